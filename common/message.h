@@ -1,0 +1,148 @@
+/*
+ * message.h - the vocabulary of all layers: message, recipient, outcome.
+ *
+ * A struct message in memory belongs to one at a time: the supervisor, a
+ * queue, one worker, or storage. Pushing it gives it away.
+ */
+#ifndef OUTBOXD_COMMON_MESSAGE_H
+#define OUTBOXD_COMMON_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/queue.h"
+
+/* Where in the conversation something happened, in its order. */
+enum stage {
+	STAGE_NONE,
+	STAGE_RESOLVE,
+	STAGE_CONNECT,
+	STAGE_GREETING,
+	STAGE_EHLO,
+	STAGE_STARTTLS,
+	STAGE_TLS,		/* the handshake */
+	STAGE_AUTH,
+	STAGE_MAIL,
+	STAGE_RCPT,
+	STAGE_DATA,
+	STAGE_TEXT,		/* octets of the message are under way */
+	STAGE_END,		/* after the end of the data, its reply is awaited */
+	STAGE_COUNT
+};
+const char *stage_name(enum stage stage);
+
+enum verdict {
+	VERDICT_NONE,		/* nothing is known yet */
+	VERDICT_SENT,
+	VERDICT_RETRY,		/* later */
+	VERDICT_REFUSED,	/* never */
+	VERDICT_UNCERTAIN,	/* all was given, no reply came */
+	VERDICT_UNTRIED,	/* nothing happened to it: at once, no attempt counted */
+};
+
+enum scope { SCOPE_NONE, SCOPE_RECIPIENT, SCOPE_MESSAGE, SCOPE_TENANT };
+
+/* What more a verdict of scope TENANT tells the breaker. */
+enum trouble { TROUBLE_NONE, TROUBLE_PLAIN, TROUBLE_AUTH_FAILED, TROUBLE_THROTTLED };
+
+/* What the server said or did, judged (smtp/verdict.c). Owns text. */
+struct outcome {
+	enum verdict verdict;
+	enum scope scope;
+	enum trouble trouble;	/* TROUBLE_NONE: the tenant's server is well */
+	enum stage stage;
+	int code;		/* SMTP reply code, 0 = none came */
+	char enhanced[12];	/* "5.1.1" or "" */
+	char *text;		/* one clean line for people: the reply's text or our words; NULL = none */
+};
+void outcome_clear(struct outcome *outcome);
+void outcome_copy(struct outcome *to, const struct outcome *from);
+/* Replaces the text by a formatted one. */
+void outcome_say(struct outcome *outcome, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* outbox_delivery.state */
+enum delivery_state {
+	DELIVERY_NONE,		/* no row yet */
+	DELIVERY_DEFERRED,
+	DELIVERY_SENT,
+	DELIVERY_FAILED,
+	DELIVERY_UNCERTAIN,
+	DELIVERY_CANCELLED,
+};
+const char *delivery_state_name(enum delivery_state state);	/* as in the table; NULL for NONE */
+bool delivery_state_parse(const char *name, enum delivery_state *state);
+
+struct recipient {
+	char *address;		/* as it goes into RCPT TO, without <> */
+	enum delivery_state state;	/* before this attempt, and after the supervisor judged it */
+	int attempts;		/* likewise */
+	bool wanted;		/* takes part in this transaction */
+	struct outcome outcome;	/* of this attempt; VERDICT_NONE if it took no part */
+};
+
+/* outbox_status.state */
+enum message_state {
+	MESSAGE_DRAFT,
+	MESSAGE_QUEUED,
+	MESSAGE_SENT,
+	MESSAGE_FAILED,
+	MESSAGE_DEFERRED,
+	MESSAGE_UNCERTAIN,
+	MESSAGE_CANCELLED,
+};
+const char *message_state_name(enum message_state state);
+bool message_state_parse(const char *name, enum message_state *state);
+
+/* storage_settle()'s answer for one message */
+enum settled { SETTLED_NOT_YET, SETTLED, SETTLED_SUPERSEDED, SETTLED_GONE, SETTLED_LOST };
+
+/*
+ * One message in hand. What is due comes from storage_due(); the worker fills
+ * the recipients; the supervisor decides state, due and result; storage writes
+ * them and sets settled.
+ */
+struct message {
+	struct queue_link link;		/* first member */
+	int64_t id;
+	void *tenant;			/* the daemon's own; storage never looks at it */
+	char *tenant_name;
+	int priority;
+	int attempts;			/* finished attempts, before and after this one */
+	int64_t due_at;			/* s; what is now in the table, later what shall be */
+	int64_t age_from_s;		/* later of queued and not_before: max_age counts from it */
+	int64_t expires_at;		/* s, 0 = never */
+	int64_t queued_at_ms;
+	int requeue;			/* outbox_status.requeues: with attempts it names this try in the journal */
+	enum message_state state;
+
+	struct recipient *recipients;
+	size_t recipient_count;
+	struct outcome outcome;		/* for the message as a whole */
+	bool duplicate_possible;	/* an earlier try may have arrived */
+
+	/* for the row and the log */
+	char *from;			/* envelope sender, "" = null sender */
+	char *message_id;		/* without <> */
+	char *reference;
+	char *server;			/* name:port */
+	char *tls;			/* "TLS1.3 …", NULL = clear */
+	char *session;			/* its id in the log */
+	char *result;			/* outbox_status.result */
+	int64_t size;
+	int64_t taken_ms, opened_ms, ended_ms;	/* monotonic: handed over, session ready, outcome known */
+	enum settled settled;
+};
+
+struct message *message_create(int64_t id, const char *tenant_name);
+void message_destroy(struct message **message);
+/* Frees the recipients and the texts of an attempt, keeps what storage_due() gave. */
+void message_reset_attempt(struct message *message);
+/* Adds a recipient that takes part; returns it (valid until the next addition). */
+struct recipient *message_add_recipient(struct message *message, const char *address);
+
+/* RFC 5321 2.3.11 and 4.1.2: local parts compared as they are, domains without ASCII case. */
+bool recipient_same_address(const char *a, const char *b);
+
+#endif

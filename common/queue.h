@@ -1,0 +1,65 @@
+/*
+ * queue.h - the one crossing: where threads meet.
+ *
+ * An intrusive first-in first-out queue with any number of givers and one
+ * taker.  Pushing gives what is pushed away: after queue_push() only the taker
+ * may touch it.  The taker is woken by an eventfd (the few fixed threads) or by
+ * a directed signal (workers, which cost no descriptor but their socket).
+ */
+#ifndef OUTBOXD_COMMON_QUEUE_H
+#define OUTBOXD_COMMON_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/error.h"
+
+/* First member, or found again with QUEUE_ITEM. */
+struct queue_link {
+	struct queue_link *next;
+};
+
+#define QUEUE_ITEM(link, type, member) \
+	((type *)(void *)((char *)(link) - offsetof(type, member)))
+
+struct queue {
+	pthread_mutex_t lock;
+	struct queue_link *first;
+	struct queue_link **last;
+	size_t length;
+	int event_fd;		/* -1: woken by signal */
+	pthread_t thread;
+	bool bound;		/* thread is valid and wants to be woken */
+};
+
+/* with_event: the queue has an eventfd. ERROR_SYSTEM if none can be had. */
+enum error queue_init(struct queue *queue, bool with_event);
+
+/* The queue must be empty. */
+void queue_fini(struct queue *queue);
+
+/*
+ * The taker of a queue without eventfd says that it is there, and before it
+ * ends that it is not; both under the queue's lock, so that no signal ever
+ * goes to a thread that has ended.
+ */
+void queue_bind(struct queue *queue);
+void queue_unbind(struct queue *queue);
+
+/* Gives link to the taker and wakes it if the queue was empty. Never fails, does not block. */
+void queue_push(struct queue *queue, struct queue_link *link);
+
+/* Gives a chain first → … → NULL at once, in its order, with one wake-up. */
+void queue_push_chain(struct queue *queue, struct queue_link *first);
+
+/* Takes all that is there as a chain in order, NULL if nothing; clears the eventfd. */
+struct queue_link *queue_take_all(struct queue *queue);
+
+/* Takes the first, NULL if nothing. */
+struct queue_link *queue_take(struct queue *queue);
+
+/* How many are waiting; a snapshot. */
+size_t queue_length(struct queue *queue);
+
+#endif

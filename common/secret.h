@@ -1,0 +1,41 @@
+/*
+ * secret.h - the only type that holds a password or a token.
+ *
+ * It cannot be formatted by accident (its bytes are not a char pointer in
+ * reach of printf without saying so) and is wiped when it ends.  Files that
+ * include this header do not include common/log.h.  One owner at a time.
+ */
+#ifndef OUTBOXD_COMMON_SECRET_H
+#define OUTBOXD_COMMON_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct secret {
+	unsigned char *bytes;	/* NUL after the last one, for libraries that want a string */
+	size_t length;
+};
+
+#define SECRET_MAX_BYTES 65536
+
+/* Copies; false if longer than SECRET_MAX_BYTES. The old content is wiped. */
+bool secret_set(struct secret *secret, const void *bytes, size_t length);
+bool secret_copy(struct secret *to, const struct secret *from);
+
+/* Wipes (explicit_bzero) and frees; the secret is empty after it. */
+void secret_wipe(struct secret *secret);
+
+static inline bool secret_is_set(const struct secret *secret)
+{
+	return secret->bytes != NULL;
+}
+
+/*
+ * Replaces each occurrence of the secret, plain or in base64 (RFC 4648, also at
+ * the three offsets it can have inside a longer encoding, if it has 4 octets or
+ * more), in a terminated text by "***", in place. Secrets of under 4 octets are
+ * masked only where they stand alone.
+ */
+void secret_mask(const struct secret *secret, char *text);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * tenant.h - a tenant's settings: one row of outbox_tenant, constant once made.
+ *
+ * Credential, host, sender addresses and TLS settings travel in this one
+ * object and are never put together from several places.  Shared by counted
+ * reference; whoever holds a reference may read from any thread.  A change of
+ * the row makes a new object.
+ */
+#ifndef OUTBOXD_COMMON_TENANT_H
+#define OUTBOXD_COMMON_TENANT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/secret.h"
+
+enum tls_mode { TLS_STARTTLS, TLS_IMPLICIT, TLS_OPPORTUNISTIC, TLS_NONE };
+enum tls_verify { TLS_VERIFY_FULL, TLS_VERIFY_FINGERPRINT, TLS_VERIFY_NONE };
+enum auth_choice {
+	AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_CRAM_MD5, AUTH_SCRAM_SHA_1,
+	AUTH_SCRAM_SHA_256, AUTH_XOAUTH2, AUTH_OAUTHBEARER, AUTH_EXTERNAL,
+};
+enum on_uncertain { ON_UNCERTAIN_RESEND, ON_UNCERTAIN_HOLD };
+
+struct tenant_settings {
+	atomic_int references;
+	char *name;
+	bool enabled;
+	char *host;
+	int port;
+	enum tls_mode tls;
+	enum tls_verify tls_verify;
+	char *tls_name;			/* NULL = host */
+	char *tls_ca_file, *tls_fingerprints, *tls_cert_file, *tls_key_file, *tls_priority;
+	enum auth_choice auth;
+	char *username;
+	struct secret password;
+	char *password_file, *password_command;
+	char *oauth_token_url, *oauth_client_id, *oauth_client_secret_file, *oauth_scope,
+		*oauth_refresh_token_file, *token_command;
+	char *from_address, *allowed_senders;
+	enum on_uncertain on_uncertain;
+	char *ehlo_name, *bind_address;
+	int connect_timeout, command_timeout, data_timeout;	/* s */
+	int min_rate;						/* octets a second */
+	int max_connections, max_messages_per_session, pipeline_depth;
+	int messages_per_minute, recipients_per_day;		/* 0 = no limit */
+	int retry_min, retry_max, max_age;			/* s */
+	int streak_guard;					/* 0 = off */
+	unsigned char connection_digest[32];	/* SHA-256 over all columns that a connection depends on */
+};
+
+/* All defaults, one reference. */
+struct tenant_settings *tenant_settings_create(const char *name);
+struct tenant_settings *tenant_settings_hold(struct tenant_settings *settings);
+/* Gives one reference back and leaves NULL; the last one wipes and frees. */
+void tenant_settings_release(struct tenant_settings **settings);
+
+/*
+ * Sets a column from its text, as the table has it (NULL = the default). Words
+ * of the contract become enums. ERROR_NOT_FOUND for a column that is not a
+ * setting, ERROR_INVALID with words for a value that is none.
+ */
+enum error tenant_settings_set(struct tenant_settings *settings, const char *column,
+			       const char *value, struct words *words);
+
+/* Computes connection_digest; last call of who builds the object. */
+void tenant_settings_seal(struct tenant_settings *settings);
+
+/* "scram-sha-256" and the like; constant strings. */
+const char *auth_choice_name(enum auth_choice choice);
+const char *tls_mode_name(enum tls_mode mode);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * wait.h - the one function that waits.
+ *
+ * Every thread that waits for a descriptor, a signal of another thread or the
+ * time does it here.  Threads of the service block WAKE_SIGNAL; it is let in
+ * only inside wait_for(), so that a wake-up between the test of a condition
+ * and the wait is never lost (ppoll(2)).
+ */
+#ifndef OUTBOXD_COMMON_WAIT_H
+#define OUTBOXD_COMMON_WAIT_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+#define WAKE_SIGNAL SIGUSR2
+
+/*
+ * Who may call off a wait.  level is written by another thread, which then
+ * wakes the waiter with wait_wake(); the wait ends with ERROR_INTERRUPTED once
+ * *level >= threshold.  The owner of the waiting thread moves the threshold
+ * (a transaction past the end of its data is only called off by a higher level).
+ */
+struct interrupt {
+	const atomic_int *level;
+	int threshold;
+};
+
+/*
+ * Installs the empty handler of WAKE_SIGNAL; once a process, before any
+ * thread.  Blocks WAKE_SIGNAL in the calling thread and so in all it starts.
+ */
+void wait_setup(void);
+
+/* Wakes a thread from wait_for(); the thread must be alive. Does not block. */
+void wait_wake(pthread_t thread);
+
+/*
+ * Blocks until events (POLLIN, POLLOUT) happen on fd, the deadline passes
+ * (ERROR_TIMEOUT) or interrupt says so (ERROR_INTERRUPTED).  fd -1 waits for
+ * the time or a wake-up alone.  interrupt may be NULL.  A wake-up that calls
+ * nothing off answers ERROR_UNAVAILABLE if fd is -1 and goes on waiting otherwise.
+ * POLLHUP and POLLERR count as ready.
+ */
+enum error wait_for(int fd, short events, int64_t deadline_ms, const struct interrupt *interrupt);
+
+/* The same over several descriptors: revents are filled as by poll(2); OK if any is ready. */
+enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
+			const struct interrupt *interrupt);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * compose.h - from a row to an envelope and a stream of bytes.
+ *
+ * Strict: what RFC 5322 does not allow is refused with words that name the
+ * column and the place. A repeat is byte for byte the same: Message-ID, Date
+ * and boundaries are functions of the row. One thread at a time; does not block
+ * but for reading a spool file.
+ */
+#ifndef OUTBOXD_MIME_COMPOSE_H
+#define OUTBOXD_MIME_COMPOSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/mail.h"
+#include "common/source.h"
+
+struct envelope {
+	char *sender;			/* "" = null sender */
+	char **recipients;		/* without duplicates (recipient_same_address), To, Cc, Bcc in order */
+	size_t recipient_count;
+	char *from;			/* address of the From field, for allowed_senders and the Message-ID */
+	bool eight_bit;			/* the message has octets over 127 */
+	bool smtputf8;			/* an address or header needs RFC 6531 */
+};
+
+struct composed {
+	struct envelope envelope;
+	char *message_id;		/* without <> */
+	int64_t size;			/* octets on the wire, CRLF line ends, before dot stuffing */
+	struct source *source;		/* lines end with CRLF; reads from the mail, which must live longer */
+};
+
+/*
+ * Parses the addresses and prepares the stream. instance is storage_instance().
+ * ERROR_INVALID with words: the message ends failed (message.invalid); what
+ * this version does not build yet ("body_html is not built yet") is the same.
+ * ERROR_SYSTEM: a spool file could not be read, try again.
+ */
+enum error mime_compose(const struct mail *mail, const char *instance, struct composed **composed,
+			struct words *words);
+void composed_destroy(struct composed **composed);
+
+/* Whether address may be used by a tenant: allowed is the column allowed_senders (NULL = any). */
+bool mime_sender_allowed(const char *allowed, const char *address);
+
+#endif

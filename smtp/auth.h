@@ -1,0 +1,56 @@
+/*
+ * auth.h - SASL by GNU SASL, the only file that knows it (RFC 4954).
+ *
+ * Chooses the mechanism (our order: SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN,
+ * LOGIN) and produces and answers challenges. It does not touch the network:
+ * smtp/session.c carries the lines.
+ */
+#ifndef OUTBOXD_SMTP_AUTH_H
+#define OUTBOXD_SMTP_AUTH_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/secret.h"
+#include "common/tenant.h"
+
+/* What the connection is: decides which mechanisms may show a password. */
+struct auth_channel {
+	bool encrypted;
+	bool verified;		/* by chain, name, time or fingerprint, or the operator asked for none on a required TLS */
+	bool opportunistic;
+};
+
+/*
+ * The mechanism to use, given the server's list as it stood behind AUTH in its
+ * EHLO reply. *name = NULL and OK: log in with none (auth = none, or auto without a
+ * username). ERROR_REFUSED with words: the server offers none that we may use
+ * ("mail.acme.example offers only PLAIN, which would show the password on a connection without TLS").
+ */
+enum error auth_choose(const struct tenant_settings *tenant, const char *offered,
+		       const struct auth_channel *channel, const char **name, struct words *words);
+
+struct auth;
+
+/* Begins an exchange. username, password are copied into GNU SASL's handle until auth_end(). */
+enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
+		      const struct secret *password, struct auth **auth, struct words *words);
+
+/*
+ * One step: challenge (base64 text from a 334, or NULL for the initial response)
+ * in, response (base64, "=" for an empty initial response) appended to out.
+ * *complete: the client has nothing more to say. ERROR_PROTOCOL with words when
+ * the server's challenge is wrong (also a wrong SCRAM server signature).
+ */
+enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
+		     struct words *words);
+
+/*
+ * After the 235: OK only if the mechanism is satisfied (a SCRAM server that
+ * skipped its signature is not). additional: data after the code, base64 or NULL.
+ */
+enum error auth_verify(struct auth *auth, struct words *words);
+void auth_end(struct auth **auth);	/* wipes */
+
+#endif

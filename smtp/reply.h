@@ -1,0 +1,53 @@
+/*
+ * reply.h - SMTP replies (RFC 5321 4.2), byte by byte. Pure.
+ *
+ * Bounded: a line of at most 4096 octets (longer is malformed), at most 256
+ * lines, at most REPLY_TEXT_BYTES of text kept (what is over is dropped, the
+ * reply stays good). A bare LF is taken as a line end; NUL is malformed.
+ */
+#ifndef OUTBOXD_SMTP_REPLY_H
+#define OUTBOXD_SMTP_REPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define REPLY_LINE_BYTES 4096
+#define REPLY_LINES 256
+#define REPLY_TEXT_BYTES 8192
+
+struct reply {
+	int code;			/* 200 to 599 */
+	char enhanced[12];		/* RFC 2034 of the first line, e.g. "5.1.1", "" = none */
+	char text[REPLY_TEXT_BYTES];	/* lines without code, separated by '\n', enhanced code cut off each, not cleaned */
+	size_t length;
+	int lines;
+};
+
+enum reply_progress { REPLY_MORE, REPLY_DONE, REPLY_MALFORMED };
+
+struct reply_parser {
+	char line[REPLY_LINE_BYTES];
+	size_t line_length;
+	struct reply *reply;
+	const char *why;		/* after REPLY_MALFORMED: constant words */
+};
+
+void reply_begin(struct reply_parser *parser, struct reply *reply);
+
+/* Takes bytes up to the end of one reply; *consumed says how many. Octets of the next reply are left. */
+enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, size_t length, size_t *consumed);
+
+/* What an EHLO reply offers (RFC 5321 4.1.1.1, keywords without case). */
+struct capabilities {
+	bool esmtp;			/* EHLO was accepted */
+	bool starttls, pipelining, eight_bit_mime, smtputf8, chunking, enhanced_codes, dsn;
+	bool size;
+	long long size_limit;		/* 0 = none stated */
+	char auth[512];			/* mechanisms, separated by a space, upper case; also from "AUTH=" */
+};
+void capabilities_parse(const struct reply *reply, struct capabilities *capabilities);
+
+/* "5.1.1" at the start of text: its length if it is an enhanced status code of class, else 0 (RFC 3463). */
+size_t reply_enhanced_length(const char *text, size_t length, int class_digit);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * stream.h - buffered bytes to and from one server, in clear or in TLS.
+ *
+ * One thread at a time. Every call that waits takes the absolute deadline of
+ * the whole step. Buffers are fixed: what a peer sends is bounded.
+ */
+#ifndef OUTBOXD_SMTP_STREAM_H
+#define OUTBOXD_SMTP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/tenant.h"
+#include "common/wait.h"
+#include "smtp/tls.h"
+
+struct stream;
+
+#define STREAM_IN_BYTES 4096
+#define STREAM_OUT_BYTES 16384
+
+/* Takes fd (closed by stream_close). interrupt may be NULL and must live longer; its owner may change it between calls. */
+struct stream *stream_create(int fd, const struct interrupt *interrupt);
+/* With TLS: close_notify without waiting. Leaves NULL. */
+void stream_close(struct stream **stream);
+
+/* Bytes that arrived and were not consumed yet. */
+const char *stream_input(const struct stream *stream, size_t *length);
+void stream_consume(struct stream *stream, size_t length);
+
+/* Blocks until at least one more octet is there (ERROR_LIMIT if the buffer is full), the deadline, interrupt; ERROR_CLOSED. */
+enum error stream_fill(struct stream *stream, int64_t deadline_ms);
+/* What can be read without waiting (also into the buffer); ERROR_CLOSED if the peer closed. */
+enum error stream_fill_now(struct stream *stream);
+
+/*
+ * Adds to what is to be written; blocks only when the buffer is full. While it
+ * waits it also reads what the server says (up to the buffer), so that two
+ * full pipes never wait for each other.
+ */
+enum error stream_write(struct stream *stream, const void *bytes, size_t length, int64_t deadline_ms);
+/* Blocks until all is handed to the system. */
+enum error stream_flush(struct stream *stream, int64_t deadline_ms);
+/* Room left before stream_write() would block. */
+size_t stream_room(const struct stream *stream);
+
+/*
+ * Starts TLS. Everything that was read before is forgotten, but bytes that wait
+ * behind the 220 of STARTTLS are ERROR_PROTOCOL (RFC 3207 6, command injection).
+ * Asserts that TLS is not on: never STARTTLS inside TLS.
+ */
+enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
+			    struct tls_trust *trust, int64_t deadline_ms, struct words *words);
+
+/* NULL in clear text. */
+const struct tls *stream_tls(const struct stream *stream);
+int stream_fd(const struct stream *stream);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * tls.h - TLS by GnuTLS, the only file of smtp/ that knows it.
+ *
+ * A fresh session for every connection: there is no way here to use one again.
+ */
+#ifndef OUTBOXD_SMTP_TLS_H
+#define OUTBOXD_SMTP_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/tenant.h"
+#include "common/wait.h"
+
+/* Trusted authorities of one file (or the system's): constant, shared, counted. */
+struct tls_trust;
+
+/*
+ * Reads a PEM file of authorities (a regular file of at most 1 MiB), NULL = the
+ * system's. Blocks for the disk: the loader's thread only. ERROR_INVALID with
+ * words naming the file.
+ */
+enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct words *words);
+struct tls_trust *tls_trust_hold(struct tls_trust *trust);
+void tls_trust_release(struct tls_trust **trust);
+
+/* Checks a priority string or a list of fingerprints without a connection. ERROR_INVALID with words. */
+enum error tls_settings_check(const struct tenant_settings *tenant, struct words *words);
+
+struct tls;
+
+/*
+ * Handshake and verification on a connected non-blocking socket, TLS 1.2 at
+ * least. server_name for SNI and verification. Blocks until done, the deadline or
+ * interrupt. Words say what is wrong for the tenant's administrator ("the certificate of mail.acme.example expired
+ * on 2026-11-01"). The socket stays the caller's.
+ */
+enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
+		     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
+		     struct words *words);
+
+/* close_notify without waiting, then frees; leaves NULL. */
+void tls_close(struct tls **tls);
+
+/* "TLS1.3 TLS_AES_256_GCM_SHA384" style text, valid as long as tls. */
+const char *tls_describe(const struct tls *tls);
+bool tls_is_verified(const struct tls *tls);
+
+/*
+ * One non-blocking step. OK with *done > 0; OK with *done = 0 and *want =
+ * POLLIN/POLLOUT: call again when ready; ERROR_CLOSED at the peer's end.
+ * A renegotiation or a second handshake ends with ERROR_PROTOCOL.
+ */
+enum error tls_read(struct tls *tls, void *bytes, size_t capacity, size_t *done, short *want);
+enum error tls_write(struct tls *tls, const void *bytes, size_t length, size_t *done, short *want);
+/* Octets that are decrypted and can be read without the socket. */
+size_t tls_pending(const struct tls *tls);
+
+#endif

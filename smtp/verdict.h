@@ -1,0 +1,32 @@
+/*
+ * verdict.h - the contract's table "What a reply means", as one table. Pure.
+ */
+#ifndef OUTBOXD_SMTP_VERDICT_H
+#define OUTBOXD_SMTP_VERDICT_H
+
+#include <stdbool.h>
+
+#include "common/error.h"
+#include "common/message.h"
+#include "smtp/reply.h"
+
+/* What the place in the conversation adds to stage and reply. */
+struct verdict_place {
+	enum stage stage;
+	bool reused;			/* the connection carried a message before this one */
+	bool accepted_before;		/* RCPT: a recipient of this transaction was accepted already */
+	bool behind_refused;		/* a MAIL pipelined behind a refused message */
+};
+
+/* Judges a reply that is not the positive one the stage waits for (or is: VERDICT_SENT at STAGE_END, NONE else). */
+void verdict_from_reply(const struct verdict_place *place, const struct reply *reply, struct outcome *outcome);
+
+/*
+ * Judges a loss: error is ERROR_CLOSED, ERROR_TIMEOUT, ERROR_PROTOCOL (malformed
+ * reply), ERROR_INTERRUPTED (we stop: UNTRIED before STAGE_END, UNCERTAIN in it) or another local error (UNTRIED).
+ * words, may be NULL, become the outcome's text.
+ */
+void verdict_from_loss(const struct verdict_place *place, enum error error, const struct words *words,
+		       struct outcome *outcome);
+
+#endif
