@@ -3,7 +3,9 @@
  *
  * A struct buffer belongs to one thread at a time.  Growth beyond the limit
  * answers false and changes nothing: whoever lets a peer or a row size a buffer
- * gives it a limit.  Small allocations that fail end the process with words.
+ * gives it a limit.  Small allocations that fail end the process with words
+ * (exit status 71); a buffer that has no memory beyond 64 KiB answers false.
+ * What is appended must not lie in the buffer itself.
  */
 #ifndef OUTBOXD_COMMON_BUFFER_H
 #define OUTBOXD_COMMON_BUFFER_H
@@ -21,6 +23,9 @@ struct buffer {
 void buffer_init(struct buffer *buffer, size_t limit);
 void buffer_fini(struct buffer *buffer);	/* frees; the buffer is as after buffer_init(…, 0) */
 void buffer_clear(struct buffer *buffer);	/* length 0, keeps the memory */
+
+/* Makes room for so many more octets at once, so that adding them moves nothing. */
+bool buffer_reserve(struct buffer *buffer, size_t more);
 
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 bool buffer_append_text(struct buffer *buffer, const char *text);

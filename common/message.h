@@ -30,7 +30,7 @@ enum stage {
 	STAGE_END,		/* after the end of the data, its reply is awaited */
 	STAGE_COUNT
 };
-const char *stage_name(enum stage stage);
+const char *stage_name(enum stage stage);	/* "mail", "starttls", … */
 
 enum verdict {
 	VERDICT_NONE,		/* nothing is known yet */

@@ -56,7 +56,10 @@ void queue_push_chain(struct queue *queue, struct queue_link *first);
 /* Takes all that is there as a chain in order, NULL if nothing; clears the eventfd. */
 struct queue_link *queue_take_all(struct queue *queue);
 
-/* Takes the first, NULL if nothing. */
+/*
+ * Takes the first, NULL if nothing; clears the eventfd with the last one.  Who
+ * is woken by signal takes until NULL before it waits: the wake-up is one for all.
+ */
 struct queue_link *queue_take(struct queue *queue);
 
 /* How many are waiting; a snapshot. */

@@ -34,7 +34,9 @@ static inline bool secret_is_set(const struct secret *secret)
  * Replaces each occurrence of the secret, plain or in base64 (RFC 4648, also at
  * the three offsets it can have inside a longer encoding, if it has 4 octets or
  * more), in a terminated text by "***", in place. Secrets of under 4 octets are
- * masked only where they stand alone.
+ * masked only where they stand alone (one of 1 or 2 octets by as many stars).
+ * Call it on what a peer said before that is cleaned or cut: a cut secret is
+ * not recognised. An empty secret masks nothing.
  */
 void secret_mask(const struct secret *secret, char *text);
 

@@ -31,6 +31,7 @@ struct tenant_settings {
 	char *host;
 	int port;
 	enum tls_mode tls;
+	bool tls_chosen;		/* the column is not NULL; else tenant_settings_seal() decides */
 	enum tls_verify tls_verify;
 	char *tls_name;			/* NULL = host */
 	char *tls_ca_file, *tls_fingerprints, *tls_cert_file, *tls_key_file, *tls_priority;
@@ -59,14 +60,17 @@ struct tenant_settings *tenant_settings_hold(struct tenant_settings *settings);
 void tenant_settings_release(struct tenant_settings **settings);
 
 /*
- * Sets a column from its text, as the table has it (NULL = the default). Words
+ * Sets a column from its text, as the table has it (NULL and "" = the default). Words
  * of the contract become enums. ERROR_NOT_FOUND for a column that is not a
  * setting, ERROR_INVALID with words for a value that is none.
  */
 enum error tenant_settings_set(struct tenant_settings *settings, const char *column,
 			       const char *value, struct words *words);
 
-/* Computes connection_digest; last call of who builds the object. */
+/*
+ * Decides tls where it is NULL (implicit on port 465, else starttls) and computes
+ * connection_digest; last call of who builds the object.
+ */
 void tenant_settings_seal(struct tenant_settings *settings);
 
 /* "scram-sha-256" and the like; constant strings. */

@@ -44,7 +44,9 @@ void wait_wake(pthread_t thread);
  * (ERROR_TIMEOUT) or interrupt says so (ERROR_INTERRUPTED).  fd -1 waits for
  * the time or a wake-up alone.  interrupt may be NULL.  A wake-up that calls
  * nothing off answers ERROR_UNAVAILABLE if fd is -1 and goes on waiting otherwise.
- * POLLHUP and POLLERR count as ready.
+ * POLLHUP and POLLERR count as ready; a descriptor that is none is ERROR_SYSTEM.
+ * Once the deadline has passed the answer is ERROR_TIMEOUT even if fd is ready:
+ * a peer that trickles cannot stretch a step.
  */
 enum error wait_for(int fd, short events, int64_t deadline_ms, const struct interrupt *interrupt);
 

@@ -1,0 +1,103 @@
+/*
+ * wait.c - the one function that waits.
+ *
+ * Promises that no wake-up between the test of a condition and the wait is
+ * lost, and that a deadline is never stretched: once it has passed no call
+ * answers OK, however much a peer trickles.  ERROR_SYSTEM if the kernel refuses.
+ */
+#include "common/wait.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "common/clock.h"
+
+static void woken(int number)
+{
+	(void)number;	/* it has ended ppoll(2), and that is all it is for */
+}
+
+void wait_setup(void)
+{
+	struct sigaction action = { .sa_handler = woken };	/* no SA_RESTART */
+	sigset_t wake;
+	int rc;
+
+	sigemptyset(&action.sa_mask);
+	rc = sigaction(WAKE_SIGNAL, &action, NULL);
+	assert(rc == 0);
+	sigemptyset(&wake);
+	sigaddset(&wake, WAKE_SIGNAL);
+	rc = pthread_sigmask(SIG_BLOCK, &wake, NULL);
+	assert(rc == 0);
+	(void)rc;
+}
+
+void wait_wake(pthread_t thread)
+{
+	int rc = pthread_kill(thread, WAKE_SIGNAL);
+
+	/* EAGAIN: the queue of signals is full, so one is pending anyway */
+	assert(rc == 0 || rc == EAGAIN);
+	(void)rc;
+}
+
+static bool called_off(const struct interrupt *interrupt)
+{
+	return interrupt && interrupt->level &&
+	       atomic_load(interrupt->level) >= interrupt->threshold;
+}
+
+static bool has_descriptor(const struct pollfd *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (fds[i].fd >= 0)
+			return true;
+	return false;
+}
+
+/* ppoll until ready, woken (errno EINTR) or as long as the deadline leaves; as poll(2). */
+static int poll_once(struct pollfd *fds, unsigned count, int left_ms)
+{
+	struct timespec left = { .tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000L };
+	sigset_t mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	sigdelset(&mask, WAKE_SIGNAL);
+	return ppoll(fds, count, left_ms < 0 ? NULL : &left, &mask);
+}
+
+enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
+			const struct interrupt *interrupt)
+{
+	for (;;) {
+		int left_ms, ready;
+
+		if (called_off(interrupt))
+			return ERROR_INTERRUPTED;
+		left_ms = deadline_left_ms(deadline_ms);
+		if (left_ms == 0)
+			return ERROR_TIMEOUT;
+		ready = poll_once(fds, count, left_ms);
+		if (ready > 0)
+			return OK;
+		if (ready == 0)
+			continue;	/* the deadline, or the cap of an int */
+		if (errno != EINTR)
+			return ERROR_SYSTEM;
+		if (called_off(interrupt))
+			return ERROR_INTERRUPTED;
+		if (!has_descriptor(fds, count))
+			return ERROR_UNAVAILABLE;
+	}
+}
+
+enum error wait_for(int fd, short events, int64_t deadline_ms, const struct interrupt *interrupt)
+{
+	struct pollfd one = { .fd = fd, .events = events };
+	enum error error = wait_for_any(&one, fd >= 0, deadline_ms, interrupt);
+
+	return error == OK && one.revents & POLLNVAL ? ERROR_SYSTEM : error;
+}
