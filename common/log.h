@@ -30,15 +30,19 @@ struct log_settings {
 
 /*
  * Opens the files and starts the thread `log`. ERROR_PERMISSION or ERROR_SYSTEM
- * with words if the main file cannot be opened; a tenant's file that cannot be
- * opened later costs its lines, once told in the main log.
+ * with words if the main file cannot be opened or the directory cannot be made or
+ * written; a tenant's file that cannot be opened later costs its lines, once told
+ * in the main log (event log.failed with file, error).
  */
 enum error log_open(const struct log_settings *settings, struct log **log, struct words *words);
 
-/* Writes what is there (for at most 2 s), ends the thread, leaves NULL. */
+/* Writes what is there (for at most 2 s), ends the thread, leaves NULL. Nobody pushes any more. */
 void log_close(struct log **log);
 
-/* Files are closed and opened again by the log thread (SIGHUP). Does not block. */
+/*
+ * Files are closed and opened again by the log thread (SIGHUP). Does not block.
+ * What a stuck main file did not take is counted in log.dropped of the new one.
+ */
 void log_reopen(struct log *log);
 
 /*
@@ -52,13 +56,14 @@ struct log_batch {
 	bool open;		/* a line has begun and is wanted at this level */
 };
 
-void log_batch_init(struct log_batch *batch, struct log *log);
+void log_batch_init(struct log_batch *batch, struct log *log);	/* log NULL: all lines go nowhere */
+/* Frees; lines that were not pushed are gone with it. */
 void log_batch_fini(struct log_batch *batch);
 
 /* Starts a line: time (now), level, event, and db= and tenant= where not NULL. */
 void log_begin(struct log_batch *batch, enum log_level level, const char *event,
 	       const char *db, const char *tenant);
-/* One key each; a NULL value leaves the key out. Keys are constant strings [a-z_]. */
+/* One key each; a NULL value leaves the key out, one over 8 KiB is cut. Keys are constant strings [a-z_]. */
 void log_text(struct log_batch *batch, const char *key, const char *value);
 void log_number(struct log_batch *batch, const char *key, int64_t value);
 void log_seconds(struct log_batch *batch, const char *key, int64_t ms);	/* 1234 → 1.234 */
