@@ -37,6 +37,14 @@ struct address_list {
 enum error address_list_parse(const char *column, const char *text, size_t length,
 			      struct address_list *list, struct words *words);
 
+/*
+ * The same for a field of a complete message, which we do not write ourselves:
+ * a '.' in a display name may stand without quotes (RFC 5322 4.1 obs-phrase,
+ * which most software writes). place is what the words begin with.
+ */
+enum error address_list_parse_field(const char *place, const char *text, size_t length,
+				    struct address_list *list, struct words *words);
+
 /* Exactly one mailbox, no group (From, envelope_from without '<>'). */
 enum error address_parse_one(const char *column, const char *text, size_t length,
 			     struct address *address, struct words *words);

@@ -20,7 +20,9 @@ struct envelope {
 	char *sender;			/* "" = null sender */
 	char **recipients;		/* without duplicates (recipient_same_address), To, Cc, Bcc in order */
 	size_t recipient_count;
-	char *from;			/* address of the From field, for allowed_senders and the Message-ID */
+	char *from;			/* address of the From field, the first if there are several */
+	char **authors;			/* all addresses of the From field */
+	size_t author_count;
 	bool eight_bit;			/* the message has octets over 127 */
 	bool smtputf8;			/* an address or header needs RFC 6531 */
 };
@@ -42,7 +44,14 @@ enum error mime_compose(const struct mail *mail, const char *instance, struct co
 			struct words *words);
 void composed_destroy(struct composed **composed);
 
-/* Whether address may be used by a tenant: allowed is the column allowed_senders (NULL = any). */
+/*
+ * Whether address may be used by a tenant: allowed is the column allowed_senders
+ * (NULL = any). The null sender ("") is nobody's and may always be used.
+ */
 bool mime_sender_allowed(const char *allowed, const char *address);
+
+/* The same for the sender and every address of the From field; words name the one that may not. */
+bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope,
+			   struct words *words);
 
 #endif
