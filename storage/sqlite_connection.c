@@ -1,0 +1,259 @@
+/*
+ * sqlite_connection.c - one SQLite connection as all of ours are.
+ *
+ * Promises: waits for locks until its verb's deadline and no longer; keeps
+ * prepared statements; never closes a WAL away (SQLITE_FCNTL_PERSIST_WAL);
+ * says in words what SQLite says in codes.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "storage/sqlite_internal.h"
+
+/* SQLite asks again and again; applications only poll for the lock, and so do we. */
+static int wait_for_lock(void *context, int count)
+{
+	const struct connection *connection = context;
+	int left = deadline_left_ms(connection->deadline_ms);
+	int pause = count < 20 ? 1 : 5;
+
+	if (left == 0)
+		return 0;
+	if (left > 0 && pause > left)
+		pause = left;
+	(void)nanosleep(&(struct timespec){ .tv_nsec = pause * 1000000L }, NULL);
+	return 1;
+}
+
+static enum error error_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE: return OK;
+	case SQLITE_NOTADB: return ERROR_REFUSED;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_READONLY: return ERROR_PERMISSION;
+	default: return ERROR_UNAVAILABLE;
+	}
+}
+
+enum error connection_error(struct connection *connection, int rc, const char *doing, struct words *words)
+{
+	enum error error = error_of(rc);
+	const char *why = connection->db && sqlite3_errcode(connection->db) == rc ?
+				  sqlite3_errmsg(connection->db) :
+				  sqlite3_errstr(rc);
+	int errno_value = connection->db ? sqlite3_system_errno(connection->db) : 0;
+
+	if (error == OK)
+		return OK;
+	if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+		words_set(words, "%s: another connection held the database's lock too long", doing);
+	else if (((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN) && errno_value)
+		words_set_errno(words, errno_value, "%s: %s", doing, why);
+	else
+		words_set(words, "%s: %s", doing, why);
+	return error;
+}
+
+int connection_read_begin(struct connection *connection)
+{
+	struct statement begin = statement_begin(connection, 0);
+
+	(void)statement_row(&begin);
+	return statement_end(&begin);
+}
+
+int connection_read_end(struct connection *connection, int rc)
+{
+	struct statement commit;
+
+	if (sqlite3_get_autocommit(connection->db))
+		return rc;
+	commit = statement_begin(connection, 1);
+	(void)statement_row(&commit);
+	if (statement_end(&commit) != SQLITE_OK)
+		(void)connection_run(connection, "ROLLBACK");
+	assert(connection_is_idle(connection));
+	return rc != SQLITE_OK ? rc : commit.rc;
+}
+
+int connection_run(struct connection *connection, const char *sql)
+{
+	return sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
+}
+
+int connection_ask_text(struct connection *connection, const char *sql, char *text, size_t size)
+{
+	sqlite3_stmt *stmt;
+	int rc = sqlite3_prepare_v2(connection->db, sql, -1, &stmt, NULL);
+
+	text[0] = '\0';
+	if (rc != SQLITE_OK)
+		return rc;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL)
+		(void)snprintf(text, size, "%s", (const char *)sqlite3_column_text(stmt, 0));
+	return sqlite3_finalize(stmt);
+}
+
+int connection_ask_int(struct connection *connection, const char *sql, int64_t *value)
+{
+	sqlite3_stmt *stmt;
+	int rc = sqlite3_prepare_v2(connection->db, sql, -1, &stmt, NULL);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL)
+		*value = sqlite3_column_int64(stmt, 0);
+	return sqlite3_finalize(stmt);
+}
+
+static enum error open_handle(struct connection *connection, const char *path, int64_t deadline_ms,
+			      struct words *words)
+{
+	int on = 1;
+	int rc;
+
+	memset(connection, 0, sizeof *connection);
+	connection->deadline_ms = deadline_ms;
+	/* no SQLITE_OPEN_CREATE: files are made by storage_file_take() alone */
+	rc = sqlite3_open_v2(path, &connection->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (rc != SQLITE_OK)
+		return connection_error(connection, rc, path, words);
+	sqlite3_extended_result_codes(connection->db, 1);
+	rc = sqlite3_busy_handler(connection->db, wait_for_lock, connection);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	/* an application's own file may have functions in its triggers that are not ours to run */
+	if (rc == SQLITE_OK)
+		rc = connection_run(connection, "PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0;"
+						"PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0");
+	/* these read the file: the first that may find that it is none */
+	if (rc == SQLITE_OK)
+		rc = connection_run(connection, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
+	if (rc == SQLITE_OK && sqlite3_db_readonly(connection->db, "main") == 1)
+		rc = SQLITE_READONLY;
+	return connection_error(connection, rc, path, words);
+}
+
+enum error connection_open_raw(struct connection *connection, const char *path, int64_t deadline_ms,
+			       struct words *words)
+{
+	enum error error = open_handle(connection, path, deadline_ms, words);
+
+	if (error != OK)
+		connection_close(connection);
+	return error;
+}
+
+enum error connection_open(struct connection *connection, const char *path, const char *const *sql,
+			   int64_t deadline_ms, struct words *words)
+{
+	enum error error = connection_open_raw(connection, path, deadline_ms, words);
+	char mode[16];
+	int rc;
+
+	if (error != OK)
+		return error;
+	connection->sql = sql;
+	rc = connection_ask_text(connection, "PRAGMA journal_mode", mode, sizeof mode);
+	error = connection_error(connection, rc, path, words);
+	if (error == OK && strcmp(mode, "wal") != 0) {
+		words_set(words, "%s is not in WAL mode: run outboxctl init --wal", path);
+		error = ERROR_REFUSED;
+	}
+	if (error != OK)
+		connection_close(connection);
+	return error;
+}
+
+void connection_close(struct connection *connection)
+{
+	int rc;
+
+	for (int i = 0; i < CONNECTION_STATEMENTS; i++) {
+		sqlite3_finalize(connection->kept[i]);
+		connection->kept[i] = NULL;
+	}
+	rc = sqlite3_close(connection->db);
+	assert(rc == SQLITE_OK); /* SQLITE_BUSY = a statement of ours was left behind */
+	connection->db = NULL;
+}
+
+bool connection_is_idle(struct connection *connection)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	while ((stmt = sqlite3_next_stmt(connection->db, stmt)))
+		if (sqlite3_stmt_busy(stmt))
+			return false;
+	return sqlite3_get_autocommit(connection->db);
+}
+
+struct statement statement_begin(struct connection *connection, int number)
+{
+	struct statement statement = { .rc = SQLITE_OK };
+
+	assert(number < CONNECTION_STATEMENTS);
+	if (!connection->kept[number])
+		statement.rc = sqlite3_prepare_v3(connection->db, connection->sql[number], -1,
+						  SQLITE_PREPARE_PERSISTENT, &connection->kept[number], NULL);
+	statement.stmt = connection->kept[number];
+	assert(!statement.stmt || !sqlite3_stmt_busy(statement.stmt));
+	return statement;
+}
+
+void statement_int(struct statement *statement, int index, int64_t value)
+{
+	if (statement->rc == SQLITE_OK)
+		statement->rc = sqlite3_bind_int64(statement->stmt, index, value);
+}
+
+void statement_text(struct statement *statement, int index, const char *text)
+{
+	if (statement->rc != SQLITE_OK)
+		return;
+	if (text && *text)
+		statement->rc = sqlite3_bind_text(statement->stmt, index, text, -1, SQLITE_STATIC);
+	else
+		statement->rc = sqlite3_bind_null(statement->stmt, index);
+}
+
+bool statement_row(struct statement *statement)
+{
+	int rc;
+
+	if (statement->rc != SQLITE_OK)
+		return false;
+	rc = sqlite3_step(statement->stmt);
+	if (rc == SQLITE_ROW)
+		return true;
+	if (rc != SQLITE_DONE)
+		statement->rc = rc;
+	return false;
+}
+
+int statement_end(struct statement *statement)
+{
+	if (statement->stmt) {
+		(void)sqlite3_reset(statement->stmt);
+		(void)sqlite3_clear_bindings(statement->stmt);
+	}
+	return statement->rc;
+}
+
+char *statement_column(struct statement *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement->stmt, column);
+	int bytes = sqlite3_column_bytes(statement->stmt, column);
+
+	return text && bytes > 0 ? memory_strndup(text, (size_t)bytes) : NULL;
+}

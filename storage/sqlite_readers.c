@@ -1,0 +1,172 @@
+/*
+ * sqlite_readers.c - the connections that workers borrow for one short read.
+ *
+ * Promises: at most READERS_MAX are open, opened at need; a worker waits for
+ * one until its deadline and holds it across no wait on a socket; copies of
+ * large bodies, which take long, hold at most half of them and one a tenant, so
+ * that no tenant's large mail keeps the others' small mail waiting.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/pool.h"
+#include "storage/sqlite_internal.h"
+
+enum error storage_readers_init(struct storage *storage, struct words *words)
+{
+	struct readers *readers = &storage->readers;
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&readers->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&readers->given, &attributes);
+	pthread_condattr_destroy(&attributes);
+	readers->blocks = pool_create(STORAGE_BLOCK_BYTES, 2 * READERS_MAX);
+	if (readers->blocks)
+		return OK;
+	words_set(words, "memory is short");
+	return ERROR_UNAVAILABLE;
+}
+
+void storage_readers_fini(struct storage *storage)
+{
+	struct readers *readers = &storage->readers;
+
+	for (int i = 0; i < READERS_MAX; i++) {
+		assert(!readers->busy[i]);
+		connection_close(&readers->connections[i]);
+	}
+	pool_destroy(&readers->blocks);
+	pthread_cond_destroy(&readers->given);
+	pthread_mutex_destroy(&readers->lock);
+}
+
+/* Under the lock: waits until somebody gave something back; false when the deadline has passed. */
+static bool wait_for_giver(struct readers *readers, int64_t deadline_ms)
+{
+	int left = deadline_left_ms(deadline_ms);
+	struct timespec until;
+
+	if (left < 0)
+		return pthread_cond_wait(&readers->given, &readers->lock) == 0;
+	if (left == 0)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += left / 1000;
+	until.tv_nsec += (left % 1000) * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	/* after a time-out the caller looks once more, and the next call says false */
+	(void)pthread_cond_timedwait(&readers->given, &readers->lock, &until);
+	return true;
+}
+
+/* Under the lock: one that is free, best one that is open already. */
+static int find_free(const struct readers *readers)
+{
+	int best = -1;
+
+	for (int i = 0; i < READERS_MAX; i++) {
+		if (readers->busy[i])
+			continue;
+		if (readers->connections[i].db)
+			return i;
+		if (best < 0)
+			best = i;
+	}
+	return best;
+}
+
+enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
+			  struct words *words)
+{
+	struct readers *readers = &storage->readers;
+	enum error error = OK;
+	int found;
+
+	pthread_mutex_lock(&readers->lock);
+	while ((found = find_free(readers)) < 0 && wait_for_giver(readers, deadline_ms))
+		;
+	if (found >= 0)
+		readers->busy[found] = true;
+	pthread_mutex_unlock(&readers->lock);
+	if (found < 0) {
+		words_set(words, "all %d reading connections are in use", READERS_MAX);
+		return ERROR_UNAVAILABLE;
+	}
+	*connection = &readers->connections[found];
+	if (!(*connection)->db)
+		error = connection_open(*connection, storage_file_path(storage->file), storage_take_sql,
+					deadline_ms, words);
+	(*connection)->deadline_ms = deadline_ms;
+	if (error == OK)
+		return OK;
+	readers_give(storage, *connection, false);
+	return ERROR_UNAVAILABLE; /* whatever it is now, it was well when the outbox was opened */
+}
+
+void readers_give(struct storage *storage, struct connection *connection, bool well)
+{
+	struct readers *readers = &storage->readers;
+
+	if (!well)
+		connection_close(connection);
+	pthread_mutex_lock(&readers->lock);
+	readers->busy[connection - readers->connections] = false;
+	pthread_cond_broadcast(&readers->given);
+	pthread_mutex_unlock(&readers->lock);
+}
+
+/* Under the lock: a place for a tenant that has none yet, -1 = not now. */
+static int find_large(const struct readers *readers, const char *tenant)
+{
+	int found = -1;
+
+	for (int i = 0; i < READERS_MAX / 2; i++) {
+		if (!readers->large[i])
+			found = i;
+		else if (strcmp(readers->large[i], tenant) == 0)
+			return -1;
+	}
+	return found;
+}
+
+enum error readers_large_begin(struct storage *storage, const char *tenant, int64_t deadline_ms,
+			       struct words *words)
+{
+	struct readers *readers = &storage->readers;
+	int found;
+
+	pthread_mutex_lock(&readers->lock);
+	while ((found = find_large(readers, tenant)) < 0 && wait_for_giver(readers, deadline_ms))
+		;
+	if (found >= 0)
+		readers->large[found] = memory_strdup(tenant);
+	pthread_mutex_unlock(&readers->lock);
+	if (found >= 0)
+		return OK;
+	words_set(words, "other large messages are being copied");
+	return ERROR_UNAVAILABLE;
+}
+
+void readers_large_end(struct storage *storage, const char *tenant)
+{
+	struct readers *readers = &storage->readers;
+
+	pthread_mutex_lock(&readers->lock);
+	for (int i = 0; i < READERS_MAX / 2; i++)
+		if (readers->large[i] && strcmp(readers->large[i], tenant) == 0) {
+			free(readers->large[i]);
+			readers->large[i] = NULL;
+		}
+	pthread_cond_broadcast(&readers->given);
+	pthread_mutex_unlock(&readers->lock);
+}
