@@ -11,6 +11,9 @@
 --   * AFTER triggers then store '' as NULL and NULL as the default, make the row in outbox_status,
 --     and follow an application's change of state. What they write besides is under the mark
 --     outbox_meta 'trigger'; outboxd's transactions are under the mark 'daemon'. 1 = marked.
+--   * What runs for each row that outboxd settles is one small trigger before and one after: the memory
+--     of a trigger's whole program is made anew each time it is called, so the long ones are behind
+--     views too, and words are compared by CASE: an IN list of three builds a table of its own.
 --   * Nothing that SQLite 3.31 cannot read, and no foreign key: rows go with their message by trigger.
 -- A savepoint, so that it may be loaded alone or inside a transaction.
 SAVEPOINT outbox_schema;
@@ -616,7 +619,7 @@ BEGIN
 	WHEN length(NEW.headers) > 100000 THEN RAISE(ABORT, 'headers is longer than 100000 characters')
 	WHEN NEW.body_text_type = 'blob' OR NEW.body_text_nul THEN RAISE(ABORT, 'body_text must be text without NUL')
 	WHEN NEW.body_html_type = 'blob' OR NEW.body_html_nul THEN RAISE(ABORT, 'body_html must be text without NUL')
-	WHEN NEW.message_type NOT IN ('null', 'text', 'blob') THEN RAISE(ABORT, 'message must be a BLOB or text')
+	WHEN NEW.message_type = 'integer' OR NEW.message_type = 'real' THEN RAISE(ABORT, 'message must be a BLOB or text')
 	WHEN NEW.message_type <> 'null' AND NEW.reply_to IS NOT NULL
 		THEN RAISE(ABORT, 'reply_to must be NULL beside message, which is complete in itself')
 	WHEN NEW.message_type <> 'null' AND NEW.subject IS NOT NULL
@@ -717,20 +720,17 @@ BEGIN
 		OR NEW.priority IS NULL OR NEW.priority = ''
 		OR NEW.attachments IS NULL OR NEW.attachments = ''
 		OR NEW.draft IS NULL OR NEW.draft = '');
-	INSERT INTO outbox_status (outbox_id, tenant, priority, state, attempts, due_at, created_at_ms,
-		queued_at_ms, first_queued_at_ms, from_address, updated_at_ms, requeues)
-	SELECT o.id, o.tenant, o.priority,
-		CASE WHEN waits THEN 'draft' ELSE 'queued' END,
-		0,
-		CASE WHEN NOT waits THEN max(n.s, coalesce(o.not_before, 0)) END,
-		n.ms,
-		CASE WHEN NOT waits THEN n.ms END,
-		CASE WHEN NOT waits THEN n.ms END,
-		CASE WHEN NOT waits THEN coalesce(o.from_address,
-			(SELECT from_address FROM outbox_tenant WHERE name = o.tenant)) END,
-		n.ms, 0
-	FROM (SELECT id, tenant, priority, not_before, from_address, draft = 1 OR attachments > 0 AS waits
-	      FROM outbox WHERE id = NEW.id) AS o, outbox_now AS n;
+	INSERT INTO outbox_status (outbox_id, tenant, priority, attempts, created_at_ms, updated_at_ms, requeues,
+		state, due_at, queued_at_ms, first_queued_at_ms, from_address)
+	VALUES (NEW.id, NEW.tenant, coalesce(nullif(NEW.priority, ''), 0), 0,
+		(SELECT ms FROM outbox_now), (SELECT ms FROM outbox_now), 0,
+		CASE WHEN NEW.draft = 1 OR NEW.attachments BETWEEN 1 AND 1000 THEN 'draft' ELSE 'queued' END,
+		CASE WHEN NEW.draft = 1 OR NEW.attachments BETWEEN 1 AND 1000 THEN NULL
+			ELSE max((SELECT s FROM outbox_now), coalesce(nullif(NEW.not_before, ''), 0)) END,
+		CASE WHEN NEW.draft = 1 OR NEW.attachments BETWEEN 1 AND 1000 THEN NULL ELSE (SELECT ms FROM outbox_now) END,
+		CASE WHEN NEW.draft = 1 OR NEW.attachments BETWEEN 1 AND 1000 THEN NULL ELSE (SELECT ms FROM outbox_now) END,
+		CASE WHEN NEW.draft = 1 OR NEW.attachments BETWEEN 1 AND 1000 THEN NULL ELSE coalesce(
+			nullif(NEW.from_address, ''), (SELECT from_address FROM outbox_tenant WHERE name = NEW.tenant)) END);
 	UPDATE outbox_meta SET value = value - 1 WHERE key = 'trigger';
 	SELECT RAISE(ABORT, 'outbox_status: the row of this message could not be written')
 	WHERE NOT EXISTS (SELECT 1 FROM outbox_status WHERE outbox_id = NEW.id AND attempts = 0);
@@ -915,86 +915,112 @@ BEGIN
 	SELECT RAISE(ABORT, 'outbox_status: its rows go with those of outbox');
 END;
 
--- What an application may change: state, along the contract's table.
+-- Before a change: an application may change state, along the contract's table; outboxd, in its marked
+-- transactions, whatever it wants but state, and that along the table too (a cancel may come too late).
 CREATE TRIGGER outbox_status_update BEFORE UPDATE ON outbox_status
-WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
-	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+WHEN CASE (SELECT value FROM outbox_meta WHERE key = 'daemon') WHEN 1
+	THEN CASE WHEN NEW.state = OLD.state THEN 0
+		WHEN OLD.state = 'queued' OR OLD.state = 'deferred'
+		THEN CASE NEW.state WHEN 'sent' THEN 0 WHEN 'failed' THEN 0 WHEN 'deferred' THEN 0
+			WHEN 'uncertain' THEN 0 ELSE 1 END
+		WHEN OLD.state = 'cancelled'
+		THEN CASE NEW.state WHEN 'sent' THEN 0 WHEN 'failed' THEN 0 WHEN 'uncertain' THEN 0 ELSE 1 END
+		ELSE 1 END
+	ELSE (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1 END
 BEGIN
-	SELECT CASE
-	WHEN NEW.outbox_id IS NOT OLD.outbox_id
-		THEN RAISE(ABORT, 'outbox_id is written by outboxd: applications may change state alone')
-	WHEN NEW.tenant IS NOT OLD.tenant
-		THEN RAISE(ABORT, 'tenant is written by outboxd: applications may change state alone')
-	WHEN NEW.priority IS NOT OLD.priority
-		THEN RAISE(ABORT, 'priority is written by outboxd: applications may change state alone')
-	WHEN NEW.attempts IS NOT OLD.attempts
-		THEN RAISE(ABORT, 'attempts is written by outboxd: applications may change state alone')
-	WHEN NEW.due_at IS NOT OLD.due_at
-		THEN RAISE(ABORT, 'due_at is written by outboxd: applications may change state alone')
-	WHEN NEW.created_at_ms IS NOT OLD.created_at_ms
-		THEN RAISE(ABORT, 'created_at_ms is written by outboxd: applications may change state alone')
-	WHEN NEW.queued_at_ms IS NOT OLD.queued_at_ms
-		THEN RAISE(ABORT, 'queued_at_ms is written by outboxd: applications may change state alone')
-	WHEN NEW.finished_at_ms IS NOT OLD.finished_at_ms
-		THEN RAISE(ABORT, 'finished_at_ms is written by outboxd: applications may change state alone')
-	WHEN NEW.message_id IS NOT OLD.message_id
-		THEN RAISE(ABORT, 'message_id is written by outboxd: applications may change state alone')
-	WHEN NEW.first_queued_at_ms IS NOT OLD.first_queued_at_ms
-		THEN RAISE(ABORT, 'first_queued_at_ms is written by outboxd: applications may change state alone')
-	WHEN NEW.from_address IS NOT OLD.from_address
-		THEN RAISE(ABORT, 'from_address is written by outboxd: applications may change state alone')
-	WHEN NEW.result IS NOT OLD.result
-		THEN RAISE(ABORT, 'result is written by outboxd: applications may change state alone')
-	WHEN NEW.updated_at_ms IS NOT OLD.updated_at_ms
-		THEN RAISE(ABORT, 'updated_at_ms is written by outboxd: applications may change state alone')
-	WHEN NEW.requeues IS NOT OLD.requeues
-		THEN RAISE(ABORT, 'requeues is written by outboxd: applications may change state alone')
-	WHEN nullif(NEW.state, '') IS NULL THEN RAISE(ABORT, 'state is missing')
-	WHEN NEW.state NOT IN ('draft', 'queued', 'deferred', 'sent', 'failed', 'uncertain', 'cancelled')
-		THEN RAISE(ABORT, 'state must be one of the words draft, queued, deferred, sent, failed, uncertain, cancelled')
-	WHEN NEW.state = OLD.state THEN NULL
-	WHEN OLD.state = 'sent' THEN RAISE(ABORT, 'state: already sent')
-	WHEN NEW.state = 'draft' THEN RAISE(ABORT, 'state: nothing becomes a draft again')
-	WHEN NEW.state IN ('deferred', 'uncertain')
-		THEN RAISE(ABORT, 'state: only outboxd says deferred or uncertain')
-	WHEN NEW.state IN ('sent', 'failed') AND OLD.state <> 'uncertain'
-		THEN RAISE(ABORT, 'state: only outboxd says sent or failed, unless the state is uncertain')
-	WHEN NEW.state = 'cancelled' AND OLD.state = 'failed'
-		THEN RAISE(ABORT, 'state: already failed, nothing is left to cancel')
-	WHEN NEW.state = 'queued' AND (SELECT attachments FROM outbox WHERE id = OLD.outbox_id)
-	     > (SELECT count(*) FROM outbox_attachment WHERE outbox_id = OLD.outbox_id)
-		THEN RAISE(ABORT, 'state cannot become queued: some of the announced attachments are not there')
-	WHEN NEW.state = 'queued' AND OLD.state IN ('failed', 'cancelled', 'uncertain')
-	     AND (SELECT expires_at FROM outbox WHERE id = OLD.outbox_id) <= (SELECT s FROM outbox_now)
-		THEN RAISE(ABORT, 'state cannot become queued: expires_at has passed')
-	WHEN NEW.state = 'queued' AND OLD.first_queued_at_ms IS NULL
-	     AND (SELECT typeof(message) = 'null' AND coalesce(to_addresses, cc_addresses, bcc_addresses) IS NULL
-	          FROM outbox WHERE id = OLD.outbox_id)
-		THEN RAISE(ABORT, 'state cannot become queued: to_addresses, cc_addresses and bcc_addresses are missing')
-	WHEN NEW.state = 'queued' AND OLD.first_queued_at_ms IS NULL
-	     AND (SELECT typeof(message) = 'null' AND from_address IS NULL FROM outbox WHERE id = OLD.outbox_id)
-	     AND (SELECT from_address FROM outbox_tenant WHERE name = OLD.tenant) IS NULL
-		THEN RAISE(ABORT, 'state cannot become queued: from_address is missing, and the tenant has none either')
-	END;
+	SELECT RAISE(ABORT, 'state: outboxd itself may not make this change')
+	WHERE (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1;
+	INSERT INTO outbox_rule_status VALUES (OLD.outbox_id,
+		NEW.outbox_id, NEW.tenant, NEW.priority, NEW.attempts, NEW.due_at, NEW.created_at_ms,
+		NEW.queued_at_ms, NEW.finished_at_ms, NEW.message_id, NEW.first_queued_at_ms,
+		NEW.from_address, NEW.result, NEW.updated_at_ms, NEW.requeues, NEW.state);
 END;
 
--- What outboxd may change. The first condition is false for all that it should do, and then nothing is looked up.
-CREATE TRIGGER outbox_status_settle BEFORE UPDATE OF state ON outbox_status
-WHEN NEW.state IS NOT OLD.state
-	AND (OLD.state IN ('queued', 'deferred') AND NEW.state IN ('sent', 'failed', 'deferred', 'uncertain')) IS NOT 1
-	AND (OLD.state = 'cancelled' AND NEW.state IN ('sent', 'failed', 'uncertain')) IS NOT 1
-	AND (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
-BEGIN
-	SELECT RAISE(ABORT, 'state: outboxd itself may not make this change');
-END;
-
--- An application changed a state: what follows from it.
+-- After it, if an application made it: what follows from it.
 CREATE TRIGGER outbox_status_updated AFTER UPDATE OF state ON outbox_status
 WHEN NEW.state IS NOT OLD.state
 	AND (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
 BEGIN
 	UPDATE outbox_meta SET value = value + 1 WHERE key = 'trigger';
+	INSERT INTO outbox_rule_state VALUES (NEW.outbox_id, NEW.tenant, OLD.state, NEW.state);
+	UPDATE outbox_meta SET value = value - 1 WHERE key = 'trigger';
+	INSERT INTO outbox_change (kind, key) VALUES ('message', NEW.outbox_id);
+END;
+
+CREATE VIEW outbox_rule_status (
+	old_outbox_id, outbox_id, tenant, priority, attempts, due_at, created_at_ms, queued_at_ms,
+	finished_at_ms, message_id, first_queued_at_ms, from_address, result, updated_at_ms, requeues,
+	state
+) AS SELECT
+	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+
+CREATE TRIGGER outbox_rule_status_check INSTEAD OF INSERT ON outbox_rule_status
+BEGIN
+	SELECT CASE
+	WHEN NEW.outbox_id IS NOT o.outbox_id
+		THEN RAISE(ABORT, 'outbox_id is written by outboxd: applications may change state alone')
+	WHEN NEW.tenant IS NOT o.tenant
+		THEN RAISE(ABORT, 'tenant is written by outboxd: applications may change state alone')
+	WHEN NEW.priority IS NOT o.priority
+		THEN RAISE(ABORT, 'priority is written by outboxd: applications may change state alone')
+	WHEN NEW.attempts IS NOT o.attempts
+		THEN RAISE(ABORT, 'attempts is written by outboxd: applications may change state alone')
+	WHEN NEW.due_at IS NOT o.due_at
+		THEN RAISE(ABORT, 'due_at is written by outboxd: applications may change state alone')
+	WHEN NEW.created_at_ms IS NOT o.created_at_ms
+		THEN RAISE(ABORT, 'created_at_ms is written by outboxd: applications may change state alone')
+	WHEN NEW.queued_at_ms IS NOT o.queued_at_ms
+		THEN RAISE(ABORT, 'queued_at_ms is written by outboxd: applications may change state alone')
+	WHEN NEW.finished_at_ms IS NOT o.finished_at_ms
+		THEN RAISE(ABORT, 'finished_at_ms is written by outboxd: applications may change state alone')
+	WHEN NEW.message_id IS NOT o.message_id
+		THEN RAISE(ABORT, 'message_id is written by outboxd: applications may change state alone')
+	WHEN NEW.first_queued_at_ms IS NOT o.first_queued_at_ms
+		THEN RAISE(ABORT, 'first_queued_at_ms is written by outboxd: applications may change state alone')
+	WHEN NEW.from_address IS NOT o.from_address
+		THEN RAISE(ABORT, 'from_address is written by outboxd: applications may change state alone')
+	WHEN NEW.result IS NOT o.result
+		THEN RAISE(ABORT, 'result is written by outboxd: applications may change state alone')
+	WHEN NEW.updated_at_ms IS NOT o.updated_at_ms
+		THEN RAISE(ABORT, 'updated_at_ms is written by outboxd: applications may change state alone')
+	WHEN NEW.requeues IS NOT o.requeues
+		THEN RAISE(ABORT, 'requeues is written by outboxd: applications may change state alone')
+	WHEN nullif(NEW.state, '') IS NULL THEN RAISE(ABORT, 'state is missing')
+	WHEN NEW.state NOT IN ('draft', 'queued', 'deferred', 'sent', 'failed', 'uncertain', 'cancelled')
+		THEN RAISE(ABORT, 'state must be one of the words draft, queued, deferred, sent, failed, uncertain, cancelled')
+	WHEN NEW.state = o.state THEN NULL
+	WHEN o.state = 'sent' THEN RAISE(ABORT, 'state: already sent')
+	WHEN NEW.state = 'draft' THEN RAISE(ABORT, 'state: nothing becomes a draft again')
+	WHEN NEW.state IN ('deferred', 'uncertain')
+		THEN RAISE(ABORT, 'state: only outboxd says deferred or uncertain')
+	WHEN NEW.state IN ('sent', 'failed') AND o.state <> 'uncertain'
+		THEN RAISE(ABORT, 'state: only outboxd says sent or failed, unless the state is uncertain')
+	WHEN NEW.state = 'cancelled' AND o.state = 'failed'
+		THEN RAISE(ABORT, 'state: already failed, nothing is left to cancel')
+	WHEN NEW.state = 'queued' AND (SELECT attachments FROM outbox WHERE id = o.outbox_id)
+	     > (SELECT count(*) FROM outbox_attachment WHERE outbox_id = o.outbox_id)
+		THEN RAISE(ABORT, 'state cannot become queued: some of the announced attachments are not there')
+	WHEN NEW.state = 'queued' AND o.state IN ('failed', 'cancelled', 'uncertain')
+	     AND (SELECT expires_at FROM outbox WHERE id = o.outbox_id) <= (SELECT s FROM outbox_now)
+		THEN RAISE(ABORT, 'state cannot become queued: expires_at has passed')
+	WHEN NEW.state = 'queued' AND o.first_queued_at_ms IS NULL
+	     AND (SELECT typeof(message) = 'null' AND coalesce(to_addresses, cc_addresses, bcc_addresses) IS NULL
+	          FROM outbox WHERE id = o.outbox_id)
+		THEN RAISE(ABORT, 'state cannot become queued: to_addresses, cc_addresses and bcc_addresses are missing')
+	WHEN NEW.state = 'queued' AND o.first_queued_at_ms IS NULL
+	     AND (SELECT typeof(message) = 'null' AND from_address IS NULL FROM outbox WHERE id = o.outbox_id)
+	     AND (SELECT from_address FROM outbox_tenant WHERE name = o.tenant) IS NULL
+		THEN RAISE(ABORT, 'state cannot become queued: from_address is missing, and the tenant has none either')
+	END FROM outbox_status AS o WHERE o.outbox_id = NEW.old_outbox_id;
+END;
+
+CREATE VIEW outbox_rule_state (outbox_id, tenant, old_state, state) AS SELECT NULL, NULL, NULL, NULL;
+
+CREATE TRIGGER outbox_rule_state_follow INSTEAD OF INSERT ON outbox_rule_state
+BEGIN
+	SELECT RAISE(ABORT, 'outbox_rule_state is for the triggers of outbox_status alone')
+	WHERE (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1;
 	-- Recipients. An uncertain one stays so, whatever becomes of its message, until it is said to be sent:
 	-- a repeat may be a duplicate and must be the same byte for byte.
 	UPDATE outbox_delivery SET state = NEW.state, updated_at_ms = (SELECT ms FROM outbox_now)
@@ -1004,7 +1030,7 @@ BEGIN
 	UPDATE outbox_delivery SET attempts = 0, state = CASE state WHEN 'uncertain' THEN state ELSE 'deferred' END,
 		updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND state <> 'sent' AND NEW.state = 'queued'
-	AND (OLD.state IN ('failed', 'cancelled') OR OLD.state = 'uncertain' AND state <> 'failed');
+	AND (NEW.old_state IN ('failed', 'cancelled') OR NEW.old_state = 'uncertain' AND state <> 'failed');
 	-- Queued anew: all but the first time starts again.
 	UPDATE outbox_status SET attempts = 0,
 		due_at = max((SELECT s FROM outbox_now),
@@ -1018,12 +1044,12 @@ BEGIN
 				(SELECT from_address FROM outbox_tenant WHERE name = NEW.tenant), from_address) END,
 		requeues = requeues + (first_queued_at_ms IS NOT NULL),
 		updated_at_ms = (SELECT ms FROM outbox_now)
-	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'queued' AND OLD.state <> 'deferred';
+	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'queued' AND NEW.old_state <> 'deferred';
 	-- Try now: the age goes on.
 	UPDATE outbox_status SET due_at = max((SELECT s FROM outbox_now),
 			coalesce((SELECT not_before FROM outbox WHERE id = NEW.outbox_id), 0)),
 		updated_at_ms = (SELECT ms FROM outbox_now)
-	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'queued' AND OLD.state = 'deferred';
+	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'queued' AND NEW.old_state = 'deferred';
 	UPDATE outbox_status SET finished_at_ms = (SELECT ms FROM outbox_now),
 		updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND NEW.state IN ('sent', 'failed', 'cancelled');
@@ -1034,8 +1060,6 @@ BEGIN
 	UPDATE outbox_status SET state = 'deferred', finished_at_ms = NULL, due_at = (SELECT s FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'sent'
 	AND EXISTS (SELECT 1 FROM outbox_delivery WHERE outbox_id = NEW.outbox_id AND state = 'deferred');
-	UPDATE outbox_meta SET value = value - 1 WHERE key = 'trigger';
-	INSERT INTO outbox_change (kind, key) VALUES ('message', NEW.outbox_id);
 END;
 
 -- ---- what outboxd alone writes ---------------------------------------------
@@ -1043,15 +1067,27 @@ END;
 CREATE TRIGGER outbox_delivery_insert BEFORE INSERT ON outbox_delivery
 WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+	OR CASE NEW.state
+		WHEN 'sent' THEN 0 WHEN 'deferred' THEN 0 WHEN 'failed' THEN 0
+		WHEN 'uncertain' THEN 0 WHEN 'cancelled' THEN 0 ELSE 1 END
 BEGIN
-	SELECT RAISE(ABORT, 'outbox_delivery is written by outboxd alone');
+	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
+		THEN RAISE(ABORT, 'state: outbox_delivery has no such state')
+		ELSE RAISE(ABORT, 'outbox_delivery is written by outboxd alone') END;
 END;
 
 CREATE TRIGGER outbox_delivery_update BEFORE UPDATE ON outbox_delivery
 WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+	OR CASE NEW.state
+		WHEN 'sent' THEN 0 WHEN 'deferred' THEN 0 WHEN 'failed' THEN 0
+		WHEN 'uncertain' THEN 0 WHEN 'cancelled' THEN 0 ELSE 1 END
 BEGIN
-	SELECT RAISE(ABORT, 'outbox_delivery is written by outboxd alone');
+	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
+		THEN RAISE(ABORT, 'state: outbox_delivery has no such state')
+		ELSE RAISE(ABORT, 'outbox_delivery is written by outboxd alone') END;
 END;
 
 CREATE TRIGGER outbox_delivery_delete BEFORE DELETE ON outbox_delivery
@@ -1061,30 +1097,32 @@ BEGIN
 	SELECT RAISE(ABORT, 'outbox_delivery is written by outboxd alone');
 END;
 
-CREATE TRIGGER outbox_delivery_insert_state BEFORE INSERT ON outbox_delivery
-WHEN (NEW.state IN ('deferred', 'sent', 'failed', 'uncertain', 'cancelled')) IS NOT 1
-BEGIN
-	SELECT RAISE(ABORT, 'state: outbox_delivery has no such state');
-END;
-
-CREATE TRIGGER outbox_delivery_update_state BEFORE UPDATE ON outbox_delivery
-WHEN (NEW.state IN ('deferred', 'sent', 'failed', 'uncertain', 'cancelled')) IS NOT 1
-BEGIN
-	SELECT RAISE(ABORT, 'state: outbox_delivery has no such state');
-END;
-
 CREATE TRIGGER outbox_tenant_status_insert BEFORE INSERT ON outbox_tenant_status
 WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+	OR CASE NEW.state
+		WHEN 'idle' THEN 0 WHEN 'sending' THEN 0 WHEN 'backoff' THEN 0
+		WHEN 'throttled' THEN 0 WHEN 'auth_failed' THEN 0 WHEN 'suspended' THEN 0
+		WHEN 'quarantined' THEN 0 ELSE 1 END
 BEGIN
-	SELECT RAISE(ABORT, 'outbox_tenant_status is written by outboxd alone');
+	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
+		THEN RAISE(ABORT, 'state: outbox_tenant_status has no such state')
+		ELSE RAISE(ABORT, 'outbox_tenant_status is written by outboxd alone') END;
 END;
 
 CREATE TRIGGER outbox_tenant_status_update BEFORE UPDATE ON outbox_tenant_status
 WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+	OR CASE NEW.state
+		WHEN 'idle' THEN 0 WHEN 'sending' THEN 0 WHEN 'backoff' THEN 0
+		WHEN 'throttled' THEN 0 WHEN 'auth_failed' THEN 0 WHEN 'suspended' THEN 0
+		WHEN 'quarantined' THEN 0 ELSE 1 END
 BEGIN
-	SELECT RAISE(ABORT, 'outbox_tenant_status is written by outboxd alone');
+	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
+		THEN RAISE(ABORT, 'state: outbox_tenant_status has no such state')
+		ELSE RAISE(ABORT, 'outbox_tenant_status is written by outboxd alone') END;
 END;
 
 CREATE TRIGGER outbox_tenant_status_delete BEFORE DELETE ON outbox_tenant_status
@@ -1094,21 +1132,10 @@ BEGIN
 	SELECT RAISE(ABORT, 'outbox_tenant_status is written by outboxd alone');
 END;
 
-CREATE TRIGGER outbox_tenant_status_insert_state BEFORE INSERT ON outbox_tenant_status
-WHEN (NEW.state IN ('idle', 'sending', 'backoff', 'throttled', 'auth_failed', 'suspended', 'quarantined')) IS NOT 1
-BEGIN
-	SELECT RAISE(ABORT, 'state: outbox_tenant_status has no such state');
-END;
-
-CREATE TRIGGER outbox_tenant_status_update_state BEFORE UPDATE ON outbox_tenant_status
-WHEN (NEW.state IN ('idle', 'sending', 'backoff', 'throttled', 'auth_failed', 'suspended', 'quarantined')) IS NOT 1
-BEGIN
-	SELECT RAISE(ABORT, 'state: outbox_tenant_status has no such state');
-END;
-
 -- A tenant that was deleted meanwhile gets no row: a new one of its name would inherit it.
 CREATE TRIGGER outbox_tenant_status_gone BEFORE INSERT ON outbox_tenant_status
-WHEN NOT EXISTS (SELECT 1 FROM outbox_tenant WHERE name = NEW.tenant)
+WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+	AND NOT EXISTS (SELECT 1 FROM outbox_tenant WHERE name = NEW.tenant)
 BEGIN
 	SELECT RAISE(IGNORE);
 END;
