@@ -30,7 +30,12 @@ void stream_close(struct stream **stream);
 const char *stream_input(const struct stream *stream, size_t *length);
 void stream_consume(struct stream *stream, size_t length);
 
-/* Blocks until at least one more octet is there (ERROR_LIMIT if the buffer is full), the deadline, interrupt; ERROR_CLOSED. */
+/*
+ * Blocks until at least one more octet is there (ERROR_LIMIT if the buffer is full), the deadline,
+ * interrupt; ERROR_CLOSED at the peer's end, ERROR_PROTOCOL if TLS is broken. What waits to be
+ * written goes out meanwhile. After a write that failed it still gives what the server said
+ * before: look at stream_input() first, then fill until it fails too.
+ */
 enum error stream_fill(struct stream *stream, int64_t deadline_ms);
 /* What can be read without waiting (also into the buffer); ERROR_CLOSED if the peer closed. */
 enum error stream_fill_now(struct stream *stream);
@@ -38,18 +43,23 @@ enum error stream_fill_now(struct stream *stream);
 /*
  * Adds to what is to be written; blocks only when the buffer is full. While it
  * waits it also reads what the server says (up to the buffer), so that two
- * full pipes never wait for each other.
+ * full pipes never wait for each other. ERROR_CLOSED also when the server has
+ * ended its side and what it said is read; TIMEOUT, INTERRUPTED, PROTOCOL: this
+ * many octets are lost in the middle, the connection can only be closed.
  */
 enum error stream_write(struct stream *stream, const void *bytes, size_t length, int64_t deadline_ms);
-/* Blocks until all is handed to the system. */
+/* Blocks until all is handed to the system; reads meanwhile and fails like stream_write(). */
 enum error stream_flush(struct stream *stream, int64_t deadline_ms);
 /* Room left before stream_write() would block. */
 size_t stream_room(const struct stream *stream);
 
 /*
  * Starts TLS. Everything that was read before is forgotten, but bytes that wait
- * behind the 220 of STARTTLS are ERROR_PROTOCOL (RFC 3207 6, command injection).
- * Asserts that TLS is not on: never STARTTLS inside TLS.
+ * behind the 220 of STARTTLS, here or in the kernel, are ERROR_PROTOCOL (RFC 3207 6,
+ * command injection). All output must be flushed, the 220 consumed. Asserts that TLS is
+ * not on: never STARTTLS inside TLS. After a failure the stream carries nothing any
+ * more (only stream_close() may follow), so that nothing can fall back to clear text.
+ * Errors as tls_start(), always with words.
  */
 enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
 			    struct tls_trust *trust, int64_t deadline_ms, struct words *words);

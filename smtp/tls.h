@@ -26,16 +26,23 @@ enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct 
 struct tls_trust *tls_trust_hold(struct tls_trust *trust);
 void tls_trust_release(struct tls_trust **trust);
 
-/* Checks a priority string or a list of fingerprints without a connection. ERROR_INVALID with words. */
+/*
+ * Checks tls_priority and tls_fingerprints without a connection. ERROR_INVALID with
+ * words; ERROR_REFUSED for what is not built yet (client certificates). Any thread.
+ */
 enum error tls_settings_check(const struct tenant_settings *tenant, struct words *words);
 
 struct tls;
 
 /*
  * Handshake and verification on a connected non-blocking socket, TLS 1.2 at
- * least. server_name for SNI and verification. Blocks until done, the deadline or
- * interrupt. Words say what is wrong for the tenant's administrator ("the certificate of mail.acme.example expired
- * on 2026-11-01"). The socket stays the caller's.
+ * least. tls_name or host for SNI and verification, which is part of the handshake:
+ * a server that does not pass it gets no octet of ours. trust NULL only where nothing
+ * is verified by chain. Fingerprints that are set count under tls_verify = full too.
+ * Blocks until done, the deadline or interrupt. ERROR_PROTOCOL (no TLS, or its
+ * certificate is not good), ERROR_CLOSED, ERROR_TIMEOUT, ERROR_INTERRUPTED, ERROR_INVALID
+ * (as tls_settings_check), always with words for the tenant's administrator ("the
+ * certificate of mail.acme.example expired on 2026-11-01"). The socket stays the caller's.
  */
 enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
 		     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
@@ -46,12 +53,14 @@ void tls_close(struct tls **tls);
 
 /* "TLS1.3 TLS_AES_256_GCM_SHA384" style text, valid as long as tls. */
 const char *tls_describe(const struct tls *tls);
+/* By chain, name and time, or by fingerprint; false under none and opportunistic. */
 bool tls_is_verified(const struct tls *tls);
 
 /*
  * One non-blocking step. OK with *done > 0; OK with *done = 0 and *want =
  * POLLIN/POLLOUT: call again when ready; ERROR_CLOSED at the peer's end.
- * A renegotiation or a second handshake ends with ERROR_PROTOCOL.
+ * A renegotiation or a second handshake ends with ERROR_PROTOCOL. After a write with
+ * *done = 0 the next one gives the same octets again (more may follow them).
  */
 enum error tls_read(struct tls *tls, void *bytes, size_t capacity, size_t *done, short *want);
 enum error tls_write(struct tls *tls, const void *bytes, size_t length, size_t *done, short *want);
