@@ -1,0 +1,157 @@
+"""Exim in a jail: one daemon on two ports, STARTTLS and implicit TLS.
+
+AUTH (PLAIN, LOGIN, CRAM-MD5) is offered after TLS only; mail is delivered at
+once to Maildirs, unchanged but for the header fields at the top.
+"""
+
+import os
+import socket
+import time
+
+import jail as jails
+import logfile
+import packages
+
+HOST_NAME = "exim.rig.example"
+MECHANISMS = ["plain", "login", "cram-md5"]
+
+_CONFIGURATION = """\
+primary_hostname = {host}
+qualify_domain = rig.example
+spool_directory = {work}/spool
+log_file_path = {work}/log/%slog
+pid_file_path = {work}/exim.pid
+log_selector = +incoming_port +smtp_connection +tls_cipher +received_recipients
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {starttls} : {implicit}
+tls_on_connect_ports = {implicit}
+tls_advertise_hosts = *
+tls_certificate = {certificate}
+tls_privatekey = {key}
+auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
+host_lookup =
+rfc1413_hosts =
+smtp_accept_max = 100
+smtp_accept_queue_per_connection = 0
+smtp_accept_queue = 0
+message_size_limit = 100M
+acl_smtp_rcpt = check_recipient
+acl_smtp_data = accept
+bounce_return_message = false
+
+begin acl
+check_recipient:
+  deny    !authenticated = *
+          message = 5.7.0 authentication required
+  accept  domains = lsearch;{work}/domains
+          endpass
+          message = 5.1.1 <$local_part@$domain>: unknown user
+          verify = recipient
+  deny    message = relay not permitted
+
+begin routers
+mailboxes:
+  driver = accept
+  condition = ${{lookup{{$local_part@$domain}}lsearch{{{work}/mailboxes}}{{yes}}{{no}}}}
+  address_data = ${{lookup{{$local_part@$domain}}lsearch{{{work}/mailboxes}}}}
+  transport = maildir
+
+begin transports
+maildir:
+  driver = appendfile
+  directory = {mail}/$address_data
+  create_directory
+  maildir_format
+  user = vmail
+  group = vmail
+  envelope_to_add
+  return_path_add
+
+begin retry
+*  *  F,1h,1s
+
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if eq{{$auth3}}{{${{lookup{{$auth2}}lsearch{{{work}/users}}{{$value}}fail}}}}}}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if eq{{$auth2}}{{${{lookup{{$auth1}}lsearch{{{work}/users}}{{$value}}fail}}}}}}
+  server_set_id = $auth1
+cram:
+  driver = cram_md5
+  public_name = CRAM-MD5
+  server_secret = ${{lookup{{$auth1}}lsearch{{{work}/users}}{{$value}}fail}}
+  server_set_id = $auth1
+"""
+
+
+class Exim:
+    """One Exim.  accounts: user -> password; addresses: the mailboxes."""
+
+    NAME = "exim"
+
+    def __init__(self, jail, certificate, accounts, addresses, mail):
+        self.jail = jail
+        self.certificate = certificate
+        self.mail = mail
+        self.ports = {}
+        self.work = os.path.join(jail.work, "exim")
+        self.log = logfile.LogFile(self.work + "/log/mainlog")
+        jail.directory(self.work)
+        for name in ("spool", "log"):
+            jail.directory(os.path.join(self.work, name), 0o755,
+                           "Debian-exim:Debian-exim")
+        domains = sorted({a.split("@")[1] for a in addresses})
+        self._table("domains", {d: "here" for d in domains})
+        self._table("mailboxes", {a: a for a in addresses})
+        self._table("users", accounts)
+        for word in (certificate.certificate, certificate.key):
+            jail.mode(word, 0o644)      # exim reads both as its own user
+
+    def _table(self, name, rows):
+        self.jail.write(os.path.join(self.work, name), "".join(
+            '"%s": %s\n' % pair for pair in rows.items()))
+
+    def start(self):
+        for _ in range(5):
+            if not self.ports:
+                self.ports = dict(zip(("starttls", "implicit"),
+                                      jails.free_ports(2)))
+            self.jail.write("/etc/exim4/exim4.conf", _CONFIGURATION.format(
+                work=self.work, mail=self.mail, host=HOST_NAME,
+                certificate=self.certificate.certificate,
+                key=self.certificate.key, **self.ports))
+            self.jail.start(self.NAME, ["exim4", "-bdf", "-q10s"],
+                            self.work + "/output")
+            if self._listens():
+                return
+            self.jail.stop(self.NAME)
+            self.ports = {}
+        with open(self.work + "/output", errors="replace") as stream:
+            raise packages.Missing("exim does not start: %s %s" % (
+                stream.read()[-800:], self.log.text()[-800:]))
+
+    def _listens(self, seconds=10):
+        limit = time.monotonic() + seconds
+        for port in self.ports.values():
+            while True:
+                if not self.jail.alive(self.NAME) or \
+                        time.monotonic() > limit:
+                    return False
+                with socket.socket() as s:
+                    if s.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.02)
+        return True
+
+    def stop(self):
+        self.jail.stop(self.NAME)
+
+    def port(self, name):
+        return self.ports[name]

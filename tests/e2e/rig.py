@@ -1,0 +1,167 @@
+#!/usr/bin/python3
+"""The rig: real mail servers on loopback, for tests and for looking.
+
+    with rig.Rig() as r:
+        r.postfix.port("required")      STARTTLS required, every mechanism
+        r.mailbox()                     an address that nobody used yet
+
+Run as a program it starts everything, prints one JSON document with ports,
+accounts and files, and ends all when its standard input or itself ends.
+`rig.py --check` sends mail with other people's clients and looks for it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+
+import certs
+import dovecot
+import exim
+import jail
+import mailbox
+import packages
+import postfix
+
+DOMAIN = "box.example"
+TENANTS = ["acme", "beta", "gamma", "delta", "omega"]
+
+
+def default_accounts():
+    """user@tenant.example -> password; one with characters that quoting,
+    base64 and SASLprep could spoil."""
+    accounts = {"user@%s.example" % t: "secret-of-%s" % t for t in TENANTS}
+    accounts["odd@acme.example"] = "p\u00e4ss %w0rd\\=+\"'<>;"
+    return accounts
+
+
+class Rig:
+    """Everything, or the servers named in `servers`."""
+
+    def __init__(self, servers=("postfix", "exim"), boxes=400, accounts=None,
+                 addresses=(), work=None):
+        self.own_work = work is None
+        self.work = work or tempfile.mkdtemp(prefix="outboxd-rig-")
+        os.chmod(self.work, 0o755)
+        self.accounts = default_accounts() if accounts is None else accounts
+        self.addresses = ["t%03d@%s" % (n, DOMAIN) for n in range(boxes)]
+        self.addresses += addresses
+        self.unused = list(self.addresses[:boxes])
+        self.jail = self.postfix = self.exim = self.dovecot = None
+        try:
+            self._start(servers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, servers):
+        self._make_certificates()
+        self.jail = jail.Jail(self.work)
+        self.mail = os.path.join(self.work, "mail")
+        self.jail.directory(self.mail, 0o755, jail.MAIL_USER + ":" +
+                            jail.MAIL_USER)
+        if "postfix" in servers:
+            self.dovecot = dovecot.Dovecot(self.jail, self.accounts)
+            self.dovecot.start()
+            self.postfix = postfix.Postfix(
+                self.jail, self.dovecot.socket, self._services(),
+                self.addresses, self.mail)
+            self.postfix.start()
+        if "exim" in servers:
+            self.exim = exim.Exim(self.jail, self.exim_pair, self.accounts,
+                                  self.addresses, self.mail)
+            self.exim.start()
+
+    def _make_certificates(self):
+        where = os.path.join(self.work, "tls")
+        os.makedirs(where, exist_ok=True)
+        self.authority = certs.Authority(where, "authority")
+        self.stranger = certs.Authority(where, "stranger")
+        names = [postfix.HOST_NAME, "localhost"]
+        self.good = self.authority.server("good", names, ["127.0.0.1"])
+        self.expired = self.authority.server(
+            "expired", names, ["127.0.0.1"], ("2020-03-01", "2021-03-01"))
+        self.wrong = self.authority.server("wrong", ["mx.elsewhere.example"])
+        self.unknown = self.stranger.server("unknown", names, ["127.0.0.1"])
+        self.exim_pair = self.authority.server(
+            "exim", [exim.HOST_NAME, "localhost"], ["127.0.0.1"])
+
+    def _services(self):
+        service = postfix.Service
+        return {
+            "required": service("required", self.good),
+            "optional": service("optional", self.good),
+            "implicit": service("implicit", self.good),
+            "expired": service("required", self.expired),
+            "wrong": service("required", self.wrong),
+            "unknown": service("required", self.unknown),
+            "clear": service("none"),
+            "weak": service("required", self.good, ["plain", "login"]),
+            "middle": service("required", self.good,
+                              ["plain", "login", "cram-md5"]),
+            "sha1": service("required", self.good,
+                            ["plain", "cram-md5", "scram-sha-1"]),
+            "login": service("required", self.good, ["login"]),
+            "clear-weak": service("none", None, ["plain", "login"]),
+            "open": service("required", self.good, []),
+        }
+
+    def mailbox(self, address=None):
+        """The mailbox of an address, or of one that nobody used yet."""
+        address = address or self.unused.pop(0)
+        return mailbox.Mailbox(address, os.path.join(self.mail, address),
+                               self.jail)
+
+    def describe(self):
+        """What a person or a script needs to use this rig."""
+        words = {"work": self.work, "accounts": self.accounts,
+                 "authority": self.authority.file, "mail": self.mail,
+                 "addresses": len(self.addresses), "domain": DOMAIN}
+        if self.postfix:
+            words["postfix"] = {name: service.port for name, service
+                                in self.postfix.services.items()}
+            words["postfix_log"] = self.postfix.log.path
+        if self.exim:
+            words["exim"] = self.exim.ports
+            words["exim_log"] = self.exim.log.path
+        return words
+
+    def close(self):
+        if self.jail:
+            self.jail.close()
+            self.jail = None
+        if self.own_work:
+            jail.remove(self.work)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true",
+                        help="send mail with swaks, gsasl and smtplib")
+    parser.add_argument("--work", help="directory to use (kept at the end)")
+    options = parser.parse_args()
+    try:
+        with Rig(work=options.work) as rig:
+            if options.check:
+                import rigcheck
+                return rigcheck.run(rig)
+            print(json.dumps(rig.describe(), indent=2), flush=True)
+            sys.stdin.read()
+    except packages.Missing as problem:
+        sys.exit("rig: %s" % problem)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
