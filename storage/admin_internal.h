@@ -1,0 +1,37 @@
+/*
+ * admin_internal.h - what the files of admin.h share.
+ */
+#ifndef OUTBOXD_STORAGE_ADMIN_INTERNAL_H
+#define OUTBOXD_STORAGE_ADMIN_INTERNAL_H
+
+#include "storage/admin.h"
+#include "storage/sqlite_internal.h"
+
+#define ADMIN_BUSY_MS	  5000
+#define ADMIN_COLUMNS_MAX 64
+
+struct admin {
+	struct connection connection;
+};
+
+/* Begins a verb: from here the lock is waited for. */
+void admin_verb(struct admin *admin);
+
+/* A statement of its own, finalized by admin_finish(), which answers as statement_end(). */
+struct statement admin_prepare(struct admin *admin, const char *sql);
+int admin_finish(struct statement *statement);
+
+/* words for an SQLite code; a rule's sentence alone where one said no. OK for SQLITE_OK. */
+enum error admin_error(struct admin *admin, int rc, const char *doing, struct words *words);
+
+/* BEGIN IMMEDIATE; the end commits if error is OK, else rolls back and passes error on. */
+enum error admin_begin(struct admin *admin, struct words *words);
+enum error admin_end(struct admin *admin, enum error error, struct words *words);
+
+/* Gives all rows of a statement to each; how many. */
+size_t admin_rows(struct statement *statement, admin_each *each, void *context);
+
+/* Between two transactions of one verb: waiting applications only poll for the lock. */
+void admin_leave_room(int64_t begun_ms);
+
+#endif
