@@ -33,24 +33,33 @@ enum error auth_choose(const struct tenant_settings *tenant, const char *offered
 
 struct auth;
 
-/* Begins an exchange. username, password are copied into GNU SASL's handle until auth_end(). */
+/*
+ * Begins an exchange. username, password are copied into GNU SASL's handle until auth_end().
+ * ERROR_INVALID with words: no username or password, or one that cannot be sent; ERROR_SYSTEM.
+ */
 enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
 		      const struct secret *password, struct auth **auth, struct words *words);
 
 /*
  * One step: challenge (base64 text from a 334, or NULL for the initial response)
- * in, response (base64, "=" for an empty initial response) appended to out.
+ * in, response (base64, "=" for an empty initial response) appended to out; for
+ * challenge NULL nothing appended = AUTH is sent without an initial response (LOGIN,
+ * CRAM-MD5), else nothing appended = an empty line. An initial response that makes the
+ * command longer than 512 octets is kept and sent after an empty 334 (RFC 4954 4).
  * *complete: the client has nothing more to say. ERROR_PROTOCOL with words when
- * the server's challenge is wrong (also a wrong SCRAM server signature).
+ * the server's challenge is wrong (also a wrong SCRAM server signature, or an absurd
+ * number of rounds); ERROR_INVALID: username or password are not SASLprep's (RFC 4013).
+ * Does not block, but up to a second of SCRAM's rounds.
  */
 enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
 		     struct words *words);
 
 /*
  * After the 235: OK only if the mechanism is satisfied (a SCRAM server that
- * skipped its signature is not). additional: data after the code, base64 or NULL.
+ * skipped its signature is not: ERROR_PROTOCOL with words, and no message goes to it).
  */
 enum error auth_verify(struct auth *auth, struct words *words);
-void auth_end(struct auth **auth);	/* wipes */
+/* Wipes and frees; leaves NULL. */
+void auth_end(struct auth **auth);
 
 #endif
