@@ -48,7 +48,7 @@ class Service:
             words["smtpd_sasl_mechanism_filter"] = ", ".join(self.mechanisms)
         else:
             words["smtpd_sasl_auth_enable"] = "no"
-            words["smtpd_relay_restrictions"] = "permit"
+            words["smtpd_relay_restrictions"] = "reject_unauth_destination"
         words.update(self.options)
         return words
 
@@ -142,6 +142,7 @@ class Postfix:
             jail.directory(directory)
         jail.directory(self.work + "/data", 0o700, "postfix:postfix")
         self.started = False
+        self.base = 0           # where this start's part of the log begins
 
     def _write(self):
         owner = {"work": self.work, "log": self.log.path, "mail": self.mail,
@@ -183,6 +184,8 @@ class Postfix:
                 for port, service in zip(ports, self.services.values()):
                     service.port = port
             self._write()
+            self.log.mark()
+            self.base = self.log.offset
             # Makes the queue's directories; its words are in the mail log.
             self.jail.run(["postfix", "-c", self.conf, "check"])
             # Not "postfix start-fg": a shell would stand before the master.
@@ -192,7 +195,7 @@ class Postfix:
                             env={"MAIL_CONFIG": self.conf})
             if self._listens():
                 self.started = True
-                self.quiet()
+                self.quiet(len(self.services))
                 return
             self.jail.stop(self.name)
         with open(self.work + "/output", errors="replace") as stream:
@@ -211,14 +214,16 @@ class Postfix:
     def port(self, name):
         return self.services[name].port
 
-    def quiet(self, seconds=20):
-        """Waits until each connection in the whole log has its end, and
-        marks the log there: what follows is the next test's."""
-        self.log.offset = 0
+    def quiet(self, least=0, seconds=20):
+        """Waits until each connection since the start has its end, and there
+        were at least so many; marks the log there: what follows is the next
+        test's."""
+        self.log.offset = self.base
         limit = time.monotonic() + seconds
-        while self.log.count(r"smtpd\[\d+\]: connect from") != \
-                self.log.count(r"smtpd\[\d+\]: disconnect from"):
-            if time.monotonic() > limit:
+        while time.monotonic() < limit:
+            begun = self.log.count(r"smtpd\[\d+\]: connect from")
+            ended = self.log.count(r"smtpd\[\d+\]: disconnect from")
+            if begun == ended and begun >= least:
                 break
             time.sleep(0.02)
         self.log.mark()

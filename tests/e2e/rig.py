@@ -11,10 +11,12 @@ accounts and files, and ends all when its standard input or itself ends.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 
@@ -26,6 +28,7 @@ import mailbox
 import packages
 import postfix
 
+PREFIX = "outboxd-rig-"
 DOMAIN = "box.example"
 TENANTS = ["acme", "beta", "gamma", "delta", "omega"]
 
@@ -38,14 +41,34 @@ def default_accounts():
     return accounts
 
 
+def _sweep():
+    """Removes what runs that were killed could not: their work directories
+    are locked by nobody.  Young ones may not be locked yet."""
+    for name in os.listdir(tempfile.gettempdir()):
+        path = os.path.join(tempfile.gettempdir(), name)
+        try:
+            if name.startswith(PREFIX) and \
+                    os.stat(path).st_uid == os.geteuid() and \
+                    os.stat(path).st_mtime < time.time() - 60:
+                with open(path + "/lock") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    jail.remove(path)
+        except OSError:
+            pass
+
+
 class Rig:
     """Everything, or the servers named in `servers`."""
 
     def __init__(self, servers=("postfix", "exim"), boxes=400, accounts=None,
                  addresses=(), work=None):
         self.own_work = work is None
-        self.work = work or tempfile.mkdtemp(prefix="outboxd-rig-")
+        if self.own_work:
+            _sweep()
+        self.work = work or tempfile.mkdtemp(prefix=PREFIX)
         os.chmod(self.work, 0o755)
+        self.lock = open(os.path.join(self.work, "lock"), "w")
+        fcntl.flock(self.lock, fcntl.LOCK_SH)
         self.accounts = default_accounts() if accounts is None else accounts
         self.addresses = ["t%03d@%s" % (n, DOMAIN) for n in range(boxes)]
         self.addresses += addresses
@@ -133,6 +156,7 @@ class Rig:
         if self.jail:
             self.jail.close()
             self.jail = None
+        self.lock.close()
         if self.own_work:
             jail.remove(self.work)
 
