@@ -35,6 +35,21 @@ const char *error_text(enum error error)
 	return names[error];
 }
 
+/* Takes away the beginning of a character that snprintf cut; answers the new length. */
+static size_t words_trim(struct words *words)
+{
+	size_t length = sizeof(words->text) - 1, start = length;
+	uint32_t code_point;
+
+	do
+		start--;
+	while (length - start < 4 && ((unsigned char)words->text[start] & 0xc0) == 0x80);
+	if (text_utf8_next(words->text + start, length - start, &code_point) == 0)
+		length = start;
+	words->text[length] = '\0';
+	return length;
+}
+
 /* Appends at the offset; answers the new length. */
 __attribute__((format(printf, 3, 0)))
 static size_t words_add(struct words *words, size_t offset, const char *format, va_list arguments)
@@ -48,10 +63,7 @@ static size_t words_add(struct words *words, size_t offset, const char *format, 
 	}
 	if ((size_t)wanted < room)
 		return offset + (size_t)wanted;
-	/* Cut by snprintf, perhaps inside a character. */
-	size_t length = text_cut(words->text, sizeof(words->text), sizeof(words->text) - 1);
-	words->text[length] = '\0';
-	return length;
+	return words_trim(words);
 }
 
 void words_vset(struct words *words, const char *format, va_list arguments)

@@ -226,6 +226,7 @@ static void reopen_if_asked(struct log *log)
 		log->file = file;
 	} else {
 		add_warning(log, "log.failed", log->path, 0, file.error);	/* the old one goes on */
+		write_text(log);
 	}
 	if (log->dir)
 		log_dir_forget(log->dir);
@@ -300,6 +301,7 @@ static enum next turn(struct log *log)
 	unlock(log);
 
 	write_work(log);
+	reopen_if_asked(log);	/* so that a new file tells what the old one did not take */
 	tell_lost(log);
 	length = log->work.length;
 	shrink(&log->work);
