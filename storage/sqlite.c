@@ -15,75 +15,62 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/pool.h"
-#include "storage/schema_sql.h"
+#include "storage/migrate.h"
 #include "storage/sqlite_internal.h"
 
 #define OPEN_LIMIT_MS 10000
-#define SCHEMA_VERSION 1
 
-/* New and empty: WAL first (it cannot be set inside a transaction), then all tables or none. */
-static enum error make_schema(struct connection *connection, const char *path, struct words *words)
+/* WAL is set in a new file before its tables are made: it cannot be inside their transaction. */
+static enum error check_mode(struct connection *connection, const char *path, bool new, struct words *words)
 {
 	char mode[16];
-	int64_t tables = 0;
-	int rc = connection_ask_text(connection, "PRAGMA journal_mode = WAL", mode, sizeof mode);
+	int64_t ours = 0;
+	int rc = connection_ask_text(connection, new ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode", mode,
+				     sizeof mode);
 
-	if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
+	if (rc == SQLITE_OK)
+		rc = connection_ask_int(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'",
+					&ours);
+	if (rc != SQLITE_OK || strcmp(mode, "wal") == 0)
+		return connection_error(connection, rc, path, words);
+	if (new) {
 		words_set(words, "%s cannot be set to WAL mode", path);
 		return ERROR_UNAVAILABLE;
 	}
-	if (rc == SQLITE_OK)
-		rc = connection_run(connection, "BEGIN IMMEDIATE");
-	/* under the lock: an application may have been first */
-	if (rc == SQLITE_OK)
-		rc = connection_ask_int(connection, "SELECT count(*) FROM sqlite_master", &tables);
-	if (rc == SQLITE_OK && tables == 0)
-		rc = connection_run(connection, storage_schema_sql);
-	if (rc == SQLITE_OK)
-		rc = connection_run(connection, "COMMIT");
-	if (rc == SQLITE_OK)
-		return OK;
-	(void)connection_error(connection, rc, "cannot create the tables", words);
-	if (!sqlite3_get_autocommit(connection->db))
-		(void)connection_run(connection, "ROLLBACK");
-	return ERROR_UNAVAILABLE;
+	if (!ours)
+		return OK; /* storage_migrate() has better words */
+	words_set(words, "%s is not in WAL mode: run outboxctl init --wal", path);
+	return ERROR_REFUSED;
 }
 
-/* Whether the file is an outbox, and of which version; nothing is written to one that is not. */
+/* Bodies are read in slices as they are stored: in UTF-8, or not at all. */
+static enum error check_encoding(struct connection *connection, const char *path, struct words *words)
+{
+	char encoding[16];
+	int rc = connection_ask_text(connection, "PRAGMA encoding", encoding, sizeof encoding);
+
+	if (rc != SQLITE_OK || strcmp(encoding, "UTF-8") == 0)
+		return connection_error(connection, rc, path, words);
+	words_set(words, "%s is encoded in %s: only UTF-8 is served", path, encoding);
+	return ERROR_REFUSED;
+}
+
+/* Whether the file is an outbox of this version, made or brought to it; nothing is written to one that is none. */
 static enum error check_contents(struct connection *connection, const char *path, bool may_create,
 				 struct words *words)
 {
-	int64_t tables = 0, ours = 0, version = -1;
-	char encoding[16] = "";
+	int64_t tables = 0;
 	int rc = connection_ask_int(connection, "SELECT count(*) FROM sqlite_master", &tables);
+	bool new = may_create && tables == 0;
+	enum error error = connection_error(connection, rc, path, words);
 
-	if (rc == SQLITE_OK && tables == 0 && may_create) {
-		enum error error = make_schema(connection, path, words);
-
-		return error != OK ? error : check_contents(connection, path, false, words);
-	}
-	if (rc == SQLITE_OK)
-		rc = connection_ask_int(connection,
-					"SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'", &ours);
-	if (rc == SQLITE_OK && ours == 0) {
-		words_set(words, "%s has no outbox tables: run outboxctl init", path);
-		return ERROR_REFUSED;
-	}
-	if (rc == SQLITE_OK)
-		rc = connection_ask_text(connection, "PRAGMA encoding", encoding, sizeof encoding);
-	if (rc == SQLITE_OK && strcmp(encoding, "UTF-8") != 0) {
-		words_set(words, "%s is encoded in %s: only UTF-8 is served", path, encoding);
-		return ERROR_REFUSED;
-	}
-	if (rc == SQLITE_OK)
-		rc = connection_ask_int(connection,
-					"SELECT value FROM outbox_meta WHERE key = 'schema_version'", &version);
-	if (rc == SQLITE_OK && version > SCHEMA_VERSION) {
-		words_set(words, "%s has schema version %lld, newer than this program's %d", path,
-			  (long long)version, SCHEMA_VERSION);
-		return ERROR_REFUSED;
-	}
-	return connection_error(connection, rc, path, words);
+	if (error == OK)
+		error = check_mode(connection, path, new, words);
+	if (error == OK)
+		error = check_encoding(connection, path, words);
+	if (error == OK)
+		error = storage_migrate(connection->db, path, new, NULL, words);
+	return error == ERROR_NOT_FOUND ? ERROR_REFUSED : error;
 }
 
 static enum error prepare_file(const char *path, bool may_create, struct words *words)

@@ -14,7 +14,7 @@
 #include "storage/sqlite_file.h"
 #include "storage/storage.h"
 
-#define CONNECTION_STATEMENTS 16
+#define CONNECTION_STATEMENTS 20
 
 struct connection {
 	sqlite3 *db; /* NULL = closed */
@@ -119,6 +119,9 @@ struct storage {
 
 /* Supervisor's verbs: the first caller is the owner, and nobody else may come. */
 void storage_assert_home(struct storage *storage);
+/* sqlite_look.c: a message as its MESSAGE_COLUMNS have it, and a read transaction on the supervisor's connection. */
+struct message *storage_message_of_row(struct statement *row);
+struct connection *storage_look_begin(struct storage *storage, int *rc);
 extern const char *const storage_look_sql[];
 extern const char *const storage_take_sql[];
 extern const char *const storage_settle_sql[];
@@ -137,6 +140,8 @@ enum look_statement {
 	LOOK_TENANTS,
 	LOOK_ONE_TENANT,
 	LOOK_COUNT,
+	LOOK_FIND,
+	LOOK_EXPIRED,
 	LOOK_STATEMENTS
 };
 

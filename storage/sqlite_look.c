@@ -19,6 +19,16 @@
 #define PRIORITY_HIGHEST 9
 #define PRIORITIES 19
 
+/* Its age: from the later of queued and not_before, less the time for which its tenant was suspended. */
+#define AGE_FROM_MS "(max(s.queued_at_ms, coalesce(o.not_before, 0) * 1000) + coalesce((" \
+	"  SELECT sum(max(0, coalesce(u.until_ms, ?5)" \
+	"    - max(u.since_ms, s.queued_at_ms, coalesce(o.not_before, 0) * 1000)))" \
+	"  FROM outbox_suspension AS u WHERE u.tenant = s.tenant), 0))"
+
+/* What storage_message_of_row() reads; ?5 is the present moment in ms. */
+#define MESSAGE_COLUMNS "s.outbox_id, s.state, s.attempts, s.due_at, s.queued_at_ms, s.requeues," \
+	" o.expires_at, " AGE_FROM_MS ", s.priority, s.tenant"
+
 /* INDEXED BY makes a plan that would read a whole queue an error instead. */
 const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_BEGIN] = "BEGIN",
@@ -35,12 +45,7 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_NEXT_PRIORITY] = "SELECT priority FROM outbox_status INDEXED BY outbox_status_waiting"
 			       " WHERE " WAITING " AND tenant = ?1 AND priority < ?2"
 			       " ORDER BY priority DESC LIMIT 1",
-	[LOOK_DUE] = "SELECT s.outbox_id, s.state, s.attempts, s.due_at, s.queued_at_ms, s.requeues,"
-		     " o.expires_at, max(s.queued_at_ms, coalesce(o.not_before, 0) * 1000) + coalesce(("
-		     "  SELECT sum(max(0, coalesce(u.until_ms, ?5)"
-		     "    - max(u.since_ms, s.queued_at_ms, coalesce(o.not_before, 0) * 1000)))"
-		     "  FROM outbox_suspension AS u WHERE u.tenant = ?1), 0)"
-		     " FROM outbox_status AS s INDEXED BY outbox_status_waiting"
+	[LOOK_DUE] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_waiting"
 		     " CROSS JOIN outbox AS o ON o.id = s.outbox_id"
 		     " WHERE s." WAITING " AND s.tenant = ?1 AND s.priority = ?2"
 		     " AND s.due_at > ?3 AND s.due_at <= ?4 ORDER BY s.due_at, s.outbox_id",
@@ -51,9 +56,15 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_COUNT] = "SELECT count(*) FILTER (WHERE state = 'queued'),"
 		       " count(*) FILTER (WHERE state = 'deferred'), coalesce(min(due_at), 0)"
 		       " FROM outbox_status INDEXED BY outbox_status_due WHERE " WAITING " AND tenant = ?1",
+	[LOOK_FIND] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s CROSS JOIN outbox AS o ON o.id = s.outbox_id"
+		      " WHERE s.outbox_id = ?1 AND s." WAITING,
+	[LOOK_EXPIRED] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_due"
+			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
+			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))"
+			 " LIMIT ?4",
 };
 
-static struct connection *look_begin(struct storage *storage, int *rc)
+struct connection *storage_look_begin(struct storage *storage, int *rc)
 {
 	storage_assert_home(storage);
 	storage->look.deadline_ms = clock_monotonic_ms();
@@ -72,7 +83,7 @@ enum error storage_scan(struct storage *storage, storage_due_each *each, void *c
 	struct found *found = NULL;
 	size_t count = 0;
 	int rc;
-	struct connection *look = look_begin(storage, &rc);
+	struct connection *look = storage_look_begin(storage, &rc);
 	bool more = rc == SQLITE_OK;
 
 	while (more) {
@@ -137,20 +148,22 @@ static int find_priorities(struct due_look *look)
 	return rc;
 }
 
-static void add_message(struct due_look *look, struct statement *row, int priority)
+struct message *storage_message_of_row(struct statement *row)
 {
-	struct message *message = message_create(sqlite3_column_int64(row->stmt, 0), look->query->tenant);
+	struct message *message = message_create(sqlite3_column_int64(row->stmt, 0),
+						 (const char *)sqlite3_column_text(row->stmt, 9));
 	bool known = message_state_parse((const char *)sqlite3_column_text(row->stmt, 1), &message->state);
 
-	assert(known); /* the statement asks for two of them by name */
-	message->priority = priority;
+	assert(known); /* the statements ask for two of them by name */
+	(void)known;
 	message->attempts = sqlite3_column_int(row->stmt, 2);
 	message->due_at = sqlite3_column_int64(row->stmt, 3);
 	message->queued_at_ms = sqlite3_column_int64(row->stmt, 4);
 	message->requeue = sqlite3_column_int(row->stmt, 5);
 	message->expires_at = sqlite3_column_int64(row->stmt, 6);
 	message->age_from_s = sqlite3_column_int64(row->stmt, 7) / 1000;
-	look->messages[look->count++] = message;
+	message->priority = sqlite3_column_int(row->stmt, 8);
+	return message;
 }
 
 /* Up to limit messages of one priority that became due after one second and not after another. */
@@ -166,7 +179,7 @@ static int add_due(struct due_look *look, int priority, int64_t after, int64_t u
 	statement_int(&row, 5, look->query->now * 1000);
 	while (look->count < most && statement_row(&row))
 		if (!look->query->in_hand(look->query->context, sqlite3_column_int64(row.stmt, 0)))
-			add_message(look, &row, priority);
+			look->messages[look->count++] = storage_message_of_row(&row);
 	return statement_end(&row);
 }
 
@@ -225,7 +238,7 @@ enum error storage_due(struct storage *storage, const struct storage_due_query *
 	assert(query->limit >= 0);
 	*first = NULL;
 	*next_due = INT64_MAX;
-	look.connection = look_begin(storage, &rc);
+	look.connection = storage_look_begin(storage, &rc);
 	if (rc == SQLITE_OK)
 		rc = look_at_tenant(&look);
 	if (rc == SQLITE_OK)
@@ -274,7 +287,7 @@ enum error storage_tenants(struct storage *storage, const char *name, storage_te
 	size_t count = 0, rows = 0;
 	enum error invalid = OK;
 	int rc;
-	struct connection *look = look_begin(storage, &rc);
+	struct connection *look = storage_look_begin(storage, &rc);
 
 	if (rc == SQLITE_OK) {
 		struct statement row = statement_begin(look, name ? LOOK_ONE_TENANT : LOOK_TENANTS);
@@ -315,7 +328,7 @@ enum error storage_count(struct storage *storage, const char *tenant, struct sto
 			 struct words *words)
 {
 	int rc;
-	struct connection *look = look_begin(storage, &rc);
+	struct connection *look = storage_look_begin(storage, &rc);
 
 	memset(counts, 0, sizeof *counts);
 	if (rc == SQLITE_OK) {

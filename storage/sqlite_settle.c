@@ -225,6 +225,7 @@ static int settle_message(struct connection *writer, struct message *message, in
 		return SQLITE_OK;
 	}
 	message->settled = changed || found.own ? SETTLED : SETTLED_SUPERSEDED;
+	message->cancelled = found.cancelled;
 	return write_deliveries(writer, message, &found, now_ms);
 }
 

@@ -33,8 +33,8 @@ const char *const storage_take_sql[TAKE_STATEMENTS] = {
 		     " FROM outbox_status AS s JOIN outbox AS o ON o.id = s.outbox_id"
 		     " JOIN outbox_tenant AS t ON t.name = s.tenant"
 		     " WHERE s.outbox_id = ?1 AND s.tenant = ?2 AND s.state = ?3 AND s.attempts = ?4"
-		     " AND s.requeues = ?5 AND s.due_at = ?6 AND t.enabled = 1"
-		     " AND (o.expires_at IS NULL OR o.expires_at > ?7)",
+		     " AND s.requeues = ?5 AND s.due_at = ?6"
+		     " AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
 	[TAKE_KNOWN] = "SELECT recipient, state, attempts FROM outbox_delivery WHERE outbox_id = ?1"
 		       " ORDER BY recipient",
 };
@@ -238,6 +238,7 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 	statement_int(&row, 5, message->requeue);
 	statement_int(&row, 6, message->due_at);
 	statement_int(&row, 7, clock_wall_s());
+	statement_int(&row, 8, message->offline);
 	found = statement_row(&row);
 	if (found)
 		copy_columns(take, &row, present);

@@ -119,6 +119,9 @@ void storage_changes_fini(struct storage_changes *changes)
 		free(changes->tenants_due[i]);
 	for (size_t i = 0; i < changes->tenants_changed_count; i++)
 		free(changes->tenants_changed[i]);
+	for (size_t i = 0; i < changes->tenants_retry_count; i++)
+		free(changes->tenants_retry[i]);
+	free(changes->tenants_retry);
 	free(changes->tenants_due);
 	free(changes->tenants_changed);
 	free(changes->messages);
@@ -197,6 +200,10 @@ static void list_change(struct storage_changes *changes, struct statement *row)
 
 	if (kind && strcmp(kind, "tenant") == 0) {
 		add_name(&changes->tenants_changed, &changes->tenants_changed_count, statement_column(row, 2));
+		return;
+	}
+	if (kind && strcmp(kind, "retry") == 0) {
+		add_name(&changes->tenants_retry, &changes->tenants_retry_count, statement_column(row, 2));
 		return;
 	}
 	changes->messages = grown(changes->messages, changes->messages_count, sizeof *changes->messages);

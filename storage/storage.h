@@ -51,6 +51,8 @@ struct storage_changes {
 	size_t tenants_due_count;
 	char **tenants_changed;	/* rows of outbox_tenant inserted, changed or deleted */
 	size_t tenants_changed_count;
+	char **tenants_retry;	/* an operator asks to try the server again now */
+	size_t tenants_retry_count;
 	int64_t *messages;	/* ids whose state an application changed */
 	size_t messages_count;
 	bool all;		/* too much to list, or the cursor was lost: scan again */
@@ -94,6 +96,20 @@ struct storage_due_query {
 enum error storage_due(struct storage *storage, const struct storage_due_query *query,
 		       struct queue_link **first, int64_t *next_due, struct words *words);
 
+/*
+ * supervisor: one message by id as storage_due() would give it, due or not;
+ * ERROR_NOT_FOUND if it is not queued or deferred.
+ */
+enum error storage_find(struct storage *storage, int64_t id, struct message **message, struct words *words);
+
+/*
+ * supervisor: messages of a tenant whose expires_at or max_age has passed, due or
+ * not, at most query->limit, those in hand left out. Reads the tenant's whole queue
+ * (rarely: while its server is down).
+ */
+enum error storage_expired(struct storage *storage, const struct storage_due_query *query, int max_age_s,
+			   struct queue_link **first, struct words *words);
+
 /* supervisor: one tenant (name) or all (NULL) as sealed settings, given with their reference. */
 typedef void storage_tenant_each(void *context, struct tenant_settings *settings);
 enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
@@ -106,7 +122,8 @@ enum error storage_count(struct storage *storage, const char *tenant, struct sto
 
 /*
  * worker: the last read before MAIL. In one short read transaction demands that
- * state, tenant, attempts, requeue and due time of message still hold and copies columns,
+ * state, tenant, attempts, requeue and due time of message still hold, that its tenant
+ * is enabled and it has not expired (not demanded where message->offline), and copies columns,
  * bodies (up to 256 KiB each in memory, larger ones in an unlinked file) and
  * known recipients. ERROR_NOT_FOUND: it is no longer to be sent (cancelled,
  * suspended by expiry, gone); ERROR_UNAVAILABLE: not now, with words.

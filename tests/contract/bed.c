@@ -1,0 +1,167 @@
+/*
+ * bed.c - set-up of the storage contract's tests, and their program.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "tests/contract/bed.h"
+#include "tests/contract/suites.h"
+
+struct bed bed;
+
+unsigned char contract_octet(size_t position)
+{
+	return (unsigned char)('!' + (position * 31 + position / 251) % 90);
+}
+
+void bed_set_up(void)
+{
+	bed.outbox = APP->make();
+	APP->add_tenant(bed.outbox, "acme");
+	ck_ok(APP->open(bed.outbox, NULL, &bed.storage, &bed.words));
+}
+
+void bed_tear_down(void)
+{
+	storage_close(&bed.storage);
+	APP->unmake(bed.outbox);
+}
+
+int64_t bed_insert(const struct contract_message *message)
+{
+	return APP->insert(bed.outbox, message);
+}
+
+int64_t bed_insert_plain(void)
+{
+	return bed_insert(&(struct contract_message){ .text = "hello" });
+}
+
+bool hand_holds(void *context, int64_t id)
+{
+	struct hand *hand = context;
+
+	if (hand->hook && hand->asked_count == 0)
+		hand->hook(hand->context);
+	ck_assert_uint_lt(hand->asked_count, sizeof hand->asked / sizeof hand->asked[0]);
+	hand->asked[hand->asked_count++] = id;
+	for (size_t i = 0; i < hand->count; i++)
+		if (hand->ids[i] == id)
+			return true;
+	return false;
+}
+
+struct message **bed_look(int64_t now, int limit, struct hand *hand, int64_t *next_due)
+{
+	struct hand empty = { .count = 0 };
+	struct storage_due_query query = { .tenant = "acme",
+					   .now = now,
+					   .limit = limit,
+					   .in_hand = hand_holds,
+					   .context = hand ? hand : &empty };
+	struct message **messages = memory_alloc(((size_t)limit + 1) * sizeof *messages);
+	struct queue_link *first;
+	int64_t next;
+	int count = 0;
+
+	ck_ok(storage_due(bed.storage, &query, &first, next_due ? next_due : &next, &bed.words));
+	for (; first; count++) {
+		ck_assert_int_lt(count, limit);
+		messages[count] = QUEUE_ITEM(first, struct message, link);
+		first = first->next;
+		messages[count]->link.next = NULL;
+	}
+	return messages;
+}
+
+void bed_release(struct message **messages)
+{
+	for (size_t i = 0; messages[i]; i++)
+		message_destroy(&messages[i]);
+	free(messages);
+}
+
+struct message *bed_due_one(void)
+{
+	struct message **messages = bed_look(clock_wall_s(), 2, NULL, NULL);
+	struct message *message = messages[0];
+
+	ck_assert_ptr_nonnull(message);
+	ck_assert_ptr_null(messages[1]);
+	free(messages);
+	return message;
+}
+
+struct mail *bed_take(const struct message *message)
+{
+	struct mail *mail;
+
+	ck_ok(storage_take(bed.storage, message, deadline_after_ms(5000), &mail, &bed.words));
+	return mail;
+}
+
+void bed_outcome(struct message *message, const char *address, enum verdict verdict, int code,
+		 enum delivery_state state)
+{
+	struct recipient *recipient = message_add_recipient(message, address);
+
+	recipient->state = state;
+	recipient->attempts++;
+	recipient->outcome.verdict = verdict;
+	recipient->outcome.code = code;
+	outcome_say(&recipient->outcome, "%d said of %s", code, address);
+}
+
+void bed_judge(struct message *message, enum message_state state, const char *result)
+{
+	message->state = state;
+	message->attempts++;
+	free(message->result);
+	message->result = memory_strdup(result);
+}
+
+enum error bed_settle_by(struct message *message, int64_t deadline_ms)
+{
+	struct storage_batch batch = { .messages = &message->link };
+
+	return storage_settle(bed.storage, &batch, deadline_ms, &bed.words);
+}
+
+void bed_settle(struct message *message)
+{
+	ck_ok(bed_settle_by(message, deadline_after_ms(5000)));
+}
+
+static void add_case(Suite *suite, const char *name, void (*add)(TCase *))
+{
+	TCase *tests = tcase_create(name);
+
+	tcase_add_checked_fixture(tests, bed_set_up, bed_tear_down);
+	tcase_set_timeout(tests, 60);
+	add(tests);
+	suite_add_tcase(suite, tests);
+}
+
+int main(int count, char **arguments)
+{
+	Suite *suite;
+	SRunner *runner;
+	int failed;
+
+	if (count > 1)
+		return contract_backend_elsewhere(count, arguments);
+	suite = suite_create(contract_backend.name);
+	add_case(suite, "look", contract_look);
+	add_case(suite, "take", contract_take);
+	add_case(suite, "settle", contract_settle);
+	add_case(suite, "never twice", contract_never_twice);
+	add_case(suite, "trouble", contract_trouble);
+	contract_backend_tests(suite);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,27 @@
+/*
+ * sqlite_backend.h - what the SQLite backend's own tests know of an outbox.
+ */
+#ifndef OUTBOXD_TESTS_CONTRACT_SQLITE_BACKEND_H
+#define OUTBOXD_TESTS_CONTRACT_SQLITE_BACKEND_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+struct outbox {
+	char folder[64];
+	char path[96];	/* folder/outbox.db */
+	sqlite3 *app;	/* the application's connection, NULL until it is needed */
+};
+
+/* A folder of its own and a path in it where nothing is yet. */
+struct outbox *sqlite_backend_place(void);
+/* The application's connection as the manual says: busy timeout 5 s, synchronous=FULL. */
+sqlite3 *sqlite_backend_app(struct outbox *outbox);
+/* Runs SQL that must do; the format is sqlite3_mprintf's. */
+void sqlite_backend_run(struct outbox *outbox, const char *format, ...);
+long long sqlite_backend_ask(struct outbox *outbox, const char *sql);
+/* Runs SQL in another process, which does not wait for a lock; false if it did not do. */
+bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql);
+void sqlite_backend_remove(struct outbox *outbox);
+
+#endif

@@ -1,0 +1,343 @@
+/*
+ * test_take.c - the last read before MAIL: what it demands, copies and leaves behind.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "tests/contract/bed.h"
+#include "tests/contract/suites.h"
+
+#define IN_MEMORY_BYTES (256 * 1024)
+
+static void assert_pattern(const struct body *body, size_t size)
+{
+	char slice[5000];
+	int64_t at = 0;
+	size_t length;
+
+	ck_assert(body->present);
+	ck_assert_int_eq(body->size, (int64_t)size);
+	do {
+		ck_assert_int_eq(body_read(body, at, slice, sizeof slice, &length), OK);
+		for (size_t i = 0; i < length; i++)
+			ck_assert_int_eq((unsigned char)slice[i], contract_octet((size_t)at + i));
+		at += (int64_t)length;
+	} while (length > 0);
+	ck_assert_int_eq(at, (int64_t)size);
+}
+
+/* A try that is refused: what the words say is the caller's to look at. */
+static enum error take(const struct message *message, int64_t deadline_ms, struct mail **mail)
+{
+	return storage_take(bed.storage, message, deadline_ms, mail, &bed.words);
+}
+
+START_TEST(a_take_copies_the_row)
+{
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert(&(struct contract_message){ .to = "Bob <bob@example.net>", .subject = "", .text = "h\303\251llo" });
+	message = bed_due_one();
+	mail = bed_take(message);
+	ck_assert_int_eq(mail->id, message->id);
+	ck_assert_str_eq(mail->to_addresses, "Bob <bob@example.net>");
+	ck_assert_str_eq(mail->from_address, "pbx@acme.example");
+	ck_assert_ptr_null(mail->subject);
+	ck_assert_ptr_null(mail->cc_addresses);
+	ck_assert_int_gt(mail->first_queued_at_ms, 0);
+	ck_assert(mail->body_text.present);
+	ck_assert_int_eq(mail->body_text.size, 6);
+	ck_assert_mem_eq(mail->body_text.memory, "h\303\251llo", 6);
+	ck_assert(!mail->body_html.present);
+	ck_assert(!mail->message.present);
+	ck_assert_uint_eq(mail->known_count, 0);
+	storage_give_back(bed.storage, &mail);
+	ck_assert_ptr_null(mail);
+	message_destroy(&message);
+}
+END_TEST
+
+START_TEST(a_take_knows_the_recipients_of_earlier_tries)
+{
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	bed_outcome(message, "a@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+	bed_outcome(message, "b@example.net", VERDICT_RETRY, 450, DELIVERY_DEFERRED);
+	bed_judge(message, MESSAGE_DEFERRED, "450 later");
+	bed_settle(message);
+	message_destroy(&message);
+	message = bed_due_one();
+	ck_assert_int_eq(message->state, MESSAGE_DEFERRED);
+	mail = bed_take(message);
+	ck_assert_uint_eq(mail->known_count, 2);
+	ck_assert_str_eq(mail->known[0].address, "a@example.net");
+	ck_assert_int_eq(mail->known[0].state, DELIVERY_SENT);
+	ck_assert_str_eq(mail->known[1].address, "b@example.net");
+	ck_assert_int_eq(mail->known[1].state, DELIVERY_DEFERRED);
+	ck_assert_int_eq(mail->known[1].attempts, 1);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
+START_TEST(small_bodies_are_in_memory_and_large_ones_in_a_file)
+{
+	static const size_t sizes[] = { 1, IN_MEMORY_BYTES, IN_MEMORY_BYTES + 1, 1500000 };
+
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		int64_t id = bed_insert(&(struct contract_message){ .message_bytes = sizes[i] });
+		struct message *message = bed_due_one();
+		struct mail *mail = bed_take(message);
+
+		assert_pattern(&mail->message, sizes[i]);
+		ck_assert_int_eq(mail->message.fd < 0, sizes[i] <= IN_MEMORY_BYTES);
+		ck_assert_int_eq(mail->message.memory != NULL, sizes[i] <= IN_MEMORY_BYTES);
+		storage_give_back(bed.storage, &mail);
+		message_destroy(&message);
+		APP->set_state(bed.outbox, id, "cancelled");
+	}
+}
+END_TEST
+
+START_TEST(a_large_body_has_no_name_and_pins_nothing_while_it_is_held)
+{
+	struct message *message;
+	struct mail *mail;
+	struct stat st;
+
+	bed_insert(&(struct contract_message){ .message_bytes = 1000000 });
+	message = bed_due_one();
+	mail = bed_take(message);
+	ck_assert_int_eq(fstat(mail->message.fd, &st), 0);
+	ck_assert_uint_eq(st.st_nlink, 0);
+	ck_assert_uint_eq(st.st_mode & 0077, 0);
+	bed_insert_plain();
+	ck_assert(APP->unpinned(bed.outbox));
+	APP->set_state(bed.outbox, message->id, "cancelled");
+	APP->remove(bed.outbox, message->id);
+	assert_pattern(&mail->message, 1000000);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
+START_TEST(mail_is_held_without_a_connection)
+{
+	struct message **messages;
+	struct mail *mails[20];
+
+	for (int i = 0; i < 20; i++)
+		bed_insert_plain();
+	messages = bed_look(clock_wall_s(), 20, NULL, NULL);
+	for (int i = 0; i < 20; i++)
+		mails[i] = bed_take(messages[i]);
+	ck_assert(APP->unpinned(bed.outbox));
+	for (int i = 0; i < 20; i++)
+		storage_give_back(bed.storage, &mails[i]);
+	bed_release(messages);
+}
+END_TEST
+
+static void use_spool(const char *spool)
+{
+	storage_close(&bed.storage);
+	ck_ok(APP->open(bed.outbox, spool, &bed.storage, &bed.words));
+}
+
+START_TEST(a_spool_that_is_missing_makes_large_mail_wait)
+{
+	char spool[] = "/tmp/outbox-spool-XXXXXX";
+	struct message **messages;
+	struct mail *mail;
+
+	ck_assert_ptr_nonnull(mkdtemp(spool));
+	ck_assert_int_eq(rmdir(spool), 0);
+	use_spool(spool);
+	bed_insert(&(struct contract_message){ .message_bytes = 1000000, .priority = 9 });
+	bed_insert_plain();
+	messages = bed_look(clock_wall_s(), 2, NULL, NULL);
+	ck_assert_int_eq(take(messages[0], deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_ptr_null(mail);
+	ck_assert_ptr_nonnull(strstr(bed.words.text, spool));
+	ck_assert(APP->unpinned(bed.outbox));
+	mail = bed_take(messages[1]);
+	storage_give_back(bed.storage, &mail);
+	ck_assert_int_eq(mkdir(spool, 0700), 0);
+	mail = bed_take(messages[0]);
+	assert_pattern(&mail->message, 1000000);
+	ck_assert_int_eq(rmdir(spool), 0); /* nothing with a name is in it */
+	storage_give_back(bed.storage, &mail);
+	bed_release(messages);
+}
+END_TEST
+
+START_TEST(a_spool_that_is_full_makes_large_mail_wait)
+{
+	struct rlimit limit;
+	struct message *message;
+	struct mail *mail;
+	rlim_t before;
+
+	bed_insert(&(struct contract_message){ .message_bytes = 1000000 });
+	message = bed_due_one();
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	before = limit.rlim_cur;
+	limit.rlim_cur = 700000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	limit.rlim_cur = before;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_ptr_null(mail);
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "spool_dir"));
+	ck_assert(APP->unpinned(bed.outbox));
+	mail = bed_take(message);
+	assert_pattern(&mail->message, 1000000);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
+/* Takes inside takes: each runs while the outer ones hold their connection, and a place if they are large. */
+struct nested {
+	struct message **messages;
+	int depth, most;
+	enum error innermost;
+	struct message *meanwhile; /* taken at the innermost place as well */
+	enum error meanwhile_error;
+};
+
+static void take_nested(void *context)
+{
+	struct nested *nested = context;
+	int index = nested->depth++;
+	bool last = index + 1 == nested->most;
+	struct mail *mail;
+	enum error error;
+
+	if (!last)
+		APP->interpose(bed.outbox, "outbox_delivery", take_nested, nested);
+	error = take(nested->messages[index], deadline_after_ms(last ? 200 : 20000), &mail);
+	storage_give_back(bed.storage, &mail);
+	if (!last) {
+		ck_ok(error);
+		return;
+	}
+	nested->innermost = error;
+	if (!nested->meanwhile)
+		return;
+	nested->meanwhile_error = take(nested->meanwhile, deadline_after_ms(5000), &mail);
+	storage_give_back(bed.storage, &mail);
+}
+
+static void insert_large(int from, int count)
+{
+	char name[8];
+
+	for (int i = from; i < from + count; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		APP->add_tenant(bed.outbox, name);
+		bed_insert(&(struct contract_message){ .tenant = name, .message_bytes = 300000 });
+	}
+}
+
+static struct message *due_of(const char *tenant)
+{
+	struct hand empty = { .count = 0 };
+	struct storage_due_query query = {
+		.tenant = tenant, .now = clock_wall_s(), .limit = 1, .in_hand = hand_holds, .context = &empty
+	};
+	struct queue_link *first;
+	int64_t next;
+
+	ck_ok(storage_due(bed.storage, &query, &first, &next, &bed.words));
+	ck_assert_ptr_nonnull(first);
+	return QUEUE_ITEM(first, struct message, link);
+}
+
+START_TEST(one_large_copy_a_tenant_and_half_of_the_readers_in_all)
+{
+	struct message *messages[6] = { NULL };
+	struct nested nested = { .messages = messages, .most = 5 };
+	char name[8];
+
+	insert_large(0, 5);
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		messages[i] = due_of(name);
+	}
+	bed_insert_plain();
+	nested.meanwhile = bed_due_one();
+	take_nested(&nested);
+	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE); /* the fifth large one */
+	ck_assert_int_eq(nested.meanwhile_error, OK);	       /* a small one has room */
+	message_destroy(&nested.meanwhile);
+	/* a second large one of the same tenant, and of another */
+	bed_insert(&(struct contract_message){ .tenant = "t0", .message_bytes = 300000 });
+	nested = (struct nested){ .messages = (struct message *[]){ messages[0], messages[0] },
+				  .most = 2,
+				  .meanwhile = messages[1] };
+	take_nested(&nested);
+	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
+	ck_assert_int_eq(nested.meanwhile_error, OK);
+	for (int i = 0; i < 5; i++)
+		message_destroy(&messages[i]);
+}
+END_TEST
+
+START_TEST(a_reader_is_waited_for_until_the_deadline)
+{
+	struct nested nested = { .most = 9 };
+
+	for (int i = 0; i < 9; i++)
+		bed_insert_plain();
+	nested.messages = bed_look(clock_wall_s(), 9, NULL, NULL);
+	take_nested(&nested);
+	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
+	bed_release(nested.messages);
+}
+END_TEST
+
+START_TEST(a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired)
+{
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert(&(struct contract_message){ .text = "x", .expires_at = clock_wall_s() + 500 });
+	message = bed_due_one();
+	APP->set_tenant(bed.outbox, "acme", "enabled", "0");
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	ck_assert_ptr_null(mail);
+	APP->set_tenant(bed.outbox, "acme", "enabled", "1");
+	mail = bed_take(message);
+	storage_give_back(bed.storage, &mail);
+	clock_move_ms(501000);
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	message_destroy(&message);
+}
+END_TEST
+
+void contract_take(TCase *tests)
+{
+	tcase_add_test(tests, a_take_copies_the_row);
+	tcase_add_test(tests, a_take_knows_the_recipients_of_earlier_tries);
+	tcase_add_test(tests, small_bodies_are_in_memory_and_large_ones_in_a_file);
+	tcase_add_test(tests, a_large_body_has_no_name_and_pins_nothing_while_it_is_held);
+	tcase_add_test(tests, mail_is_held_without_a_connection);
+	tcase_add_test(tests, a_spool_that_is_missing_makes_large_mail_wait);
+	tcase_add_test(tests, a_spool_that_is_full_makes_large_mail_wait);
+	tcase_add_test(tests, one_large_copy_a_tenant_and_half_of_the_readers_in_all);
+	tcase_add_test(tests, a_reader_is_waited_for_until_the_deadline);
+	tcase_add_test(tests, a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired);
+}
