@@ -139,6 +139,7 @@ struct message *message_create(int64_t id, const char *tenant_name)
 
 	message->id = id;
 	message->tenant_name = memory_strdup(tenant_name);
+	message->journal_slot = -1;
 	return message;
 }
 
@@ -168,6 +169,8 @@ void message_reset_attempt(struct message *message)
 	message->size = 0;
 	message->taken_ms = message->opened_ms = message->ended_ms = 0;
 	message->settled = SETTLED_NOT_YET;
+	message->duplicate_possible = message->invalid = message->past_end = false;
+	message->cancelled = false;
 }
 
 void message_destroy(struct message **message)

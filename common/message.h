@@ -82,6 +82,8 @@ struct recipient {
 	struct outcome outcome;	/* of this attempt; VERDICT_NONE if it took no part */
 };
 
+struct tenant_settings;
+
 /* outbox_status.state */
 enum message_state {
 	MESSAGE_DRAFT,
@@ -121,6 +123,17 @@ struct message {
 	size_t recipient_count;
 	struct outcome outcome;		/* for the message as a whole */
 	bool duplicate_possible;	/* an earlier try may have arrived */
+	bool invalid;			/* the row cannot be composed: message.invalid */
+	bool offline;			/* needs no session: it has expired, or was in hand at a crash */
+	bool recovered;			/* past the end of its data when an earlier process ended */
+	bool cancelled;			/* storage: it was cancelled meanwhile and stays so */
+	bool past_end;			/* the end of its data may be with the server */
+	int failures;			/* workers that ended while they had it */
+	int64_t ready_ms;		/* monotonic: in the supervisor's line since then */
+	void *worker;			/* the supervisor's own: who has it */
+	const struct tenant_settings *judged_by;	/* likewise: the settings of that worker, while it is judged */
+	int journal_slot;		/* -1 = none */
+	struct queue *answer_to;	/* storage's answer goes there: set by writer.h */
 
 	/* for the row and the log */
 	char *from;			/* envelope sender, "" = null sender */
@@ -132,6 +145,7 @@ struct message {
 	char *result;			/* outbox_status.result */
 	int64_t size;
 	int64_t taken_ms, opened_ms, ended_ms;	/* monotonic: handed over, session ready, outcome known */
+	int64_t decided_wall_ms;	/* when the supervisor judged it */
 	enum settled settled;
 };
 

@@ -180,3 +180,10 @@ size_t queue_length(struct queue *queue)
 	unlock(queue);
 	return length;
 }
+
+void queue_wake(struct queue *queue)
+{
+	lock(queue);
+	wake_taker(queue);
+	unlock(queue);
+}

@@ -62,6 +62,9 @@ struct queue_link *queue_take_all(struct queue *queue);
  */
 struct queue_link *queue_take(struct queue *queue);
 
+/* Wakes the taker although nothing was pushed: it is to look at something else. Does not block. */
+void queue_wake(struct queue *queue);
+
 /* How many are waiting; a snapshot. */
 size_t queue_length(struct queue *queue);
 

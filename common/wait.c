@@ -58,15 +58,26 @@ static bool has_descriptor(const struct pollfd *fds, unsigned count)
 	return false;
 }
 
-/* ppoll until ready, woken (errno EINTR) or as long as the deadline leaves; as poll(2). */
-static int poll_once(struct pollfd *fds, unsigned count, int left_ms)
+/* ppoll until ready, woken (errno EINTR) or for timeout_us, -1 = no limit; as poll(2). */
+static int poll_once(struct pollfd *fds, unsigned count, int64_t timeout_us)
 {
-	struct timespec left = { .tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000L };
+	struct timespec left = { .tv_sec = timeout_us / 1000000, .tv_nsec = timeout_us % 1000000 * 1000 };
 	sigset_t mask;
 
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
 	sigdelset(&mask, WAKE_SIGNAL);
-	return ppoll(fds, count, left_ms < 0 ? NULL : &left, &mask);
+	return ppoll(fds, count, timeout_us < 0 ? NULL : &left, &mask);
+}
+
+enum error wait_briefly(struct pollfd *fds, unsigned count, int64_t timeout_us)
+{
+	int ready = poll_once(fds, count, timeout_us);
+
+	if (ready > 0)
+		return OK;
+	if (ready == 0)
+		return ERROR_TIMEOUT;
+	return errno == EINTR ? ERROR_UNAVAILABLE : ERROR_SYSTEM;
 }
 
 enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
@@ -80,7 +91,7 @@ enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
 		left_ms = deadline_left_ms(deadline_ms);
 		if (left_ms == 0)
 			return ERROR_TIMEOUT;
-		ready = poll_once(fds, count, left_ms);
+		ready = poll_once(fds, count, left_ms < 0 ? -1 : left_ms * INT64_C(1000));
 		if (ready > 0)
 			return OK;
 		if (ready == 0)

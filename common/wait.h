@@ -54,4 +54,11 @@ enum error wait_for(int fd, short events, int64_t deadline_ms, const struct inte
 enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
 			const struct interrupt *interrupt);
 
+/*
+ * One wait of at most timeout_us microseconds (-1 = no limit), for who looks at
+ * several things itself afterwards: OK if a descriptor is ready, ERROR_TIMEOUT,
+ * ERROR_UNAVAILABLE after a wake-up of any kind.
+ */
+enum error wait_briefly(struct pollfd *fds, unsigned count, int64_t timeout_us);
+
 #endif

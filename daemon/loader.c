@@ -1,0 +1,397 @@
+/*
+ * loader.c - see loader.h.
+ *
+ * A request lives in memory of its own, counted: the thread that reads and the
+ * worker that waits each hold it, and whoever leaves last frees it. A thread on
+ * a disk that hangs keeps its place until the disk answers; the worker goes on.
+ */
+#include "daemon/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/queue.h"
+#include "daemon/command.h"
+#include "daemon/service_internal.h"
+
+#define SECRET_FILE_BYTES 65536
+
+/* Authorities of one file as long as the file is the same. */
+struct cached {
+	struct cached *next;
+	char *path;	/* "" = the system's */
+	struct stat st;
+	struct tls_trust *trust;
+};
+
+struct loader {
+	atomic_int references;	/* the service, and each thread that is under way */
+	char *secrets_dir, *command_dir;
+	pthread_mutex_t lock;	/* of the cache */
+	struct cached *cache;
+	atomic_int threads;
+};
+
+struct request {
+	struct queue_link link;	/* first member: the letter to the waiting worker */
+	atomic_int references;	/* loader thread and worker */
+	struct loader *loader;
+	struct tenant_settings *settings;
+	struct queue answer;	/* bound by the worker */
+	struct materials materials;
+	enum error error;
+	struct words words;
+};
+
+void materials_fini(struct materials *materials)
+{
+	secret_wipe(&materials->password);
+	tls_trust_release(&materials->trust);
+}
+
+struct loader *loader_create(const char *secrets_dir, const char *command_dir)
+{
+	struct loader *loader = memory_alloc(sizeof(*loader));
+
+	atomic_store(&loader->references, 1);
+	loader->secrets_dir = memory_strdup(secrets_dir);
+	loader->command_dir = memory_strdup(command_dir);
+	pthread_mutex_init(&loader->lock, NULL);
+	return loader;
+}
+
+static void free_cache(struct cached *cached)
+{
+	while (cached) {
+		struct cached *next = cached->next;
+
+		tls_trust_release(&cached->trust);
+		free(cached->path);
+		free(cached);
+		cached = next;
+	}
+}
+
+static void loader_release(struct loader *loader)
+{
+	if (atomic_fetch_sub(&loader->references, 1) > 1)
+		return;
+	free_cache(loader->cache);
+	pthread_mutex_destroy(&loader->lock);
+	free(loader->secrets_dir);
+	free(loader->command_dir);
+	free(loader);
+}
+
+void loader_destroy(struct loader **loader)
+{
+	if (*loader)
+		loader_release(*loader);
+	*loader = NULL;
+}
+
+void loader_forget(struct loader *loader)
+{
+	struct cached *cache;
+
+	pthread_mutex_lock(&loader->lock);
+	cache = loader->cache;
+	loader->cache = NULL;
+	pthread_mutex_unlock(&loader->lock);
+	free_cache(cache);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A held reference, NULL if the file is not in the cache as it is now. st NULL: the system's. */
+static struct tls_trust *cache_find(struct loader *loader, const char *path, const struct stat *st)
+{
+	struct tls_trust *trust = NULL;
+
+	pthread_mutex_lock(&loader->lock);
+	for (struct cached *cached = loader->cache; cached && !trust; cached = cached->next) {
+		if (strcmp(cached->path, path) == 0 && (!st || same_file(&cached->st, st)))
+			trust = tls_trust_hold(cached->trust);
+	}
+	pthread_mutex_unlock(&loader->lock);
+	return trust;
+}
+
+static void cache_put(struct loader *loader, const char *path, const struct stat *st, struct tls_trust *trust)
+{
+	struct cached **link, *cached;
+	struct tls_trust *old = NULL;
+
+	pthread_mutex_lock(&loader->lock);
+	for (link = &loader->cache; *link && strcmp((*link)->path, path) != 0; link = &(*link)->next)
+		continue;
+	if (!*link) {
+		*link = memory_alloc(sizeof(**link));
+		(*link)->path = memory_strdup(path);
+	}
+	cached = *link;
+	old = cached->trust;
+	cached->trust = tls_trust_hold(trust);
+	if (st)
+		cached->st = *st;
+	pthread_mutex_unlock(&loader->lock);
+	tls_trust_release(&old);
+}
+
+static bool needs_trust(const struct tenant_settings *settings)
+{
+	return settings->tls != TLS_NONE && settings->tls != TLS_OPPORTUNISTIC &&
+	       settings->tls_verify == TLS_VERIFY_FULL;
+}
+
+static enum error load_trust(struct request *request)
+{
+	struct loader *loader = request->loader;
+	const char *path = request->settings->tls_ca_file;
+	struct stat st = { 0 };
+	enum error error;
+
+	if (!needs_trust(request->settings))
+		return OK;
+	if (path && stat(path, &st) != 0) {
+		words_set_errno(&request->words, errno, "tls_ca_file %s cannot be read", path);
+		return ERROR_NOT_FOUND;
+	}
+	request->materials.trust = cache_find(loader, path ? path : "", path ? &st : NULL);
+	if (request->materials.trust)
+		return OK;
+	error = tls_trust_load(path, &request->materials.trust, &request->words);
+	if (error == OK)
+		cache_put(loader, path ? path : "", path ? &st : NULL, request->materials.trust);
+	return error;
+}
+
+/* A name in a folder: no path, nothing hidden. The triggers refuse it too; a database may be older than they. */
+static bool is_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
+}
+
+/* Cuts the line end that an editor leaves behind a password. */
+static bool set_password(struct secret *password, char *bytes, size_t length)
+{
+	bool set;
+
+	while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r'))
+		length--;
+	set = length > 0 && secret_set(password, bytes, length);
+	explicit_bzero(bytes, SECRET_FILE_BYTES);
+	return set;
+}
+
+static enum error read_secret(int fd, struct secret *password, const char *name, struct words *words)
+{
+	char bytes[SECRET_FILE_BYTES];
+	size_t got = 0;
+	ssize_t n = 1;
+
+	while (got < sizeof(bytes) && (n = read(fd, bytes + got, sizeof(bytes) - got)) > 0)
+		got += (size_t)n;
+	if (n < 0) {
+		words_set_errno(words, errno, "the file of password_file = %s cannot be read", name);
+		explicit_bzero(bytes, sizeof(bytes));
+		return ERROR_SYSTEM;
+	}
+	if (got == sizeof(bytes)) {
+		words_set(words, "the file of password_file = %s is larger than 64 KiB", name);
+		explicit_bzero(bytes, sizeof(bytes));
+		return ERROR_INVALID;
+	}
+	if (!set_password(password, bytes, got)) {
+		words_set(words, "the file of password_file = %s is empty", name);
+		return ERROR_INVALID;
+	}
+	return OK;
+}
+
+static enum error load_password_file(struct request *request)
+{
+	const char *dir = request->loader->secrets_dir, *name = request->settings->password_file;
+	enum error error = ERROR_NOT_FOUND;
+	struct stat st;
+	int dir_fd, fd = -1;
+
+	if (!dir) {
+		words_set(&request->words, "password_file is set, but outboxd has no secrets_dir");
+		return ERROR_REFUSED;
+	}
+	if (!is_name(name)) {
+		words_set(&request->words, "password_file = %s is not the name of a file in secrets_dir", name);
+		return ERROR_REFUSED;
+	}
+	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd >= 0)
+		fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		words_set_errno(&request->words, errno, "the file of password_file = %s cannot be read", name);
+	} else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		words_set(&request->words, "the file of password_file = %s is not a regular file", name);
+		error = ERROR_REFUSED;
+	} else {
+		error = read_secret(fd, &request->materials.password, name, &request->words);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (dir_fd >= 0)
+		close(dir_fd);
+	return error;
+}
+
+static enum error load_password(struct request *request)
+{
+	const struct tenant_settings *settings = request->settings;
+	struct loader *loader = request->loader;
+
+	if (settings->password_command) {
+		if (!loader->command_dir) {
+			words_set(&request->words, "password_command is set, but outboxd has no command_dir");
+			return ERROR_REFUSED;
+		}
+		if (!is_name(settings->password_command)) {
+			words_set(&request->words, "password_command = %s is not the name of a program in command_dir",
+				  settings->password_command);
+			return ERROR_REFUSED;
+		}
+		return command_run(loader->command_dir, settings->password_command, settings->name,
+				   deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
+				   &request->words);
+	}
+	if (settings->password_file)
+		return load_password_file(request);
+	if (secret_is_set(&settings->password))
+		secret_copy(&request->materials.password, &settings->password);
+	return OK;
+}
+
+static void load(struct request *request)
+{
+	request->error = load_trust(request);
+	if (request->error == OK)
+		request->error = load_password(request);
+}
+
+static void request_release(struct request *request)
+{
+	if (atomic_fetch_sub(&request->references, 1) > 1)
+		return;
+	/* The letter may lie in the queue unread; it is the request itself. */
+	queue_take_all(&request->answer);
+	queue_fini(&request->answer);
+	materials_fini(&request->materials);
+	tenant_settings_release(&request->settings);
+	loader_release(request->loader);
+	free(request);
+}
+
+static void *loader_main(void *argument)
+{
+	struct request *request = argument;
+
+	load(request);
+	atomic_fetch_sub(&request->loader->threads, 1);
+	queue_push(&request->answer, &request->link);
+	request_release(request);
+	return NULL;
+}
+
+/* What is at hand without a disk is given at once. */
+static bool load_without_disk(struct loader *loader, const struct tenant_settings *settings,
+			      struct materials *materials)
+{
+	if (settings->password_command || settings->password_file || settings->tls_ca_file)
+		return false;
+	if (needs_trust(settings)) {
+		materials->trust = cache_find(loader, "", NULL);
+		if (!materials->trust)
+			return false;
+	}
+	if (secret_is_set(&settings->password))
+		secret_copy(&materials->password, &settings->password);
+	return true;
+}
+
+static struct request *request_create(struct loader *loader, const struct tenant_settings *settings)
+{
+	struct request *request = memory_alloc(sizeof(*request));
+
+	atomic_store(&request->references, 2);
+	atomic_fetch_add(&loader->references, 1);
+	request->loader = loader;
+	/* Counting a reference is the one thing that changes in a constant object. */
+	request->settings = tenant_settings_hold((struct tenant_settings *)settings);
+	queue_init(&request->answer, false);
+	return request;
+}
+
+static enum error start_thread(struct request *request, struct words *words)
+{
+	pthread_t thread;
+	int code;
+
+	if (atomic_fetch_add(&request->loader->threads, 1) >= LOADER_THREADS) {
+		atomic_fetch_sub(&request->loader->threads, 1);
+		words_set(words, "the disk or program that secrets come from does not answer (%d requests wait)",
+			  LOADER_THREADS);
+		return ERROR_UNAVAILABLE;
+	}
+	code = thread_start(&thread, "loader", loader_main, request);
+	if (code != 0) {
+		atomic_fetch_sub(&request->loader->threads, 1);
+		words_set_errno(words, code, "cannot start a thread that reads the secrets");
+		return ERROR_UNAVAILABLE;
+	}
+	pthread_detach(thread);
+	return OK;
+}
+
+enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
+		      const struct interrupt *interrupt, struct materials *materials, struct words *words)
+{
+	struct request *request;
+	enum error error;
+
+	*materials = (struct materials){ .trust = NULL };
+	if (load_without_disk(loader, settings, materials))
+		return OK;
+	request = request_create(loader, settings);
+	error = start_thread(request, words);
+	if (error != OK) {
+		request_release(request);
+		request_release(request);
+		return error;
+	}
+	queue_bind(&request->answer);
+	do
+		error = queue_take(&request->answer) ? OK : wait_for(-1, 0, deadline_ms, interrupt);
+	while (error == ERROR_UNAVAILABLE);
+	queue_unbind(&request->answer);
+	if (error == OK) {
+		error = request->error;
+		*words = request->words;
+		*materials = request->materials;
+		request->materials = (struct materials){ .trust = NULL };
+		if (error != OK)
+			materials_fini(materials);
+	} else {
+		words_set(words, "secrets and authorities could not be read in time");
+	}
+	request_release(request);
+	return error;
+}

@@ -1,0 +1,51 @@
+/*
+ * loader.h - what a session needs from files and programs: authorities, secrets.
+ *
+ * They may lie on a disk that hangs, so no worker reads them: a short-lived
+ * thread `loader` a request does (at most LOADER_THREADS at once), and the
+ * worker waits for it under its own deadline. Authorities are shared by file as
+ * long as it does not change; secrets are read anew for each session.
+ */
+#ifndef OUTBOXD_DAEMON_LOADER_H
+#define OUTBOXD_DAEMON_LOADER_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/secret.h"
+#include "common/tenant.h"
+#include "common/wait.h"
+#include "smtp/tls.h"
+
+#define LOADER_THREADS 16
+#define LOADER_COMMAND_MS 10000 /* a password_command has so long */
+
+struct loader;
+
+/* secrets_dir and command_dir may be NULL: then password_file, password_command are refused with words. */
+struct loader *loader_create(const char *secrets_dir, const char *command_dir);
+/* Nobody may be waiting; threads that hang are left their own memory. */
+void loader_destroy(struct loader **loader);
+
+/* What a tenant's session needs; give it back with materials_fini(). */
+struct materials {
+	struct secret password;		/* from password_command, password_file or the column, in this order; unset = none */
+	struct tls_trust *trust;	/* NULL where the tenant verifies nothing by chain */
+};
+void materials_fini(struct materials *materials);
+
+/*
+ * Any thread with WAKE_SIGNAL blocked (a worker). Blocks until loaded, the
+ * deadline (ERROR_TIMEOUT) or interrupt. Not OK: words for the tenant's administrator
+ * ("the file of password_file = acme.pw cannot be read: no such file"), never the secret.
+ * A file: a regular file of at most 64 KiB, a trailing line end is cut. A program: run
+ * without a shell, the tenant as its one argument, its first line is the password.
+ */
+enum error loader_get(struct loader *loader, const struct tenant_settings *settings,
+		      int64_t deadline_ms, const struct interrupt *interrupt,
+		      struct materials *materials, struct words *words);
+
+/* Authorities are read again at their next use (SIGHUP). */
+void loader_forget(struct loader *loader);
+
+#endif

@@ -1,0 +1,463 @@
+/*
+ * service.c - the service's main thread: outboxes, words of the monitor, signals,
+ * heartbeat. See service.h.
+ *
+ * It never waits for an outbox: each tells its news by a letter. A stop is told
+ * to all of them, and made sharper when shutdown_grace is over or a second signal
+ * came to the monitor.
+ */
+#include "daemon/service.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/wait.h"
+#include "daemon/service_internal.h"
+#include "daemon/worker.h"
+#include "smtp/session.h"
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#define HEARTBEAT_MS 1000
+#define STACK_BYTES (256 * 1024)
+#define SPARE_DESCRIPTORS 128	/* of the process beside its workers */
+#define DESCRIPTORS_A_WORKER 2	/* socket, spool file */
+#define STALL_EXIT_MS 40000	/* commits on a slow disk may take their time */
+
+/* What main alone knows. */
+struct main_state {
+	struct service service;
+	const struct service_start *start;
+	struct outbox *outboxes;
+	size_t count, opened, ended;
+	int signal_fd;
+	struct log_batch log;
+	int stop;			/* STOP_… told so far */
+	int64_t stop_now_at_ms;
+	int64_t exit_by_ms;		/* a stall: latest end */
+	int exit_status;
+	bool monitor_gone;
+};
+
+int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
+{
+	pthread_attr_t attributes;
+	sigset_t all, old;
+	char cut[16];
+	int code;
+
+	strncpy(cut, name, sizeof(cut) - 1);
+	cut[sizeof(cut) - 1] = '\0';
+	code = pthread_attr_init(&attributes);
+	if (code != 0)
+		return code;
+#ifndef WITH_SANITIZER
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+#endif
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	code = pthread_create(thread, &attributes, main, argument);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (code == 0)
+		pthread_setname_np(*thread, cut);
+	return code;
+}
+
+bool budget_take(struct budget *budget, bool probe)
+{
+	atomic_int *used = probe ? &budget->probes : &budget->workers;
+	int most = atomic_load(probe ? &budget->max_probes : &budget->max_workers);
+
+	if (atomic_fetch_add(used, 1) < most)
+		return true;
+	atomic_fetch_sub(used, 1);
+	return false;
+}
+
+void budget_give(struct budget *budget, bool probe)
+{
+	atomic_fetch_sub(probe ? &budget->probes : &budget->workers, 1);
+}
+
+/* As many descriptors as the system lets us have; workers follow from it. */
+static int places_of(const struct config *config)
+{
+	struct rlimit limit;
+	int places = config->max_workers;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return places;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return places;
+	if (limit.rlim_cur < SPARE_DESCRIPTORS + DESCRIPTORS_A_WORKER)
+		return 1;
+	if ((rlim_t)places > (limit.rlim_cur - SPARE_DESCRIPTORS) / DESCRIPTORS_A_WORKER)
+		places = (int)((limit.rlim_cur - SPARE_DESCRIPTORS) / DESCRIPTORS_A_WORKER);
+	return places;
+}
+
+static void adopt_config(struct service *service, const struct config *config)
+{
+	atomic_store(&service->idle_timeout_ms, config->idle_timeout_ms);
+	atomic_store(&service->stall_grace_ms, config->stall_grace_ms);
+	atomic_store(&service->shutdown_grace_ms, config->shutdown_grace_ms);
+	atomic_store(&service->unsettled_max, config->unsettled_max);
+	atomic_store(&service->budget.max_workers, places_of(config));
+	atomic_store(&service->budget.max_probes, config->max_probes);
+}
+
+/* A secret must not be found in a core file or by another process of the same user. */
+static void close_memory(void)
+{
+#ifndef WITH_SANITIZER
+	const struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void log_simple(struct main_state *state, enum log_level level, const char *event, const char *error)
+{
+	log_begin(&state->log, level, event, NULL, NULL);
+	log_text(&state->log, "error", error);
+	log_end(&state->log);
+	log_push(&state->log);
+}
+
+/* The file's name without folder and ending: names the outbox in the log. */
+static char *name_of_database(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	const char *dot = strrchr(base, '.');
+
+	return memory_strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+}
+
+static bool start_outbox(struct main_state *state, struct outbox *outbox, const char *path)
+{
+	outbox->service = &state->service;
+	outbox->path = path;
+	if (state->count > 1)
+		outbox->db = name_of_database(path);
+	if (queue_init(&outbox->results, true) != OK || queue_init(&outbox->settled, true) != OK ||
+	    queue_init(&outbox->exits, true) != OK)
+		return false;
+	outbox->started = thread_start(&outbox->supervisor, "supervisor", supervisor_main, outbox) == 0;
+	return outbox->started;
+}
+
+static void say(struct main_state *state, enum service_word word)
+{
+	char octet = (char)word;
+
+	/* A full socket is a monitor that does not read: it does not need this word either. */
+	if (send(state->start->monitor_fd, &octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE)
+		state->monitor_gone = true;
+}
+
+static void tell_stop(struct main_state *state, int level)
+{
+	if (level <= state->stop)
+		return;
+	if (state->stop == STOP_NONE) {
+		say(state, WORD_STOPPING);
+		state->stop_now_at_ms = deadline_after_ms(atomic_load(&state->service.shutdown_grace_ms));
+	}
+	state->stop = level;
+	for (size_t i = 0; i < state->count; i++) {
+		struct outbox *outbox = &state->outboxes[i];
+
+		atomic_store(&outbox->stop, level);
+		if (outbox->started && !outbox->joined)
+			wait_wake(outbox->supervisor);
+	}
+}
+
+static void reload(struct main_state *state)
+{
+	struct config *config;
+	struct words words;
+
+	log_reopen(state->service.log);
+	loader_forget(state->service.loader);
+	if (config_read(state->start->options, &config, &words) != OK) {
+		log_simple(state, LOG_ERROR, "config.error", words.text);
+		return;
+	}
+	adopt_config(&state->service, config);
+	config_release(&config);
+}
+
+static void tell_status(struct main_state *state)
+{
+	for (size_t i = 0; i < state->count; i++) {
+		atomic_store(&state->outboxes[i].tell_status, true);
+		if (state->outboxes[i].started && !state->outboxes[i].joined)
+			wait_wake(state->outboxes[i].supervisor);
+	}
+}
+
+static void hear_signals(struct main_state *state)
+{
+	struct signalfd_siginfo info;
+
+	while (read(state->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			reload(state);
+		else if (info.ssi_signo == SIGUSR1)
+			tell_status(state);
+		else
+			tell_stop(state, STOP_SOON);
+	}
+}
+
+static void hear_monitor(struct main_state *state)
+{
+	char words[16];
+	ssize_t count = recv(state->start->monitor_fd, words, sizeof(words), MSG_DONTWAIT);
+
+	if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
+		state->monitor_gone = true;
+		tell_stop(state, STOP_NOW);
+		return;
+	}
+	for (ssize_t i = 0; i < count; i++) {
+		if (words[i] == WORD_STOP)
+			tell_stop(state, STOP_SOON);
+		else if (words[i] == WORD_STOP_NOW)
+			tell_stop(state, STOP_NOW);
+		else if (words[i] == WORD_RELOAD)
+			reload(state);
+		else if (words[i] == WORD_STATUS)
+			tell_status(state);
+	}
+}
+
+static void become_ready(struct main_state *state)
+{
+	atomic_store(&state->service.ready, true);
+	log_begin(&state->log, LOG_INFO, "daemon.ready", NULL, NULL);
+	log_number(&state->log, "databases", (int64_t)state->count);
+	log_number(&state->log, "max_workers", atomic_load(&state->service.budget.max_workers));
+	log_end(&state->log);
+	log_push(&state->log);
+	say(state, WORD_READY);
+}
+
+static void hear_news(struct main_state *state)
+{
+	struct queue_link *link = queue_take_all(&state->service.news);
+
+	while (link) {
+		struct outbox_letter *letter = QUEUE_ITEM(link, struct outbox_letter, link);
+		struct outbox *outbox = letter->outbox;
+		enum outbox_news news = letter->news;
+
+		link = link->next;
+		if (news == NEWS_OPENED && ++state->opened == state->count && !state->exit_status &&
+		    state->stop == STOP_NONE)
+			become_ready(state);
+		if (news == NEWS_REFUSED) {
+			log_begin(&state->log, LOG_ERROR, "storage.failed", outbox->db, NULL);
+			log_text(&state->log, "database", outbox->path);
+			log_text(&state->log, "error", outbox->refusal.text);
+			log_end(&state->log);
+			log_push(&state->log);
+			state->exit_status = outbox->exit_status;
+			tell_stop(state, STOP_SOON);
+		}
+		if (news == NEWS_ENDED) {
+			pthread_join(outbox->supervisor, NULL);
+			outbox->joined = true;
+			state->ended++;
+		}
+	}
+}
+
+/* A worker does not move: what can be finished is, then the process ends and is started anew. */
+static void check_stall(struct main_state *state)
+{
+	if (!atomic_load(&state->service.stall) || state->exit_by_ms)
+		return;
+	state->exit_status = SERVICE_EXIT_AGAIN;
+	state->exit_by_ms = deadline_after_ms(STALL_EXIT_MS);
+	tell_stop(state, STOP_SOON);
+}
+
+static void run(struct main_state *state)
+{
+	int64_t next_beat = 0;
+
+	while (state->ended < state->count) {
+		struct pollfd fds[] = {
+			{ .fd = state->monitor_gone ? -1 : state->start->monitor_fd, .events = POLLIN },
+			{ .fd = state->service.news.event_fd, .events = POLLIN },
+			{ .fd = state->signal_fd, .events = POLLIN },
+		};
+		int64_t now = clock_monotonic_ms();
+
+		if (now >= next_beat) {
+			say(state, WORD_ALIVE);
+			next_beat = now + HEARTBEAT_MS;
+		}
+		check_stall(state);
+		if (state->stop == STOP_SOON && now >= state->stop_now_at_ms)
+			tell_stop(state, STOP_NOW);
+		if (state->exit_by_ms && now >= state->exit_by_ms)
+			return;
+		wait_briefly(fds, 3, (next_beat - now) * 1000);
+		hear_news(state);
+		hear_signals(state);
+		if (!state->monitor_gone)
+			hear_monitor(state);
+	}
+}
+
+static bool start_all(struct main_state *state)
+{
+	struct config *config = state->start->config;
+	struct service *service = &state->service;
+	struct words words;
+
+	if (resolver_create(config->dns_servers, &service->resolver, &words) != OK) {
+		log_simple(state, LOG_ERROR, "config.error", words.text);
+		state->exit_status = EX_CONFIG;
+		return false;
+	}
+	service->loader = loader_create(config->secrets_dir, config->command_dir);
+	if (queue_init(&service->news, true) != OK) {
+		state->exit_status = EX_OSERR;
+		return false;
+	}
+	state->count = config->database_count;
+	state->outboxes = memory_alloc(state->count * sizeof(*state->outboxes));
+	for (size_t i = 0; i < state->count; i++) {
+		if (start_outbox(state, &state->outboxes[i], config->databases[i]))
+			continue;
+		/* Without a thread it has ended already; the others are told to. */
+		state->exit_status = EX_OSERR;
+		state->ended += state->count - i;
+		for (size_t k = i; k < state->count; k++)
+			state->outboxes[k].joined = true;
+		tell_stop(state, STOP_SOON);
+		break;
+	}
+	return true;
+}
+
+/* True if nothing of the service is in use any more. */
+static bool all_clean(const struct main_state *state)
+{
+	for (size_t i = 0; i < state->count; i++) {
+		if (!state->outboxes[i].joined || (state->outboxes[i].started && !state->outboxes[i].clean))
+			return false;
+	}
+	return true;
+}
+
+static void free_all(struct main_state *state)
+{
+	for (size_t i = 0; i < state->count; i++) {
+		struct outbox *outbox = &state->outboxes[i];
+
+		free(outbox->db);
+		if (!outbox->started)
+			continue;
+		queue_fini(&outbox->results);
+		queue_fini(&outbox->settled);
+		queue_fini(&outbox->exits);
+	}
+	free(state->outboxes);
+	queue_fini(&state->service.news);
+	loader_destroy(&state->service.loader);
+	resolver_destroy(&state->service.resolver);
+}
+
+static void say_start(struct main_state *state)
+{
+	log_begin(&state->log, LOG_INFO, "daemon.start", NULL, NULL);
+	log_text(&state->log, "version", PACKAGE_VERSION);
+	log_number(&state->log, "pid", getpid());
+	log_end(&state->log);
+	log_push(&state->log);
+	if (state->start->why)
+		log_simple(state, LOG_ERROR, "service.crashed", state->start->why);
+}
+
+int service_run(const struct service_start *start)
+{
+	struct main_state state = { .start = start };
+	const struct log_settings log_settings = {
+		.file = start->config->log_file,
+		.dir = start->config->log_dir,
+		.level = start->config->log_level,
+		.json = start->config->log_json,
+	};
+	struct words words;
+	enum error error;
+
+	close_memory();
+	state.signal_fd = open_signals();
+	wait_setup();
+	worker_setup();
+	adopt_config(&state.service, start->config);
+	state.service.config = start->config;
+	atomic_store(&state.service.ready, start->restarted);
+	error = log_open(&log_settings, &state.service.log, &words);
+	if (error != OK || state.signal_fd < 0) {
+		dprintf(STDERR_FILENO, "outboxd: %s\n", error != OK ? words.text : "no descriptor for signals");
+		return error == ERROR_PERMISSION ? EX_NOPERM : EX_CANTCREAT;
+	}
+	log_batch_init(&state.log, state.service.log);
+	say_start(&state);
+	if (start_all(&state))
+		run(&state);
+	log_begin(&state.log, LOG_INFO, "daemon.stop", NULL, NULL);
+	log_number(&state.log, "status", state.exit_status);
+	log_end(&state.log);
+	log_push(&state.log);
+	if (!all_clean(&state)) {
+		/* A thread is left behind: nothing that it may touch is freed. */
+		log_close(&state.service.log);
+		_exit(state.exit_status ? state.exit_status : EX_SOFTWARE);
+	}
+	if (state.outboxes)
+		free_all(&state);
+	log_batch_fini(&state.log);
+	log_close(&state.service.log);
+	close(state.signal_fd);
+	return state.exit_status;
+}

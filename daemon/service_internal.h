@@ -1,0 +1,90 @@
+/*
+ * service_internal.h - what the threads of the service share.
+ *
+ * One struct service a process; one struct outbox a database, whose threads are
+ * the supervisor, storage, storage-ckpt and the workers. Each member says who may
+ * touch it.
+ */
+#ifndef OUTBOXD_DAEMON_SERVICE_INTERNAL_H
+#define OUTBOXD_DAEMON_SERVICE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/log.h"
+#include "common/queue.h"
+#include "daemon/configuration.h"
+#include "daemon/journal.h"
+#include "daemon/loader.h"
+#include "smtp/resolve.h"
+#include "storage/storage.h"
+
+/* Budgets of all outboxes together; any thread. */
+struct budget {
+	atomic_int workers, probes;	/* in use */
+	atomic_int max_workers, max_probes;
+};
+
+struct service {
+	struct config *config;		/* as at the start; constant */
+	/* what SIGHUP may change; main writes */
+	_Atomic int64_t idle_timeout_ms, stall_grace_ms, shutdown_grace_ms;
+	atomic_int unsettled_max;
+	struct log *log;
+	struct loader *loader;
+	struct resolver *resolver;
+	struct budget budget;
+	atomic_bool ready;		/* daemon.ready was said, now or by an earlier service */
+	atomic_bool stall;		/* a worker does not move: the process ends and is started anew */
+	struct queue news;		/* eventfd: outboxes tell main that they opened, failed, ended */
+};
+
+/* An outbox's word to main. */
+enum outbox_news { NEWS_OPENED, NEWS_REFUSED, NEWS_ENDED };
+
+enum { OUTBOX_OPENING, OUTBOX_SERVING, OUTBOX_FAILED };
+
+struct writer;
+
+struct outbox {
+	struct service *service;
+	const char *path;		/* of the database */
+	char *db;			/* the file's name without folder and ending; NULL unless there are several */
+	struct storage *storage;	/* made by the supervisor before its other threads */
+	struct journal *journal;
+	struct writer *writer;
+
+	/* letters to the supervisor; each has an eventfd */
+	struct queue results;		/* struct message, from workers: an attempt's end */
+	struct queue settled;		/* struct message, from storage: after its commit */
+	struct queue exits;		/* struct worker, at a worker's last breath */
+	atomic_int stop;		/* STOP_…, main writes */
+	atomic_bool tell_status;	/* main writes, the supervisor clears */
+	atomic_bool disk_trouble;	/* storage: the last commit failed; dispatch stops */
+
+	/* main's own */
+	pthread_t supervisor;
+	bool started, joined;
+	bool clean;			/* ended with every thread joined and every result committed; before NEWS_ENDED */
+	int exit_status;		/* of NEWS_REFUSED; written before the news */
+	struct words refusal;
+	struct outbox_letter {
+		struct queue_link link;
+		struct outbox *outbox;
+		enum outbox_news news;
+	} opened, ended;
+};
+
+/* The threads. Each returns when its work is done. */
+void *supervisor_main(void *outbox);
+
+/* A place for one more worker (probe: in the places of their own); false = wait. Any thread. */
+bool budget_take(struct budget *budget, bool probe);
+void budget_give(struct budget *budget, bool probe);
+
+/* pthread_create with a small stack (256 KiB), name of at most 15 octets and all signals blocked. 0 or errno. */
+int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * supervisor.c - the supervisor's life: open the outbox, its loop, its end.
+ *
+ * One loop: letters, then what the table says, then what is due; then it waits
+ * for the next of them. New mail of other processes is seen by an event on the
+ * -wal file that comes before the commit can be seen: so it asks again at once,
+ * after 0.1, 0.2, 0.4 … ms up to 200 ms, and every second whatever happens.
+ */
+#include "daemon/supervisor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/wait.h"
+#include "smtp/session.h"
+
+#define POLL_MS 1000
+#define SCAN_MS 60000
+#define INSPECT_MS 60000
+#define WATCH_MS 1000
+#define WAITING_MS 200
+#define STATUS_MS 250
+#define LADDER_FIRST_US 100
+#define LADDER_LAST_US 200000
+#define GIVE_UP_MS 5000 /* after STOP_NOW a worker that does not end is left behind */
+#define STALL_DRAIN_MS 2000
+
+#define WRITER_GRACE_MS 30000
+
+static struct supervisor *supervisor_create(struct outbox *outbox)
+{
+	struct supervisor *supervisor = memory_alloc(sizeof(*supervisor));
+
+	supervisor->outbox = outbox;
+	supervisor->ladder = -1;
+	supervisor->waiting_last = &supervisor->waiting_first;
+	log_batch_init(&supervisor->log, outbox->service->log);
+	timers_init(&supervisor->timers);
+	return supervisor;
+}
+
+static void supervisor_destroy(struct supervisor *supervisor)
+{
+	timers_fini(&supervisor->timers);
+	log_batch_fini(&supervisor->log);
+	free(supervisor);
+}
+
+/* What storage_open() answers, as an exit status of the contract. */
+static int exit_status_of(enum error error)
+{
+	if (error == ERROR_BUSY)
+		return EX_TEMPFAIL;
+	if (error == ERROR_EXISTS)
+		return EX_CANTCREAT;
+	if (error == ERROR_PERMISSION)
+		return EX_NOPERM;
+	if (error == ERROR_REFUSED)
+		return EX_CONFIG;
+	return EX_IOERR;
+}
+
+static void tell_main(struct outbox *outbox, struct outbox_letter *letter, enum outbox_news news)
+{
+	letter->outbox = outbox;
+	letter->news = news;
+	queue_push(&outbox->service->news, &letter->link);
+}
+
+static enum error open_once(struct supervisor *supervisor, struct words *words)
+{
+	struct outbox *outbox = supervisor->outbox;
+	const struct storage_settings settings = {
+		.path = outbox->path,
+		.spool_dir = outbox->service->config->spool_dir,
+		.create = true,
+	};
+	enum error error = storage_open(&settings, &outbox->storage, words);
+
+	if (error == OK)
+		error = journal_open(outbox->path, storage_instance(outbox->storage), &outbox->journal, words);
+	if (error == OK)
+		error = writer_start(outbox, &outbox->writer, words);
+	if (error != OK) {
+		journal_close(&outbox->journal, false);
+		storage_close(&outbox->storage);
+	}
+	return error;
+}
+
+/*
+ * Opens the outbox. Before daemon.ready a refusal ends outboxd; after it the file
+ * is tried again every second while the others are served. False: refused or told to stop.
+ */
+static bool open_outbox(struct supervisor *supervisor)
+{
+	struct outbox *outbox = supervisor->outbox;
+	const struct interrupt stop = { &outbox->stop, STOP_SOON };
+	bool told = false;
+
+	for (;;) {
+		enum error error = open_once(supervisor, &outbox->refusal);
+
+		if (error == OK)
+			break;
+		if (!atomic_load(&outbox->service->ready)) {
+			outbox->exit_status = exit_status_of(error);
+			tell_main(outbox, &outbox->opened, NEWS_REFUSED);
+			return false;
+		}
+		if (!told) {
+			log_begin(&supervisor->log, LOG_ERROR, "storage.failed", outbox->db, NULL);
+			log_text(&supervisor->log, "database", outbox->path);
+			log_text(&supervisor->log, "error", outbox->refusal.text);
+			log_end(&supervisor->log);
+			log_push(&supervisor->log);
+			tell_main(outbox, &outbox->opened, NEWS_OPENED);
+			told = true;
+		}
+		if (wait_for(-1, 0, clock_monotonic_ms() + POLL_MS, &stop) == ERROR_INTERRUPTED)
+			return false;
+	}
+	if (told) {
+		log_begin(&supervisor->log, LOG_WARNING, "storage.recovered", outbox->db, NULL);
+		log_text(&supervisor->log, "database", outbox->path);
+		log_end(&supervisor->log);
+	} else {
+		tell_main(outbox, &outbox->opened, NEWS_OPENED);
+	}
+	return true;
+}
+
+static void on_timer(struct supervisor *supervisor, struct timer *timer)
+{
+	struct tenant *tenant = QUEUE_ITEM(timer, struct tenant, timer);
+	int64_t wall_ms = clock_wall_ms();
+
+	if (tenant->next_due != INT64_MAX) {
+		int64_t wait_ms = tenant->next_due * 1000 - wall_ms;
+
+		if (wait_ms <= 0)
+			tenant->look = true;
+		else
+			timers_set_earlier(&supervisor->timers, timer, clock_monotonic_ms() + wait_ms);
+	}
+	if (tenant->expiry_check_ms > 0)
+		timers_set_earlier(&supervisor->timers, timer, tenant->expiry_check_ms);
+	dispatch(supervisor, tenant);
+}
+
+static void run_timers(struct supervisor *supervisor)
+{
+	int64_t now = clock_monotonic_ms();
+	struct timer *timer;
+
+	/* Only what is due now: a tenant that wants its turn again at once comes after the letters. */
+	while ((timer = timers_take(&supervisor->timers, now)) != NULL)
+		on_timer(supervisor, timer);
+}
+
+/* What comes round by the clock, whatever else happens. */
+static void run_rounds(struct supervisor *supervisor)
+{
+	int64_t now = clock_monotonic_ms();
+	struct words words;
+
+	if (now >= supervisor->next_scan_ms) {
+		look_scan(supervisor);
+		supervisor->next_scan_ms = now + SCAN_MS;
+	}
+	if (now >= supervisor->next_watch_ms) {
+		watch_workers(supervisor);
+		supervisor->next_watch_ms = now + WATCH_MS;
+	}
+	if (now >= supervisor->next_inspect_ms) {
+		if (storage_inspect(supervisor->outbox->storage, &words) != OK &&
+		    strcmp(words.text, supervisor->inspected.text) != 0) {
+			supervisor->inspected = words;
+			log_begin(&supervisor->log, LOG_WARNING, "storage.failed", supervisor->outbox->db, NULL);
+			log_text(&supervisor->log, "database", supervisor->outbox->path);
+			log_text(&supervisor->log, "error", words.text);
+			log_end(&supervisor->log);
+		}
+		supervisor->next_inspect_ms = now + INSPECT_MS;
+	}
+	if (supervisor->dirty && now >= supervisor->next_status_ms) {
+		tenant_write_statuses(supervisor, false);
+		supervisor->next_status_ms = now + STATUS_MS;
+	}
+}
+
+static void look_again(struct supervisor *supervisor, bool event)
+{
+	int64_t now = clock_monotonic_ms();
+	bool poll = now >= supervisor->next_poll_ms;
+
+	if (poll && supervisor->tenants_stale) {
+		supervisor->tenants_stale = false;
+		tenant_load(supervisor, NULL);
+	}
+	if (event)
+		supervisor->ladder = 0;
+	if (!event && !poll && supervisor->ladder < 0)
+		return;
+	if (storage_changed(supervisor->outbox->storage) || (poll && supervisor->storage_told))
+		look_changes(supervisor);
+	else if (supervisor->ladder >= 0 && (LADDER_FIRST_US << supervisor->ladder++) >= LADDER_LAST_US)
+		supervisor->ladder = -1;
+	if (now >= supervisor->next_poll_ms)
+		supervisor->next_poll_ms = now + POLL_MS;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Microseconds until something has to be done without a letter. */
+static int64_t time_to_wait_us(const struct supervisor *supervisor)
+{
+	int64_t now = clock_monotonic_ms();
+	int64_t at = earlier(supervisor->next_poll_ms, timers_next(&supervisor->timers));
+	int64_t wait_us;
+
+	at = earlier(at, supervisor->next_watch_ms);
+	if (supervisor->dirty)
+		at = earlier(at, supervisor->next_status_ms);
+	if (supervisor->waiting_first)
+		at = earlier(at, now + WAITING_MS);
+	wait_us = at <= now ? 0 : (at - now) * 1000;
+	if (supervisor->ladder >= 0)
+		wait_us = earlier(wait_us, (int64_t)LADDER_FIRST_US << supervisor->ladder);
+	return wait_us;
+}
+
+/* Waits; true if there was an event on the database's files. */
+static bool wait_for_something(struct supervisor *supervisor)
+{
+	struct outbox *outbox = supervisor->outbox;
+	struct pollfd fds[] = {
+		{ .fd = storage_wake_fd(outbox->storage), .events = POLLIN },
+		{ .fd = outbox->results.event_fd, .events = POLLIN },
+		{ .fd = outbox->settled.event_fd, .events = POLLIN },
+		{ .fd = outbox->exits.event_fd, .events = POLLIN },
+	};
+
+	return wait_briefly(fds, 4, time_to_wait_us(supervisor)) == OK && fds[0].revents;
+}
+
+static void hear_main(struct supervisor *supervisor)
+{
+	struct outbox *outbox = supervisor->outbox;
+	struct tenant *tenant, *next;
+
+	if (atomic_exchange(&outbox->tell_status, false)) {
+		HASH_ITER(hh, supervisor->tenants, tenant, next)
+			tenant_tell(supervisor, tenant);
+	}
+}
+
+static void turn(struct supervisor *supervisor, bool event)
+{
+	take_settled(supervisor);
+	take_results(supervisor);
+	take_exits(supervisor);
+	hear_main(supervisor);
+	look_again(supervisor, event);
+	run_rounds(supervisor);
+	if (supervisor->waiting_first)
+		dispatch_waiting(supervisor);
+	if (supervisor->places_wanted > 0)
+		free_places(supervisor);
+	run_timers(supervisor);
+	log_push(&supervisor->log);
+}
+
+static void serve(struct supervisor *supervisor)
+{
+	bool event = true;
+
+	supervisor->accept_work = true;
+	storage_changed(supervisor->outbox->storage);
+	tenant_load(supervisor, NULL);
+	recover_journal(supervisor);
+	look_scan(supervisor);
+	supervisor->next_scan_ms = clock_monotonic_ms() + SCAN_MS;
+	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE) {
+		turn(supervisor, event);
+		event = wait_for_something(supervisor);
+	}
+}
+
+static void tell_workers(struct supervisor *supervisor, int level)
+{
+	struct tenant *tenant, *next;
+
+	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+		for (struct worker *worker = tenant->workers; worker; worker = worker->next)
+			worker_tell_stop(worker, level);
+	}
+}
+
+/* Ends the workers; false if one does not move (its thread is left behind). */
+static bool stop_workers(struct supervisor *supervisor)
+{
+	struct outbox *outbox = supervisor->outbox;
+	bool stalled = atomic_load(&outbox->service->stall);
+	int64_t give_up = stalled ? clock_monotonic_ms() + STALL_DRAIN_MS : INT64_MAX;
+	struct tenant *tenant, *next;
+	int told = STOP_NONE;
+
+	supervisor->accept_work = false;
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+		ready_drop(supervisor, tenant);
+	while (supervisor->workers > 0) {
+		int level = atomic_load(&outbox->stop);
+		int64_t now = clock_monotonic_ms();
+
+		if (level != told) {
+			tell_workers(supervisor, level);
+			if (level == STOP_NOW && give_up == INT64_MAX)
+				give_up = now + GIVE_UP_MS;
+			told = level;
+		}
+		if (now >= give_up)
+			return false;
+		wait_for_something(supervisor);
+		take_settled(supervisor);
+		take_results(supervisor);
+		take_exits(supervisor);
+		log_push(&supervisor->log);
+	}
+	return true;
+}
+
+static void close_outbox(struct supervisor *supervisor)
+{
+	struct outbox *outbox = supervisor->outbox;
+	bool all_ended = stop_workers(supervisor);
+	bool complete;
+
+	take_results(supervisor);
+	tenant_write_statuses(supervisor, true);
+	complete = writer_stop(&outbox->writer, WRITER_GRACE_MS);
+	take_settled(supervisor);
+	log_push(&supervisor->log);
+	outbox->clean = all_ended && complete;
+	if (!all_ended)
+		return;	/* its thread may touch anything of ours: the process ends, nothing is freed */
+	journal_close(&outbox->journal, complete);
+	tenant_free_all(supervisor);
+	storage_close(&outbox->storage);
+}
+
+void *supervisor_main(void *argument)
+{
+	struct outbox *outbox = argument;
+	struct supervisor *supervisor = supervisor_create(outbox);
+
+	if (open_outbox(supervisor)) {
+		serve(supervisor);
+		close_outbox(supervisor);
+	} else {
+		outbox->clean = true;
+	}
+	log_push(&supervisor->log);
+	if (outbox->clean)
+		supervisor_destroy(supervisor);
+	tell_main(outbox, &outbox->ended, NEWS_ENDED);
+	return NULL;
+}

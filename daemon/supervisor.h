@@ -1,0 +1,141 @@
+/*
+ * supervisor.h - one thread an outbox: what is due, who sends it, what came of it.
+ *
+ * Internal to daemon/: the supervisor's files share struct supervisor. It owns
+ * the outbox's reading connection, the ids in hand, the tenants with their
+ * settings and breakers, the due times and the workers; nobody else touches
+ * them. It never waits for a peer, a file of a tenant, or the write lock.
+ */
+#ifndef OUTBOXD_DAEMON_SUPERVISOR_H
+#define OUTBOXD_DAEMON_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "common/tenant.h"
+#include "daemon/breaker.h"
+#include "daemon/service_internal.h"
+#include "daemon/timers.h"
+#include "daemon/worker.h"
+#include "daemon/writer.h"
+
+#define READY_LOW 16	/* fetch more when fewer are ready */
+#define READY_HIGH 128	/* a fetch fills up to it */
+
+struct tenant {
+	char *name;
+	UT_hash_handle hh;
+	struct tenant_settings *settings;	/* NULL: no such row (any more) */
+	bool present;				/* seen by the load that is under way */
+	struct words refused;			/* settings that this version does not build; "" = none */
+	struct breaker breaker;
+
+	/* due messages that are not with a worker, in the order they go out */
+	struct queue_link *ready;
+	int ready_count;
+	bool look;		/* the table has or may have more than we hold */
+	bool fresh;		/* an application wrote since the last look */
+	int64_t next_due;	/* s; of the earliest that is not due yet */
+
+	struct worker *workers;
+	int worker_count;	/* not retired */
+	int with_workers;	/* messages given to workers */
+	int unsettled;		/* messages with storage */
+	int replace;		/* workers that failed and are to be replaced */
+	int64_t pause_until_ms;	/* storage could not read for it: not before */
+
+	/* when to attend to it again */
+	struct timer timer;
+	/* its turn among those that wait for a place */
+	bool waiting;
+	struct tenant *next_waiting;
+
+	/* for outbox_tenant_status */
+	struct storage_counts counts;
+	int worker_restarts;
+	int64_t last_sent_at;
+	char *last_error;
+	bool status_dirty;
+	int64_t status_at_ms;		/* written last */
+	int64_t next_count_ms;		/* the queue is not counted before */
+	struct tenant *next_dirty;
+	int64_t expiry_check_ms;	/* while it is down: next look for what has expired */
+};
+
+/* One id that is with us: from the look until its commit. */
+struct in_hand {
+	int64_t id;
+	UT_hash_handle hh;
+	struct tenant *tenant;
+	bool seen;	/* a look dropped it meanwhile: look again when it leaves */
+};
+
+struct supervisor {
+	struct outbox *outbox;
+	struct log_batch log;
+	struct tenant *tenants;		/* hash by name */
+	struct in_hand *in_hand;	/* hash by id */
+	struct timers timers;
+	struct tenant *waiting_first, **waiting_last;
+	struct tenant *dirty;		/* status to write */
+	bool storage_told;		/* a failed look was told */
+	bool places_told;		/* a worker that could not be started was told */
+	bool tenants_stale;		/* settings could not be read: again soon */
+	int places_wanted;		/* tenants that wait for somebody's parked worker to go */
+	bool accept_work;		/* false once we stop */
+	int workers;			/* threads that have not given their exit letter */
+	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms;
+	struct words inspected;		/* what the last inspection said: told once */
+	int ladder;			/* step of the ladder after an event, -1 = off */
+};
+
+/* supervisor_tenant.c */
+struct tenant *tenant_find(struct supervisor *supervisor, const char *name);
+struct tenant *tenant_make(struct supervisor *supervisor, const char *name);	/* finds or makes; loads settings */
+void tenant_load(struct supervisor *supervisor, const char *name);		/* NULL = all */
+void tenant_free_all(struct supervisor *supervisor);
+/* The tenant's server is in trouble; words for its administrator. */
+void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble, const char *error);
+/* A message was answered by a well server. */
+void tenant_well(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_reset(struct supervisor *supervisor, struct tenant *tenant);	/* clears the backoff */
+bool tenant_may_send(const struct tenant *tenant);
+/* SIGUSR1: the tenant and each of its workers, a line each. */
+void tenant_tell(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_write_statuses(struct supervisor *supervisor, bool all);
+
+/* supervisor_look.c */
+void look_scan(struct supervisor *supervisor);
+void look_changes(struct supervisor *supervisor);
+/* Fetches due messages of a tenant if there is room and reason. */
+void look_tenant(struct supervisor *supervisor, struct tenant *tenant);
+struct in_hand *in_hand_find(struct supervisor *supervisor, int64_t id);
+/* A message that was found comes into our hands. */
+void in_hand_add(struct supervisor *supervisor, struct tenant *tenant, struct message *message);
+/* The message leaves our hands: forgets the id, looks again if a look passed over it; frees it. */
+void in_hand_leave(struct supervisor *supervisor, struct message **message);
+
+/* supervisor_dispatch.c */
+/* Gives the tenant's ready messages to its workers, starting one if there is a place. */
+void dispatch(struct supervisor *supervisor, struct tenant *tenant);
+void dispatch_waiting(struct supervisor *supervisor);
+/* Puts a message (back) into the tenant's line, by priority and due time. */
+void ready_add(struct tenant *tenant, struct message *message);
+/* Everything that is ready leaves our hands (suspended, gone, stopping). */
+void ready_drop(struct supervisor *supervisor, struct tenant *tenant);
+/* Parked workers of others go where tenants wait for a place. */
+void free_places(struct supervisor *supervisor);
+void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once);
+void watch_workers(struct supervisor *supervisor);
+
+/* supervisor_result.c */
+void take_results(struct supervisor *supervisor);
+void take_settled(struct supervisor *supervisor);
+void take_exits(struct supervisor *supervisor);
+void recover_journal(struct supervisor *supervisor);
+
+#endif

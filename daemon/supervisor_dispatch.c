@@ -1,0 +1,369 @@
+/*
+ * supervisor_dispatch.c - who sends what: the line of a tenant, its workers, the
+ * places. See supervisor.h.
+ *
+ * Promises: a tenant's place in line is its own; those that wait for a place get
+ * it in the order of their waiting; a tenant whose server was in trouble has one
+ * probe, in a place of its own kind; a further session is opened only when a due
+ * message has waited over 2 s.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "daemon/supervisor.h"
+#include "smtp/session.h"
+
+#define FURTHER_SESSION_MS 2000
+#define PLACE_RETRY_MS 1000
+#define AGED_S 600
+
+/* Its place in the line: what has waited ten minutes competes as a 9; what needs no session goes first. */
+static int rank(const struct message *message)
+{
+	if (message->offline)
+		return 10;
+	return message->due_at <= clock_wall_s() - AGED_S ? 9 : message->priority;
+}
+
+void ready_add(struct tenant *tenant, struct message *message)
+{
+	struct queue_link **link = &tenant->ready;
+	int mine = rank(message);
+
+	for (; *link; link = &(*link)->next) {
+		const struct message *other = QUEUE_ITEM(*link, struct message, link);
+		int theirs = rank(other);
+
+		if (theirs != mine ? theirs < mine
+				   : other->due_at != message->due_at ? other->due_at > message->due_at
+								      : other->id > message->id)
+			break;
+	}
+	message->link.next = *link;
+	*link = &message->link;
+	tenant->ready_count++;
+}
+
+static struct message *ready_first(const struct tenant *tenant)
+{
+	return tenant->ready ? QUEUE_ITEM(tenant->ready, struct message, link) : NULL;
+}
+
+static struct message *ready_take(struct tenant *tenant)
+{
+	struct message *message = ready_first(tenant);
+
+	tenant->ready = message->link.next;
+	message->link.next = NULL;
+	tenant->ready_count--;
+	return message;
+}
+
+void ready_drop(struct supervisor *supervisor, struct tenant *tenant)
+{
+	struct queue_link *kept = NULL, **last = &kept;
+	int count = 0;
+
+	while (tenant->ready) {
+		struct message *message = ready_take(tenant);
+
+		/* What an earlier process had in hand is not found again by a look. */
+		if (message->recovered && supervisor->accept_work) {
+			*last = &message->link;
+			last = &message->link.next;
+			count++;
+			continue;
+		}
+		in_hand_leave(supervisor, &message);
+	}
+	tenant->ready = kept;
+	tenant->ready_count = count;
+	tenant->look = true;
+}
+
+static void wait_for_place(struct supervisor *supervisor, struct tenant *tenant)
+{
+	if (tenant->waiting)
+		return;
+	tenant->waiting = true;
+	tenant->next_waiting = NULL;
+	*supervisor->waiting_last = tenant;
+	supervisor->waiting_last = &tenant->next_waiting;
+}
+
+void free_places(struct supervisor *supervisor)
+{
+	struct tenant *tenant, *next;
+
+	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+			if (supervisor->places_wanted <= 0)
+				return;
+			if (worker->given > 0 || worker->retired || worker->probe)
+				continue;
+			supervisor->places_wanted--;
+			worker->retired = true;
+			tenant->worker_count--;
+			worker_tell_leave(worker);
+		}
+	}
+	supervisor->places_wanted = 0;
+}
+
+static struct worker *start_worker(struct supervisor *supervisor, struct tenant *tenant, bool probe)
+{
+	struct budget *budget = &supervisor->outbox->service->budget;
+	struct worker *worker;
+	struct words words;
+
+	if (!budget_take(budget, probe)) {
+		wait_for_place(supervisor, tenant);
+		if (!probe)
+			supervisor->places_wanted++;
+		return NULL;
+	}
+	worker = worker_start(supervisor->outbox, tenant->settings, tenant->worker_count + 1, &words);
+	if (!worker) {
+		budget_give(budget, probe);
+		if (!supervisor->places_told) {
+			supervisor->places_told = true;
+			log_begin(&supervisor->log, LOG_ERROR, "worker.failed", supervisor->outbox->db,
+				  tenant->name);
+			log_text(&supervisor->log, "error", words.text);
+			log_end(&supervisor->log);
+		}
+		wait_for_place(supervisor, tenant);
+		timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms() + PLACE_RETRY_MS);
+		return NULL;
+	}
+	supervisor->places_told = false;
+	supervisor->workers++;
+	worker->tenant = tenant;
+	worker->probe = probe;
+	worker->idle_since_ms = clock_monotonic_ms();
+	worker->next = tenant->workers;
+	tenant->workers = worker;
+	tenant->worker_count++;
+	log_begin(&supervisor->log, LOG_DEBUG, "worker.start", supervisor->outbox->db, tenant->name);
+	log_number(&supervisor->log, "number", worker->number);
+	log_end(&supervisor->log);
+	if (tenant->replace > 0) {
+		tenant->replace--;
+		log_begin(&supervisor->log, LOG_WARNING, "worker.restarted", supervisor->outbox->db, tenant->name);
+		log_number(&supervisor->log, "restarts", tenant->worker_restarts);
+		log_end(&supervisor->log);
+	}
+	return worker;
+}
+
+static void give(struct tenant *tenant, struct worker *worker, int count)
+{
+	struct queue_link *first = NULL, **last = &first;
+	int64_t now = clock_monotonic_ms();
+
+	for (int i = 0; i < count; i++) {
+		struct message *message = ready_take(tenant);
+
+		message->worker = worker;
+		*last = &message->link;
+		last = &message->link.next;
+	}
+	worker->given += count;
+	tenant->with_workers += count;
+	worker->batch_given_ms = now;
+	queue_push_chain(&worker->inbox, first);
+}
+
+/* How many messages may go to workers now. */
+static int allowance_of(struct supervisor *supervisor, const struct tenant *tenant)
+{
+	int allowance = breaker_allowance(&tenant->breaker, clock_monotonic_ms());
+	int unsettled_max = atomic_load(&supervisor->outbox->service->unsettled_max);
+	int room = unsettled_max - tenant->unsettled - tenant->with_workers;
+
+	if (allowance < BREAKER_PACE_NORMAL)
+		allowance -= tenant->with_workers;
+	else
+		allowance = room;
+	if (allowance > room)
+		allowance = room;
+	return allowance > 0 ? allowance : 0;
+}
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+static struct worker *idle_worker(const struct tenant *tenant)
+{
+	struct worker *worker = tenant->workers;
+
+	while (worker && (worker->retired || worker->given > 0))
+		worker = worker->next;
+	return worker;
+}
+
+/* What needs no session goes whatever the server's state is; it leads the line. */
+static void give_offline(struct supervisor *supervisor, struct tenant *tenant)
+{
+	struct message *first = ready_first(tenant);
+	struct worker *worker;
+
+	if (!first || !first->offline || !tenant->settings)
+		return;
+	worker = idle_worker(tenant);
+	if (!worker)
+		worker = start_worker(supervisor, tenant, false);
+	while (worker && first && first->offline) {
+		give(tenant, worker, 1);
+		first = ready_first(tenant);
+	}
+}
+
+static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant, int *allowance)
+{
+	(void)supervisor;
+	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		int count;
+
+		if (worker->retired || worker->given > worker->batch / 2)
+			continue;
+		count = least(least(worker->batch - worker->given, *allowance), tenant->ready_count);
+		if (count <= 0)
+			continue;
+		give(tenant, worker, count);
+		*allowance -= count;
+	}
+}
+
+/* One more session: the first one at once, further ones for mail that has waited. */
+static bool wants_session(struct supervisor *supervisor, struct tenant *tenant)
+{
+	int64_t since = ready_first(tenant)->ready_ms, now = clock_monotonic_ms();
+
+	if (tenant->worker_count == 0)
+		return true;
+	if (tenant->worker_count >= tenant->settings->max_connections ||
+	    tenant->breaker.state != BREAKER_CLOSED || tenant->breaker.pace < BREAKER_PACE_NORMAL)
+		return false;
+	if (now - since > FURTHER_SESSION_MS)
+		return true;
+	timers_set_earlier(&supervisor->timers, &tenant->timer, since + FURTHER_SESSION_MS + 1);
+	return false;
+}
+
+static void wait_for_probe(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
+{
+	if (now < tenant->breaker.retry_at_ms)
+		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
+}
+
+void dispatch(struct supervisor *supervisor, struct tenant *tenant)
+{
+	bool probe = tenant->breaker.state != BREAKER_CLOSED;
+	int64_t now = clock_monotonic_ms();
+	int allowance;
+
+	if (!supervisor->accept_work || atomic_load(&supervisor->outbox->disk_trouble))
+		return;
+	if (now < tenant->pause_until_ms) {
+		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->pause_until_ms);
+		return;
+	}
+	if (probe && !tenant->breaker.probing)
+		wait_for_probe(supervisor, tenant, now);
+	look_tenant(supervisor, tenant);
+	give_offline(supervisor, tenant);
+	if (!tenant_may_send(tenant) || !tenant->ready)
+		return;
+	allowance = allowance_of(supervisor, tenant);
+	if (allowance == 0)
+		return;
+	if (probe) {
+		struct worker *worker = idle_worker(tenant);
+
+		if (!worker)
+			worker = start_worker(supervisor, tenant, true);
+		if (!worker)
+			return;
+		breaker_probe_started(&tenant->breaker);
+		give(tenant, worker, 1);
+	} else {
+		give_to_workers(supervisor, tenant, &allowance);
+		if (tenant->ready && allowance > 0 && wants_session(supervisor, tenant)) {
+			struct worker *worker = start_worker(supervisor, tenant, false);
+
+			if (worker)
+				give(tenant, worker, least(allowance, 1));
+		}
+	}
+	tenant_dirty(supervisor, tenant);
+	look_tenant(supervisor, tenant);
+}
+
+static bool has_room(const struct budget *budget, bool probe)
+{
+	return probe ? atomic_load(&budget->probes) < atomic_load(&budget->max_probes)
+		     : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
+}
+
+void dispatch_waiting(struct supervisor *supervisor)
+{
+	const struct budget *budget = &supervisor->outbox->service->budget;
+	struct tenant *tenant = supervisor->waiting_first;
+
+	/* The longest wait first; who finds no room of its kind keeps its turn. */
+	supervisor->waiting_first = NULL;
+	supervisor->waiting_last = &supervisor->waiting_first;
+	while (tenant) {
+		struct tenant *next = tenant->next_waiting;
+
+		tenant->waiting = false;
+		tenant->next_waiting = NULL;
+		if (has_room(budget, tenant->breaker.state != BREAKER_CLOSED))
+			dispatch(supervisor, tenant);
+		else
+			wait_for_place(supervisor, tenant);
+		tenant = next;
+	}
+}
+
+void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once)
+{
+	(void)supervisor;
+	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		if (!worker->retired)
+			tenant->worker_count--;
+		worker->retired = true;
+		if (at_once)
+			worker_tell_stop(worker, STOP_SOON);
+		else
+			worker_tell_leave(worker);
+	}
+}
+
+void watch_workers(struct supervisor *supervisor)
+{
+	struct service *service = supervisor->outbox->service;
+	int64_t grace = atomic_load(&service->stall_grace_ms), now = clock_monotonic_ms();
+	struct tenant *tenant, *next;
+
+	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+			int64_t deadline = atomic_load(&worker->deadline_ms);
+
+			if (worker->stall_told || deadline == DEADLINE_NEVER || now - deadline < grace)
+				continue;
+			worker->stall_told = true;
+			log_begin(&supervisor->log, LOG_ERROR, "worker.stalled", supervisor->outbox->db,
+				  tenant->name);
+			log_number(&supervisor->log, "id", atomic_load(&worker->message_id));
+			log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
+			log_seconds(&supervisor->log, "late", now - deadline);
+			log_end(&supervisor->log);
+			atomic_store(&service->stall, true);
+		}
+	}
+}

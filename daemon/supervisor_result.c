@@ -1,0 +1,318 @@
+/*
+ * supervisor_result.c - letters: what came of an attempt, what is committed, who
+ * has ended. See supervisor.h.
+ *
+ * "Never twice" (b): an id leaves the set in hand only after its COMMIT returned
+ * OK (or when nothing had happened to the message).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "daemon/judge.h"
+#include "daemon/supervisor.h"
+
+#define PAUSE_MS 1000
+#define BATCH_MOST 32
+#define BATCH_QUICK_MS 100
+#define FAILURES_MOST 5 /* workers that ended with the same message in hand */
+
+/* Nothing happened to it: back into the line, or to the table if its line is closed. */
+static void put_back(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
+{
+	journal_give(supervisor->outbox->journal, message->recovered ? -1 : message->journal_slot);
+	if (!message->recovered)
+		message->journal_slot = -1;
+	message_reset_attempt(message);
+	message->worker = NULL;
+	if (!supervisor->accept_work || (!message->offline && (!tenant_may_send(tenant) ||
+							       tenant->breaker.state != BREAKER_CLOSED))) {
+		tenant->look = true;
+		in_hand_leave(supervisor, &message);
+		return;
+	}
+	ready_add(tenant, message);
+}
+
+static void to_storage(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
+{
+	const struct judge_moment moment = { clock_wall_s(), digest_random_below(UINT32_MAX) };
+
+	judge_message(message, message->judged_by, &moment);
+	message->decided_wall_ms = clock_wall_ms();
+	message->settled = SETTLED_NOT_YET;
+	if (message->state == MESSAGE_SENT)
+		tenant->last_sent_at = moment.now_s;
+	tenant->unsettled++;
+	writer_settle(supervisor->outbox->writer, message);
+}
+
+static const char *words_of(const struct message *message)
+{
+	if (message->outcome.text)
+		return message->outcome.text;
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		if (message->recipients[i].outcome.text)
+			return message->recipients[i].outcome.text;
+	}
+	return NULL;
+}
+
+/* The streak guard and the breaker hear what the attempt says of the server. */
+static void judge_server(struct supervisor *supervisor, struct tenant *tenant, struct message *message,
+			 const struct attempt_summary *summary)
+{
+	int guard = tenant->settings ? tenant->settings->streak_guard : 0;
+
+	if (message->outcome.trouble != TROUBLE_NONE) {
+		tenant_trouble(supervisor, tenant, message->outcome.trouble, words_of(message));
+		return;
+	}
+	if (!summary->tried || message->offline || message->invalid)
+		return;
+	if (summary->accepted)
+		breaker_streak_end(&tenant->breaker);
+	if (summary->refused_whole &&
+	    breaker_streak(&tenant->breaker, summary->stage, summary->code, guard)) {
+		struct words words;
+
+		words_set(&words, "%d messages in a row were refused at %s with %d: %s", tenant->breaker.streak,
+			  stage_name(summary->stage), summary->code, words_of(message));
+		judge_soften(message);
+		tenant_trouble(supervisor, tenant, TROUBLE_PLAIN, words.text);
+		return;
+	}
+	tenant_well(supervisor, tenant);
+}
+
+/* Quick servers get their messages in larger handfuls. */
+static void adapt_batch(struct worker *worker)
+{
+	int64_t now = clock_monotonic_ms();
+
+	if (now - worker->batch_given_ms > BATCH_QUICK_MS)
+		worker->batch = 1;
+	else if (worker->batch < BATCH_MOST)
+		worker->batch++;
+	if (worker->given == 0)
+		worker->idle_since_ms = now;
+}
+
+static bool all_known(const struct message *message)
+{
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		if (message->recipients[i].outcome.verdict == VERDICT_UNTRIED ||
+		    message->recipients[i].state == DELIVERY_NONE)
+			return false;
+	}
+	return message->recipient_count > 0;
+}
+
+static void take_result(struct supervisor *supervisor, struct message *message)
+{
+	struct tenant *tenant = message->tenant;
+	struct worker *worker = message->worker;
+	struct attempt_summary summary;
+
+	if (worker) {
+		worker->given--;
+		tenant->with_workers--;
+		message->judged_by = worker->settings;
+		adapt_batch(worker);
+	}
+	message->worker = NULL;
+	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+	if (message->settled == SETTLED_GONE) {
+		journal_give(supervisor->outbox->journal, message->journal_slot);
+		breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
+		tenant->look = true;
+		in_hand_leave(supervisor, &message);
+		return;
+	}
+	if (message->settled == SETTLED_LOST)
+		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+	judge_summarize(message, &summary);
+	judge_server(supervisor, tenant, message, &summary);
+	if (summary.tried || message->invalid || (message->settled != SETTLED_LOST && all_known(message))) {
+		if (!summary.tried)
+			breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
+		to_storage(supervisor, tenant, message);
+		return;
+	}
+	breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
+	/* Untried although nobody called it off: something is short here, so not again at once. */
+	if (message->outcome.trouble == TROUBLE_NONE && worker && !worker->retired)
+		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+	put_back(supervisor, tenant, message);
+}
+
+void take_results(struct supervisor *supervisor)
+{
+	struct queue_link *link = queue_take_all(&supervisor->outbox->results);
+
+	while (link) {
+		struct message *message = QUEUE_ITEM(link, struct message, link);
+
+		link = link->next;
+		take_result(supervisor, message);
+	}
+}
+
+void take_settled(struct supervisor *supervisor)
+{
+	struct queue_link *link = queue_take_all(&supervisor->outbox->settled);
+
+	while (link) {
+		struct message *message = QUEUE_ITEM(link, struct message, link);
+		struct tenant *tenant = message->tenant;
+
+		link = link->next;
+		tenant->unsettled--;
+		tenant_dirty(supervisor, tenant);
+		timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+		if (message->state == MESSAGE_DEFERRED)
+			timers_set_earlier(&supervisor->timers, &tenant->timer,
+					   clock_monotonic_ms() + message->due_at * 1000 - clock_wall_ms());
+		/* Deferred ones become due again: the next look after that time finds them. */
+		if (message->state == MESSAGE_DEFERRED && message->due_at < tenant->next_due)
+			tenant->next_due = message->due_at;
+		in_hand_leave(supervisor, &message);
+	}
+}
+
+/* A message whose worker ended in the middle of it: what is known of it decides. */
+static void judge_orphan(struct supervisor *supervisor, struct worker *worker, struct message *message)
+{
+	message->failures++;
+	message->settled = SETTLED_NOT_YET;
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		struct recipient *recipient = &message->recipients[i];
+
+		if (!recipient->wanted || recipient->outcome.verdict != VERDICT_NONE)
+			continue;
+		if (message->past_end) {
+			recipient->outcome.verdict = VERDICT_UNCERTAIN;
+			recipient->outcome.stage = STAGE_END;
+			outcome_say(&recipient->outcome, "the worker ended while the server's reply was awaited");
+		} else {
+			recipient->outcome.verdict = VERDICT_UNTRIED;
+		}
+	}
+	if (message->failures >= FAILURES_MOST && !message->past_end) {
+		message->invalid = true;
+		message->outcome.verdict = VERDICT_REFUSED;
+		outcome_say(&message->outcome, "%d workers ended while they had this message in hand",
+			    message->failures);
+	}
+	message->worker = worker;
+	queue_push(&supervisor->outbox->results, &message->link);
+}
+
+/* What a worker that has ended still held goes back to the line. */
+static void take_back(struct supervisor *supervisor, struct worker *worker)
+{
+	struct queue_link *chains[] = { worker->kept, queue_take_all(&worker->inbox) };
+	struct message *current = worker->current;
+
+	worker->kept = NULL;
+	worker->current = NULL;
+	if (current)
+		judge_orphan(supervisor, worker, current);
+	for (int i = 0; i < 2; i++) {
+		while (chains[i]) {
+			struct message *message = QUEUE_ITEM(chains[i], struct message, link);
+
+			chains[i] = chains[i]->next;
+			worker->given--;
+			worker->tenant->with_workers--;
+			put_back(supervisor, worker->tenant, message);
+		}
+	}
+	take_results(supervisor);
+}
+
+static void unlink_worker(struct tenant *tenant, struct worker *worker)
+{
+	struct worker **place = &tenant->workers;
+
+	while (*place != worker)
+		place = &(*place)->next;
+	*place = worker->next;
+	if (!worker->retired)
+		tenant->worker_count--;
+}
+
+static void take_exit(struct supervisor *supervisor, struct worker *worker)
+{
+	struct tenant *tenant = worker->tenant;
+	bool clean = atomic_load(&worker->clean);
+
+	log_begin(&supervisor->log, clean ? LOG_DEBUG : LOG_ERROR, clean ? "worker.exit" : "worker.failed",
+		  supervisor->outbox->db, tenant->name);
+	log_number(&supervisor->log, "number", worker->number);
+	if (!clean) {
+		log_number(&supervisor->log, "id", worker->current ? worker->current->id : 0);
+		log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
+		tenant->worker_restarts++;
+		tenant->replace++;
+	}
+	log_end(&supervisor->log);
+	unlink_worker(tenant, worker);
+	take_back(supervisor, worker);
+	budget_give(&supervisor->outbox->service->budget, worker->probe);
+	supervisor->workers--;
+	worker_destroy(&worker);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+	tenant_dirty(supervisor, tenant);
+}
+
+void take_exits(struct supervisor *supervisor)
+{
+	struct queue_link *link = queue_take_all(&supervisor->outbox->exits);
+
+	if (!link)
+		return;
+	/* A worker's results were pushed before its exit: they are heard first. */
+	take_results(supervisor);
+	while (link) {
+		struct worker *worker = QUEUE_ITEM(link, struct worker, exit_link);
+
+		link = link->next;
+		take_exit(supervisor, worker);
+	}
+	dispatch_waiting(supervisor);
+}
+
+/* A message that an earlier process had past the end of its data. */
+static void recover(void *context, const struct journal_entry *entry)
+{
+	struct supervisor *supervisor = context;
+	struct message *message;
+	struct tenant *tenant;
+	struct words words;
+	enum error error = storage_find(supervisor->outbox->storage, entry->id, &message, &words);
+
+	if (error != OK && error != ERROR_NOT_FOUND)
+		return;	/* the slot stays taken: the next start asks again */
+	if (error == ERROR_NOT_FOUND || message->attempts != entry->attempts ||
+	    message->requeue != entry->requeue || in_hand_find(supervisor, entry->id)) {
+		journal_give(supervisor->outbox->journal, entry->slot);
+		if (error == OK)
+			message_destroy(&message);
+		return;
+	}
+	tenant = tenant_make(supervisor, message->tenant_name);
+	message->offline = message->recovered = true;
+	message->journal_slot = entry->slot;
+	message->ready_ms = clock_monotonic_ms();
+	in_hand_add(supervisor, tenant, message);
+	ready_add(tenant, message);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, message->ready_ms);
+}
+
+void recover_journal(struct supervisor *supervisor)
+{
+	journal_recover(supervisor->outbox->journal, recover, supervisor);
+}

@@ -1,0 +1,326 @@
+/*
+ * supervisor_tenant.c - a tenant as the supervisor knows it: settings, the state
+ * of its server, its row in outbox_tenant_status. See supervisor.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "daemon/supervisor.h"
+#include "smtp/session.h"
+
+#define STATUS_EVERY_MS 1000
+#define COUNT_SHARE 100 /* counting a queue may take one part in so many of the time */
+#define EXPIRY_CHECK_MS 60000
+
+struct tenant *tenant_find(struct supervisor *supervisor, const char *name)
+{
+	struct tenant *tenant;
+
+	HASH_FIND_STR(supervisor->tenants, name, tenant);
+	return tenant;
+}
+
+static struct tenant *tenant_add(struct supervisor *supervisor, const char *name)
+{
+	struct tenant *tenant = memory_alloc(sizeof(*tenant));
+
+	tenant->name = memory_strdup(name);
+	tenant->next_due = INT64_MAX;
+	tenant->look = true;
+	breaker_init(&tenant->breaker);
+	HASH_ADD_KEYPTR(hh, supervisor->tenants, tenant->name, strlen(tenant->name), tenant);
+	return tenant;
+}
+
+struct tenant *tenant_make(struct supervisor *supervisor, const char *name)
+{
+	struct tenant *tenant = tenant_find(supervisor, name);
+
+	if (!tenant) {
+		tenant = tenant_add(supervisor, name);
+		tenant_load(supervisor, name);
+	}
+	return tenant;
+}
+
+bool tenant_may_send(const struct tenant *tenant)
+{
+	return tenant->settings && tenant->settings->enabled && !tenant->refused.text[0];
+}
+
+static void log_tenant(struct supervisor *supervisor, struct tenant *tenant, enum log_level level,
+		       const char *event, const char *error, int64_t retry_in_ms)
+{
+	log_begin(&supervisor->log, level, event, supervisor->outbox->db, tenant ? tenant->name : NULL);
+	log_text(&supervisor->log, "error", error);
+	if (retry_in_ms >= 0)
+		log_seconds(&supervisor->log, "retry_in", retry_in_ms);
+	log_end(&supervisor->log);
+}
+
+static void set_last_error(struct tenant *tenant, const char *error)
+{
+	free(tenant->last_error);
+	tenant->last_error = memory_strdup(error);
+}
+
+void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble,
+		    const char *error)
+{
+	int64_t now = clock_monotonic_ms();
+	bool was_down = tenant->breaker.state != BREAKER_CLOSED;
+	int retry_max = tenant->settings ? tenant->settings->retry_max : 3600;
+	const char *event = "tenant.down";
+
+	if (!error)
+		error = "the server is in trouble";
+	if (!breaker_fail(&tenant->breaker, trouble, retry_max, now, digest_random_below(UINT32_MAX)))
+		return;
+	set_last_error(tenant, error);
+	if (was_down)
+		event = "tenant.probe";
+	else if (tenant->breaker.state == BREAKER_THROTTLED)
+		event = "tenant.throttled";
+	log_tenant(supervisor, tenant, LOG_WARNING, event, error, tenant->breaker.retry_at_ms - now);
+	/* What waited for this server goes back to the table: a tenant that is down costs no memory. */
+	ready_drop(supervisor, tenant);
+	tenant->expiry_check_ms = now + EXPIRY_CHECK_MS;
+	timers_set(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+	tenant_dirty(supervisor, tenant);
+}
+
+void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
+{
+	tenant->expiry_check_ms = 0;
+	if (!breaker_succeed(&tenant->breaker))
+		return;
+	set_last_error(tenant, NULL);
+	log_tenant(supervisor, tenant, LOG_INFO, "tenant.up", NULL, -1);
+	tenant->look = true;
+	tenant_dirty(supervisor, tenant);
+}
+
+void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
+{
+	breaker_init(&tenant->breaker);
+	tenant->expiry_check_ms = 0;
+	set_last_error(tenant, NULL);
+	tenant->look = true;
+	tenant_dirty(supervisor, tenant);
+	timers_set(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+}
+
+/* Settings that this version does not build keep a tenant down, with words, until they change. */
+static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
+{
+	tenant->refused.text[0] = '\0';
+	if (session_settings_check(tenant->settings, &tenant->refused) == OK) {
+		tenant->refused.text[0] = '\0';
+		return;
+	}
+	set_last_error(tenant, tenant->refused.text);
+	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused.text, -1);
+}
+
+/* A row as it is now: what a connection depends on decides whether the old ones may live on. */
+static void adopt_settings(void *context, struct tenant_settings *settings)
+{
+	struct supervisor *supervisor = context;
+	struct tenant *tenant = tenant_find(supervisor, settings->name);
+	struct tenant_settings *old;
+	bool connection_changed, was_refused;
+
+	if (!tenant)
+		tenant = tenant_add(supervisor, settings->name);
+	tenant->present = true;
+	old = tenant->settings;
+	was_refused = tenant->refused.text[0] != '\0';
+	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
+					   sizeof(old->connection_digest)) != 0;
+	tenant->settings = settings;
+	if (old)
+		retire_workers(supervisor, tenant, connection_changed);
+	if (!settings->enabled && (!old || old->enabled))
+		log_tenant(supervisor, tenant, LOG_INFO, "tenant.suspended", NULL, -1);
+	check_settings(supervisor, tenant);
+	if (!settings->enabled || tenant->refused.text[0])
+		ready_drop(supervisor, tenant);
+	if (connection_changed || (was_refused && !tenant->refused.text[0]))
+		tenant_reset(supervisor, tenant);
+	tenant_settings_release(&old);
+	tenant->look = true;
+	tenant_dirty(supervisor, tenant);
+	timers_set(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+}
+
+static void tenant_gone(struct supervisor *supervisor, const char *name)
+{
+	struct tenant *tenant = tenant_find(supervisor, name);
+
+	if (!tenant || !tenant->settings)
+		return;
+	/* The record stays, empty: the same name may come again, and workers may still point here. */
+	retire_workers(supervisor, tenant, true);
+	ready_drop(supervisor, tenant);
+	tenant_settings_release(&tenant->settings);
+	timers_clear(&supervisor->timers, &tenant->timer);
+}
+
+void tenant_load(struct supervisor *supervisor, const char *name)
+{
+	struct tenant *tenant, *next;
+	struct words words;
+	enum error error;
+
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+		tenant->present = name != NULL;
+	error = storage_tenants(supervisor->outbox->storage, name, adopt_settings, supervisor, &words);
+	if (error == ERROR_NOT_FOUND && name) {
+		tenant_gone(supervisor, name);
+	} else if (error == ERROR_INVALID) {
+		log_tenant(supervisor, name ? tenant_find(supervisor, name) : NULL, LOG_ERROR, "tenant.down",
+			   words.text, -1);
+	} else if (error != OK) {
+		supervisor->tenants_stale = true;
+	} else if (!name) {
+		HASH_ITER(hh, supervisor->tenants, tenant, next) {
+			if (!tenant->present)
+				tenant_gone(supervisor, tenant->name);
+		}
+	}
+}
+
+void tenant_free_all(struct supervisor *supervisor)
+{
+	struct tenant *tenant, *next;
+
+	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+		HASH_DEL(supervisor->tenants, tenant);
+		tenant_settings_release(&tenant->settings);
+		free(tenant->last_error);
+		free(tenant->name);
+		free(tenant);
+	}
+}
+
+static const char *state_in_words(const struct tenant *tenant)
+{
+	if (!tenant->settings->enabled)
+		return "suspended";
+	switch (tenant->breaker.state) {
+	case BREAKER_BACKOFF:
+		return "backoff";
+	case BREAKER_THROTTLED:
+		return "throttled";
+	case BREAKER_AUTH_FAILED:
+		return "auth_failed";
+	case BREAKER_CLOSED:
+		break;
+	}
+	if (tenant->refused.text[0])
+		return "backoff";
+	return tenant->with_workers > 0 || tenant->unsettled > 0 ? "sending" : "idle";
+}
+
+void tenant_tell(struct supervisor *supervisor, struct tenant *tenant)
+{
+	int64_t now = clock_monotonic_ms();
+
+	if (!tenant->settings)
+		return;
+	log_begin(&supervisor->log, LOG_INFO, "tenant.status", supervisor->outbox->db, tenant->name);
+	log_text(&supervisor->log, "state", state_in_words(tenant));
+	log_number(&supervisor->log, "ready", tenant->ready_count);
+	log_number(&supervisor->log, "in_hand", tenant->with_workers);
+	log_number(&supervisor->log, "unsettled", tenant->unsettled);
+	log_text(&supervisor->log, "error", tenant->last_error);
+	if (tenant->breaker.state != BREAKER_CLOSED)
+		log_seconds(&supervisor->log, "retry_in", tenant->breaker.retry_at_ms - now);
+	log_end(&supervisor->log);
+	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		int64_t id = atomic_load(&worker->message_id);
+
+		log_begin(&supervisor->log, LOG_INFO, "worker.status", supervisor->outbox->db, tenant->name);
+		log_number(&supervisor->log, "number", worker->number);
+		log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
+		if (id > 0)
+			log_number(&supervisor->log, "id", id);
+		log_number(&supervisor->log, "given", worker->given);
+		log_end(&supervisor->log);
+	}
+}
+
+void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant)
+{
+	if (tenant->status_dirty)
+		return;
+	tenant->status_dirty = true;
+	tenant->next_dirty = supervisor->dirty;
+	supervisor->dirty = tenant;
+}
+
+/* Counting is linear: a long queue is counted seldom enough to cost one part in COUNT_SHARE of the time. */
+static void count_queue(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
+{
+	struct words words;
+	int64_t took;
+
+	if (now < tenant->next_count_ms)
+		return;
+	/* What cannot be counted now keeps its old figures; the look that fails beside it is told. */
+	if (storage_count(supervisor->outbox->storage, tenant->name, &tenant->counts, &words) != OK)
+		return;
+	took = clock_monotonic_ms() - now;
+	tenant->next_count_ms = now + took * COUNT_SHARE;
+}
+
+static void write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
+{
+	struct tenant_status *status;
+	bool down = tenant->breaker.state != BREAKER_CLOSED;
+
+	if (!tenant->settings)
+		return;
+	count_queue(supervisor, tenant, now);
+	status = memory_alloc(sizeof(*status));
+	status->tenant = memory_strdup(tenant->name);
+	status->state = state_in_words(tenant);
+	status->queued = tenant->counts.queued;
+	status->deferred = tenant->counts.deferred;
+	status->oldest_due_at = tenant->counts.oldest_due_at;
+	status->consecutive_failures = tenant->breaker.failures;
+	if (down)
+		status->retry_at = (clock_wall_ms() + tenant->breaker.retry_at_ms - now + 999) / 1000;
+	status->worker_restarts = tenant->worker_restarts;
+	status->last_error = memory_strdup(tenant->last_error);
+	status->last_sent_at = tenant->last_sent_at;
+	tenant->status_at_ms = now;
+	writer_status(supervisor->outbox->writer, status);
+}
+
+void tenant_write_statuses(struct supervisor *supervisor, bool all)
+{
+	struct tenant *tenant = supervisor->dirty;
+	int64_t now = clock_monotonic_ms();
+
+	supervisor->dirty = NULL;
+	while (tenant) {
+		struct tenant *next = tenant->next_dirty;
+
+		tenant->status_dirty = false;
+		tenant->next_dirty = NULL;
+		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
+			write_status(supervisor, tenant, now);
+			/* A count that was put off is made good later. */
+			if (!all && tenant->next_count_ms > now && tenant->counts.queued + tenant->counts.deferred > 0)
+				tenant_dirty(supervisor, tenant);
+		} else {
+			tenant_dirty(supervisor, tenant);
+		}
+		tenant = next;
+	}
+}

@@ -1,0 +1,306 @@
+/*
+ * worker.c - a worker's life: start, inbox, parking, exit. See worker.h.
+ */
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/text.h"
+#include "common/wait.h"
+#include "daemon/fault.h"
+#include "daemon/worker_internal.h"
+
+static pthread_key_t exit_key;
+
+/* The last breath of a worker thread, however it ends. */
+static void send_exit_letter(void *argument)
+{
+	struct worker *worker = argument;
+
+	/* Whatever it was in the middle of: no descriptor, connection or file outlives it. */
+	if (!atomic_load(&worker->clean))
+		atomic_store(&worker->stop, STOP_NOW);
+	deliver_end(worker->place);
+	session_close(&worker->place->session);
+	log_batch_fini(&worker->place->log);
+	queue_unbind(&worker->inbox);
+	queue_push(&worker->outbox->exits, &worker->exit_link);
+}
+
+void worker_setup(void)
+{
+	int code = pthread_key_create(&exit_key, send_exit_letter);
+
+	assert(code == 0);
+	(void)code;
+}
+
+static void observe_deadline(void *context, int64_t deadline_ms)
+{
+	struct workplace *place = context;
+
+	atomic_store(&place->worker->deadline_ms, deadline_ms);
+}
+
+static void observe_stage(void *context, enum stage stage)
+{
+	struct workplace *place = context;
+
+	atomic_store(&place->worker->stage, (int)stage);
+}
+
+void workplace_no_deadline(struct workplace *place)
+{
+	atomic_store(&place->worker->deadline_ms, DEADLINE_NEVER);
+}
+
+static void log_session_open(struct workplace *place)
+{
+	struct session_facts facts;
+
+	session_facts(place->session, &facts);
+	log_begin(&place->log, LOG_INFO, "session.open", place->worker->outbox->db,
+		  place->worker->settings->name);
+	log_text(&place->log, "session", place->session_id);
+	log_text(&place->log, "server", facts.server);
+	log_text(&place->log, "address", facts.address);
+	log_text(&place->log, "tls", facts.tls ? facts.tls : "none");
+	log_text(&place->log, "auth", facts.auth ? facts.auth : "none");
+	log_text(&place->log, "fallback", facts.fallback);
+	log_end(&place->log);
+	log_push(&place->log);
+}
+
+enum error workplace_open(struct workplace *place, struct outcome *trouble)
+{
+	struct worker *worker = place->worker;
+	struct service *service = worker->outbox->service;
+	const struct interrupt interrupt = { &worker->stop, STOP_SOON };
+	struct materials materials = { 0 };
+	struct session_settings settings;
+	struct words words;
+	unsigned char random[8];
+	enum error error;
+
+	if (place->session)
+		return OK;
+	error = loader_get(service->loader, worker->settings,
+			   clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000), &interrupt,
+			   &materials, &words);
+	if (error != OK) {
+		trouble->verdict = VERDICT_UNTRIED;
+		trouble->scope = SCOPE_TENANT;
+		trouble->trouble = error == ERROR_INTERRUPTED ? TROUBLE_NONE : TROUBLE_PLAIN;
+		outcome_say(trouble, "%s", words.text);
+		return error;
+	}
+	settings = (struct session_settings){
+		.tenant = worker->settings,
+		.password = secret_is_set(&materials.password) ? &materials.password : NULL,
+		.trust = materials.trust,
+		.resolver = service->resolver,
+		.stop = &worker->stop,
+		.observer = &place->observer,
+	};
+	error = session_open(&settings, &place->session, trouble);
+	workplace_no_deadline(place);
+	materials_fini(&materials);
+	if (error != OK)
+		return error;
+	digest_random(random, sizeof(random));
+	text_hex(random, sizeof(random), place->session_id);
+	place->opened_ms = clock_monotonic_ms();
+	place->messages = 0;
+	log_session_open(place);
+	return OK;
+}
+
+void workplace_close(struct workplace *place, const char *reason)
+{
+	if (!place->session)
+		return;
+	session_close(&place->session);
+	workplace_no_deadline(place);
+	log_begin(&place->log, LOG_INFO, "session.close", place->worker->outbox->db,
+		  place->worker->settings->name);
+	log_text(&place->log, "session", place->session_id);
+	log_text(&place->log, "reason", reason);
+	log_number(&place->log, "messages", place->messages);
+	log_end(&place->log);
+	log_push(&place->log);
+}
+
+/* The next message: from what was taken, else from the inbox. */
+static struct message *next_message(struct worker *worker)
+{
+	struct queue_link *link = worker->kept;
+
+	if (!link)
+		link = queue_take_all(&worker->inbox);
+	if (!link)
+		return NULL;
+	worker->kept = link->next;
+	return QUEUE_ITEM(link, struct message, link);
+}
+
+static bool is_leaving(struct worker *worker)
+{
+	return atomic_load(&worker->leave) || atomic_load(&worker->stop) != STOP_NONE;
+}
+
+/*
+ * Waits for mail with the connection open. False: nothing came for
+ * idle_timeout, the server hung up, or we are to leave.
+ */
+static bool park(struct workplace *place)
+{
+	struct worker *worker = place->worker;
+	/* Without a session there is nothing to keep, but for the first message, which is on its way. */
+	int64_t until = !place->session && place->served ? 0 : clock_monotonic_ms() + atomic_load(&worker->outbox->service->idle_timeout_ms);
+	struct words words;
+
+	while (!is_leaving(worker) && clock_monotonic_ms() < until) {
+		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1, .events = POLLIN };
+		enum error error;
+
+		worker->kept = queue_take_all(&worker->inbox);
+		if (worker->kept)
+			return true;
+		error = wait_briefly(&fd, 1, (until - clock_monotonic_ms()) * 1000);
+		if (error == OK && place->session && session_lost(place->session, &words)) {
+			workplace_close(place, words.text[0] ? words.text : "closed by the server");
+			return false;
+		}
+	}
+	if (!is_leaving(worker))
+		workplace_close(place, "idle");
+	return false;
+}
+
+static void give_result(struct worker *worker)
+{
+	struct message *message = worker->current;
+
+	worker->current = NULL;
+	atomic_store(&worker->message_id, 0);
+	atomic_store(&worker->stage, STAGE_NONE);
+	queue_push(&worker->outbox->results, &message->link);
+}
+
+static void serve(struct workplace *place)
+{
+	struct worker *worker = place->worker;
+
+	for (;;) {
+		struct message *message = is_leaving(worker) ? NULL : next_message(worker);
+
+		if (message) {
+			bool trouble;
+
+			worker->current = message;
+			atomic_store(&worker->message_id, message->id);
+			if (fault_here("worker-end", worker->settings->name))
+				pthread_exit(NULL);
+			deliver(place);
+			place->served = true;
+			trouble = message->outcome.trouble != TROUBLE_NONE;
+			give_result(worker);
+			/* The server is in trouble: the rest of the inbox is not tried on it. */
+			if (trouble)
+				break;
+		} else if (is_leaving(worker) || !park(place)) {
+			break;
+		}
+	}
+	workplace_close(place, is_leaving(worker) ? "told to leave" : "the server is in trouble");
+}
+
+static void *worker_main(void *argument)
+{
+	struct worker *worker = argument;
+
+	queue_bind(&worker->inbox);
+	pthread_setspecific(exit_key, worker);
+	serve(worker->place);
+	atomic_store(&worker->clean, true);
+	return NULL;
+}
+
+static struct workplace *workplace_create(struct worker *worker)
+{
+	struct workplace *place = memory_alloc(sizeof(*place));
+
+	place->worker = worker;
+	place->observer = (struct session_observer){
+		.context = place,
+		.deadline = observe_deadline,
+		.stage = observe_stage,
+		.before_end = deliver_before_end,
+	};
+	log_batch_init(&place->log, worker->outbox->service->log);
+	return place;
+}
+
+struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
+			    struct words *words)
+{
+	struct worker *worker = memory_alloc(sizeof(*worker));
+	char name[80];
+	int code;
+
+	worker->outbox = outbox;
+	worker->settings = tenant_settings_hold(settings);
+	worker->number = number;
+	worker->batch = 1;
+	atomic_store(&worker->deadline_ms, DEADLINE_NEVER);
+	worker->place = workplace_create(worker);
+	if (queue_init(&worker->inbox, false) != OK) {
+		words_set(words, "no queue for a worker");
+		goto fail;
+	}
+	if (number > 1)
+		snprintf(name, sizeof(name), "w:%s#%d", settings->name, number);
+	else
+		snprintf(name, sizeof(name), "w:%s", settings->name);
+	code = thread_start(&worker->thread, name, worker_main, worker);
+	if (code == 0)
+		return worker;
+	words_set_errno(words, code, "cannot start a worker");
+	queue_fini(&worker->inbox);
+fail:
+	free(worker->place);
+	tenant_settings_release(&worker->settings);
+	free(worker);
+	return NULL;
+}
+
+void worker_destroy(struct worker **worker)
+{
+	struct worker *ended = *worker;
+
+	assert(!ended->current && !ended->kept);
+	pthread_join(ended->thread, NULL);
+	queue_fini(&ended->inbox);
+	free(ended->place);
+	tenant_settings_release(&ended->settings);
+	free(ended);
+	*worker = NULL;
+}
+
+void worker_tell_stop(struct worker *worker, int level)
+{
+	atomic_store(&worker->stop, level);
+	queue_wake(&worker->inbox);
+}
+
+void worker_tell_leave(struct worker *worker)
+{
+	atomic_store(&worker->leave, true);
+	queue_wake(&worker->inbox);
+}

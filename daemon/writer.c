@@ -1,0 +1,266 @@
+/*
+ * writer.c - see writer.h. The promises that hang on this file: an id leaves the
+ * set in hand only after its COMMIT returned OK; a failed commit is repeated with
+ * the same messages; a log line never comes before the commit it tells of.
+ */
+#include "daemon/writer.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/wait.h"
+#include "daemon/report.h"
+#include "daemon/service_internal.h"
+
+#define COMMIT_DEADLINE_MS 10000
+#define REPEAT_MS 250
+#define CHECKPOINT_MS 1000
+#define BATCH_MESSAGES 1024
+
+struct writer {
+	struct outbox *outbox;
+	pthread_t storage, checkpoint;
+	struct queue settle, hold, status;	/* each with an eventfd */
+	atomic_int stop;			/* STOP_NOW ends the checkpoint thread's wait */
+	atomic_int finish;			/* supervisor: 1 = commit what is there, then end */
+	_Atomic int64_t finish_by_ms;
+	atomic_bool dirty;			/* something was committed since the last checkpoint */
+	bool complete;				/* storage's last word */
+	/* the storage thread's own */
+	struct log_batch log;
+	bool failing;
+};
+
+static void tell_trouble(struct writer *writer, const struct words *words)
+{
+	if (!writer->failing) {
+		log_begin(&writer->log, LOG_ERROR, "storage.failed", writer->outbox->db, NULL);
+		log_text(&writer->log, "database", writer->outbox->path);
+		log_text(&writer->log, "error", words->text);
+		log_end(&writer->log);
+		log_push(&writer->log);
+	}
+	writer->failing = true;
+	atomic_store(&writer->outbox->disk_trouble, true);
+}
+
+static void tell_recovery(struct writer *writer)
+{
+	if (!writer->failing)
+		return;
+	log_begin(&writer->log, LOG_WARNING, "storage.recovered", writer->outbox->db, NULL);
+	log_text(&writer->log, "database", writer->outbox->path);
+	log_end(&writer->log);
+	writer->failing = false;
+	atomic_store(&writer->outbox->disk_trouble, false);
+}
+
+static void free_statuses(struct queue_link *first)
+{
+	while (first) {
+		struct tenant_status *status = QUEUE_ITEM(first, struct tenant_status, link);
+
+		first = first->next;
+		free(status->tenant);
+		free(status->last_error);
+		free(status);
+	}
+}
+
+/* Every message of the chain goes back to who gave it, with its answer. */
+static void answer_holds(struct queue_link *first, bool committed)
+{
+	while (first) {
+		struct message *message = QUEUE_ITEM(first, struct message, link);
+
+		first = first->next;
+		if (!committed)
+			message->settled = SETTLED_LOST;
+		queue_push(message->answer_to, &message->link);
+	}
+}
+
+static void report_settled(struct writer *writer, struct queue_link *first)
+{
+	for (struct queue_link *link = first; link; link = link->next) {
+		struct message *message = QUEUE_ITEM(link, struct message, link);
+
+		if (message->settled != SETTLED_GONE)
+			report_message(&writer->log, writer->outbox->db, message);
+		journal_give(writer->outbox->journal, message->journal_slot);
+		message->journal_slot = -1;
+	}
+}
+
+/*
+ * Commits a batch; repeats its settlements until they went through or we are to
+ * finish and the time is over. Holds are never repeated: their workers wait.
+ */
+static bool commit(struct writer *writer, struct storage_batch *batch)
+{
+	bool committed = false;
+
+	for (;;) {
+		struct words words = { "" };
+		int64_t now = clock_monotonic_ms();
+		enum error error = storage_settle(writer->outbox->storage, batch, now + COMMIT_DEADLINE_MS,
+						  &words);
+
+		if (error == OK) {
+			committed = true;
+			tell_recovery(writer);
+			atomic_store(&writer->dirty, true);
+			report_settled(writer, batch->messages);
+		} else {
+			tell_trouble(writer, &words);
+		}
+		answer_holds(batch->uncertain, error == OK);
+		batch->uncertain = NULL;
+		log_push(&writer->log);
+		if (committed || !batch->messages)
+			break;
+		if (atomic_load(&writer->finish) && now >= atomic_load(&writer->finish_by_ms))
+			break;
+		wait_for(-1, 0, now + REPEAT_MS, NULL);
+		batch->uncertain = queue_take_all(&writer->hold);
+	}
+	free_statuses(batch->statuses);
+	if (batch->messages)
+		queue_push_chain(&writer->outbox->settled, batch->messages);
+	return committed || !batch->messages;
+}
+
+/* At most BATCH_MESSAGES of what waits: one commit stays short for waiting applications. */
+static struct queue_link *cut_chain(struct queue_link **rest)
+{
+	struct queue_link *first = *rest, *last = first;
+
+	for (int i = 1; last && last->next && i < BATCH_MESSAGES; i++)
+		last = last->next;
+	*rest = NULL;
+	if (last) {
+		*rest = last->next;
+		last->next = NULL;
+	}
+	return first;
+}
+
+static void wait_for_work(struct writer *writer)
+{
+	struct pollfd fds[] = {
+		{ .fd = writer->settle.event_fd, .events = POLLIN },
+		{ .fd = writer->hold.event_fd, .events = POLLIN },
+		{ .fd = writer->status.event_fd, .events = POLLIN },
+	};
+
+	const struct interrupt finish = { &writer->finish, 1 };
+
+	wait_for_any(fds, 3, DEADLINE_NEVER, &finish);
+}
+
+static void *storage_main(void *argument)
+{
+	struct writer *writer = argument;
+	struct queue_link *rest = NULL;
+
+	writer->complete = true;
+	for (;;) {
+		bool last = atomic_load(&writer->finish) != 0;
+		struct storage_batch batch = { 0 };
+
+		if (!rest)
+			rest = queue_take_all(&writer->settle);
+		batch.messages = cut_chain(&rest);
+		batch.uncertain = queue_take_all(&writer->hold);
+		batch.statuses = queue_take_all(&writer->status);
+		if (batch.messages || batch.uncertain || batch.statuses) {
+			if (!commit(writer, &batch))
+				writer->complete = false;
+		} else if (last) {
+			break;
+		} else {
+			wait_for_work(writer);
+		}
+	}
+	return NULL;
+}
+
+static void *checkpoint_main(void *argument)
+{
+	struct writer *writer = argument;
+	const struct interrupt interrupt = { &writer->stop, 1 };
+
+	while (wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_MS, &interrupt) != ERROR_INTERRUPTED) {
+		struct words words;
+
+		/* What it says in words is found again, with a reader, by the next commit: nobody else is told. */
+		if (atomic_exchange(&writer->dirty, false) &&
+		    storage_checkpoint(writer->outbox->storage, &words) != OK)
+			atomic_store(&writer->dirty, true);
+	}
+	return NULL;
+}
+
+enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words)
+{
+	struct writer *made = memory_alloc(sizeof(*made));
+	int code;
+
+	made->outbox = outbox;
+	log_batch_init(&made->log, outbox->service->log);
+	if (queue_init(&made->settle, true) != OK || queue_init(&made->hold, true) != OK ||
+	    queue_init(&made->status, true) != OK) {
+		words_set(words, "no descriptors for the storage thread");
+		free(made);
+		return ERROR_SYSTEM;
+	}
+	code = thread_start(&made->storage, "storage", storage_main, made);
+	if (code == 0)
+		code = thread_start(&made->checkpoint, "storage-ckpt", checkpoint_main, made);
+	if (code != 0) {
+		words_set_errno(words, code, "cannot start the storage threads");
+		return ERROR_SYSTEM;
+	}
+	*writer = made;
+	return OK;
+}
+
+void writer_settle(struct writer *writer, struct message *message)
+{
+	queue_push(&writer->settle, &message->link);
+}
+
+void writer_hold(struct writer *writer, struct message *message, struct queue *answer_to)
+{
+	message->answer_to = answer_to;
+	queue_push(&writer->hold, &message->link);
+}
+
+void writer_status(struct writer *writer, struct tenant_status *status)
+{
+	queue_push(&writer->status, &status->link);
+}
+
+bool writer_stop(struct writer **writer, int64_t grace_ms)
+{
+	struct writer *ended = *writer;
+	bool complete;
+
+	atomic_store(&ended->finish_by_ms, clock_monotonic_ms() + grace_ms);
+	atomic_store(&ended->finish, 1);
+	wait_wake(ended->storage);
+	pthread_join(ended->storage, NULL);
+	atomic_store(&ended->stop, 1);
+	wait_wake(ended->checkpoint);
+	pthread_join(ended->checkpoint, NULL);
+	complete = ended->complete;
+	log_batch_fini(&ended->log);
+	queue_fini(&ended->settle);
+	queue_fini(&ended->hold);
+	queue_fini(&ended->status);
+	free(ended);
+	*writer = NULL;
+	return complete;
+}

@@ -1,0 +1,41 @@
+/*
+ * writer.h - the storage thread: results in, commits, then the log lines.
+ *
+ * One transaction for all that waits. A batch whose commit failed is kept and
+ * repeated: nothing is lost, and the outbox is marked as in trouble until it
+ * went through. The log lines of a message are written after its commit, so the
+ * log never claims more than the table.
+ */
+#ifndef OUTBOXD_DAEMON_WRITER_H
+#define OUTBOXD_DAEMON_WRITER_H
+
+#include "common/error.h"
+#include "common/message.h"
+#include "storage/storage.h"
+
+struct outbox;
+struct writer;
+
+/* Starts the threads `storage` and `storage-ckpt`. Supervisor thread. */
+enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words);
+
+/* Gives a message to be settled; it comes back in outbox->settled. Any thread; does not block. */
+void writer_settle(struct writer *writer, struct message *message);
+
+/*
+ * Gives a message whose recipients' uncertainty is to be committed before the end
+ * of its data (on_uncertain = hold). It comes back in answer_to, with settled =
+ * SETTLED, or SETTLED_LOST if the commit failed. Worker thread; does not block.
+ */
+void writer_hold(struct writer *writer, struct message *message, struct queue *answer_to);
+
+/* Gives a status row. Supervisor thread; does not block. */
+void writer_status(struct writer *writer, struct tenant_status *status);
+
+/*
+ * Commits what is there (for at most grace_ms), ends both threads, leaves NULL.
+ * True if everything was committed. All workers must have ended.
+ */
+bool writer_stop(struct writer **writer, int64_t grace_ms);
+
+#endif
