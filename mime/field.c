@@ -2,7 +2,7 @@
  * field.c - header fields of ours: RFC 5322 2.2.3 and 3.4, RFC 2047.
  *
  * Promises: lines of at most 78 octets (76 with an encoded-word) but where one
- * address alone is longer; encoded-words of at most 75 octets cut between code
+ * address, or a name of the field and the first thing behind it, is longer; encoded-words of at most 75 octets cut between code
  * points; what a reader decodes is what was given, space for space. Fails only
  * when the buffer is full.
  */
@@ -55,8 +55,8 @@ void field_token(struct field *field, const char *token, size_t length)
 {
 	size_t limit = field->encoded ? FIELD_LINE_ENCODED : FIELD_LINE;
 
-	/* behind the name a fold must help: a token too long for any line stays there */
-	if (field->column + 1 + length > limit && (!field->first || 1 + length <= FIELD_LINE))
+	/* never right behind the name: many readers make the fold part of the value */
+	if (field->column + 1 + length > limit && !field->first)
 		fold(field);
 	put(field, " ", 1);
 	put(field, token, length);

@@ -148,7 +148,7 @@ static bool has_control(const char *text, size_t length)
 	for (size_t i = 0; i < length; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		if (c < 0x20 || c == 0x7f)
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return true;
 	}
 	return false;

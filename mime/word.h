@@ -31,7 +31,7 @@ size_t word_encode(struct buffer *out, enum word_encoding encoding, size_t room,
 /*
  * Appends to out what an encoded-word says, in UTF-8. False, and nothing is
  * appended, if text is not one whole encoded-word, if its charset is not UTF-8,
- * US-ASCII or ISO-8859-1, or if it hides a control character.
+ * US-ASCII or ISO-8859-1, or if it hides a control character other than TAB.
  */
 bool word_decode(struct buffer *out, const char *text, size_t length);
 
