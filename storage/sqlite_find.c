@@ -38,6 +38,7 @@ enum error storage_expired(struct storage *storage, const struct storage_due_que
 			   struct queue_link **first, struct words *words)
 {
 	struct queue_link **last = first;
+	int found = 0;
 	int rc;
 	struct connection *look = storage_look_begin(storage, &rc);
 
@@ -48,9 +49,8 @@ enum error storage_expired(struct storage *storage, const struct storage_due_que
 		statement_text(&row, 1, query->tenant);
 		statement_int(&row, 2, query->now);
 		statement_int(&row, 3, (query->now - max_age_s) * 1000);
-		statement_int(&row, 4, query->limit);
 		statement_int(&row, 5, query->now * 1000);
-		while (statement_row(&row)) {
+		while (found < query->limit && statement_row(&row)) {
 			struct message *message;
 
 			if (query->in_hand(query->context, sqlite3_column_int64(row.stmt, 0)))
@@ -58,6 +58,7 @@ enum error storage_expired(struct storage *storage, const struct storage_due_que
 			message = storage_message_of_row(&row);
 			*last = &message->link;
 			last = &message->link.next;
+			found++;
 		}
 		rc = statement_end(&row);
 	}

@@ -1,68 +1,16 @@
 /*
- * sqlite_internal.h - what the files of the SQLite backend share.
- *
- * A struct connection belongs to one thread at a time. Every statement is
- * reset before a verb returns: nothing stays open that could pin the WAL.
+ * sqlite_internal.h - what the files of the SQLite backend share: an open outbox.
  */
 #ifndef OUTBOXD_STORAGE_SQLITE_INTERNAL_H
 #define OUTBOXD_STORAGE_SQLITE_INTERNAL_H
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "storage/sqlite_connection.h"
 #include "storage/sqlite_file.h"
+#include "storage/sqlite_statement.h"
 #include "storage/storage.h"
-
-#define CONNECTION_STATEMENTS 20
-
-struct connection {
-	sqlite3 *db; /* NULL = closed */
-	const char *const *sql; /* its role's statements, by number */
-	sqlite3_stmt *kept[CONNECTION_STATEMENTS]; /* prepared at first use */
-	int64_t deadline_ms; /* of the verb under way: how long a lock is waited for */
-};
-
-/*
- * Opens path with the settings that all of ours have: WAL demanded, FULL,
- * no mmap, no automatic checkpoint, -wal persistent. ERROR_REFUSED: not a
- * database or not in WAL; ERROR_PERMISSION; ERROR_UNAVAILABLE.
- */
-enum error connection_open(struct connection *connection, const char *path, const char *const *sql,
-			   int64_t deadline_ms, struct words *words);
-/* The same without demanding anything of what is inside (a file that is being made or checked). */
-enum error connection_open_raw(struct connection *connection, const char *path, int64_t deadline_ms,
-			       struct words *words);
-void connection_close(struct connection *connection);
-
-/* One read transaction: statements 0 and 1 of every role are BEGIN and COMMIT. End passes rc on, or its own error. */
-int connection_read_begin(struct connection *connection);
-int connection_read_end(struct connection *connection, int rc);
-
-/* Runs SQL text that gives no rows; an SQLite result code. */
-int connection_run(struct connection *connection, const char *sql);
-/* The first column of the first row; *value is the fallback if there is none. */
-int connection_ask_int(struct connection *connection, const char *sql, int64_t *value);
-/* Likewise as text of at most size - 1 octets; "" if there is none. */
-int connection_ask_text(struct connection *connection, const char *sql, char *text, size_t size);
-
-/* words = what could not be done, and why; returns what a verb answers for an SQLite code. */
-enum error connection_error(struct connection *connection, int rc, const char *doing, struct words *words);
-/* Whether nothing is open on it: no transaction, no statement under way. */
-bool connection_is_idle(struct connection *connection);
-
-/* A kept statement in use; rc is the first error and makes all that follows do nothing. */
-struct statement {
-	sqlite3_stmt *stmt;
-	int rc;
-};
-struct statement statement_begin(struct connection *connection, int number);
-void statement_int(struct statement *statement, int index, int64_t value);
-void statement_text(struct statement *statement, int index, const char *text); /* NULL or "" = NULL; not copied */
-bool statement_row(struct statement *statement);	/* steps; true if there is a row */
-int statement_end(struct statement *statement);		/* resets, forgets the bindings; SQLITE_OK or the error */
-/* Allocated; NULL for a NULL or empty column. */
-char *statement_column(struct statement *statement, int column);
 
 /* The bodies that are being copied to files, and the connections that workers borrow. */
 #define READERS_MAX 8

@@ -60,8 +60,7 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 		      " WHERE s.outbox_id = ?1 AND s." WAITING,
 	[LOOK_EXPIRED] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_due"
 			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
-			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))"
-			 " LIMIT ?4",
+			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))",
 };
 
 struct connection *storage_look_begin(struct storage *storage, int *rc)

@@ -3,7 +3,8 @@
  *
  * SQLite is behind it now, PostgreSQL may be later (one contract test for
  * both: tests/contract/).  Each verb says which thread may call it:
- *   supervisor  the thread that called storage_open(): owns the reading connection
+ *   supervisor  one thread, the first that calls one: owns the reading connection
+ *               (its verbs are in storage/look.h)
  *   storage     one thread: owns the writing connection
  *   worker      any thread: borrows a connection of the readers' pool
  * Verbs that take a deadline may answer ERROR_UNAVAILABLE (busy, disk trouble;
@@ -19,7 +20,7 @@
 #include "common/error.h"
 #include "common/mail.h"
 #include "common/message.h"
-#include "common/tenant.h"
+#include "storage/look.h"
 
 struct storage;
 
@@ -44,81 +45,6 @@ void storage_close(struct storage **storage);
 
 /* 32 hex digits that name this outbox (outbox_meta 'instance'); constant while open. Any thread. */
 const char *storage_instance(const struct storage *storage);
-
-/* What happened since the last look: who is to be looked at again. */
-struct storage_changes {
-	char **tenants_due;	/* tenants with new or changed messages; may repeat */
-	size_t tenants_due_count;
-	char **tenants_changed;	/* rows of outbox_tenant inserted, changed or deleted */
-	size_t tenants_changed_count;
-	char **tenants_retry;	/* an operator asks to try the server again now */
-	size_t tenants_retry_count;
-	int64_t *messages;	/* ids whose state an application changed */
-	size_t messages_count;
-	bool all;		/* too much to list, or the cursor was lost: scan again */
-};
-void storage_changes_fini(struct storage_changes *changes);
-
-/* supervisor: a descriptor that is readable when there may be changes; storage_changed() clears it. */
-int storage_wake_fd(const struct storage *storage);
-
-/*
- * supervisor: true if anything was committed since the last call (SQLite: PRAGMA
- * data_version). Costs microseconds. After an event of storage_wake_fd() ask at
- * 0, 0.1, 0.2, 0.4 … ms again: the event comes before the commit can be seen.
- */
-bool storage_changed(struct storage *storage);
-
-/* supervisor: lists the changes and moves the cursor behind them. Does not wait for a lock. */
-enum error storage_changes(struct storage *storage, struct storage_changes *changes, struct words *words);
-
-/* supervisor: each tenant that has unfinished messages, with the earliest due time (s) among them. */
-typedef void storage_due_each(void *context, const char *tenant, int64_t earliest_due_at);
-enum error storage_scan(struct storage *storage, storage_due_each *each, void *context, struct words *words);
-
-/* Whether an id is in hand already (and marks it: looked at again when it leaves). */
-typedef bool storage_in_hand(void *context, int64_t id);
-
-/*
- * supervisor: the next due messages of a tenant, by priority (aged ones as 9)
- * and due time, at most limit; those in hand are left out. One read transaction
- * that begins, reads to the end and is over before the call returns. *first is a
- * chain of struct message; *next_due (s) is when the next one that is not due
- * becomes due, INT64_MAX = none.
- */
-struct storage_due_query {
-	const char *tenant;
-	int64_t now;		/* s */
-	int limit;
-	storage_in_hand *in_hand;
-	void *context;
-};
-enum error storage_due(struct storage *storage, const struct storage_due_query *query,
-		       struct queue_link **first, int64_t *next_due, struct words *words);
-
-/*
- * supervisor: one message by id as storage_due() would give it, due or not;
- * ERROR_NOT_FOUND if it is not queued or deferred.
- */
-enum error storage_find(struct storage *storage, int64_t id, struct message **message, struct words *words);
-
-/*
- * supervisor: messages of a tenant whose expires_at or max_age has passed, due or
- * not, at most query->limit, those in hand left out. Reads the tenant's whole queue
- * (rarely: while its server is down).
- */
-enum error storage_expired(struct storage *storage, const struct storage_due_query *query, int max_age_s,
-			   struct queue_link **first, struct words *words);
-
-/* supervisor: one tenant (name) or all (NULL) as sealed settings, given with their reference. */
-typedef void storage_tenant_each(void *context, struct tenant_settings *settings);
-enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
-			   void *context, struct words *words);
-
-/* supervisor: how many are queued and deferred, counted in the table (linear: once a tenant, then keep deltas). */
-struct storage_counts { int64_t queued, deferred, oldest_due_at; };
-enum error storage_count(struct storage *storage, const char *tenant, struct storage_counts *counts,
-			 struct words *words);
 
 /*
  * worker: the last read before MAIL. In one short read transaction demands that
@@ -166,7 +92,12 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
 /* checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. */
 enum error storage_checkpoint(struct storage *storage, struct words *words);
 
-/* any thread: modes, owners, file system, the file still the same: words for what is wrong. Opens nothing. */
+/*
+ * any thread: modes, owners, file system, the file still the same: words for what
+ * is wrong. Opens nothing. ERROR_NOT_FOUND: the file is gone or another is in its
+ * place (close and open anew); ERROR_UNAVAILABLE: left WAL; ERROR_REFUSED: file
+ * system; ERROR_PERMISSION: modes or owners (a warning: it is served all the same).
+ */
 enum error storage_inspect(const struct storage *storage, struct words *words);
 
 #endif

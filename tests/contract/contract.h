@@ -59,6 +59,7 @@ struct contract_backend {
 	int64_t (*insert)(struct outbox *outbox, const struct contract_message *message);
 	void (*set_state)(struct outbox *outbox, int64_t id, const char *state);
 	void (*remove)(struct outbox *outbox, int64_t id); /* a finished one */
+	void (*ask_retry)(struct outbox *outbox, const char *tenant); /* as outboxctl retry --tenant does */
 	void (*insert_elsewhere)(struct outbox *outbox, const char *tenant); /* by another process */
 	void (*lock)(struct outbox *outbox); /* begins to write and does not end */
 	void (*unlock)(struct outbox *outbox);

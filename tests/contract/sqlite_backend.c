@@ -225,6 +225,11 @@ static void remove_message(struct outbox *outbox, int64_t id)
 	sqlite_backend_run(outbox, "DELETE FROM outbox WHERE id = %lld", (long long)id);
 }
 
+static void ask_retry(struct outbox *outbox, const char *tenant)
+{
+	sqlite_backend_run(outbox, "INSERT INTO outbox_change (kind, key) VALUES ('retry', %Q)", tenant);
+}
+
 bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql)
 {
 	char *arguments[] = { "elsewhere", outbox->path, (char *)(uintptr_t)sql, NULL };
@@ -374,6 +379,7 @@ const struct contract_backend contract_backend = {
 	.insert = insert,
 	.set_state = set_state,
 	.remove = remove_message,
+	.ask_retry = ask_retry,
 	.insert_elsewhere = insert_elsewhere,
 	.lock = lock,
 	.unlock = unlock,

@@ -315,6 +315,84 @@ START_TEST(count_counts_what_waits)
 }
 END_TEST
 
+START_TEST(an_operators_wish_to_try_again_is_told)
+{
+	struct storage_changes found = changes();
+
+	storage_changes_fini(&found);
+	APP->ask_retry(bed.outbox, "acme");
+	found = changes();
+	ck_assert_uint_eq(found.tenants_retry_count, 1);
+	ck_assert_str_eq(found.tenants_retry[0], "acme");
+	ck_assert_uint_eq(found.messages_count + found.tenants_due_count + found.tenants_changed_count, 0);
+	storage_changes_fini(&found);
+	assert_no_changes();
+}
+END_TEST
+
+START_TEST(a_message_is_found_by_its_id_while_it_waits)
+{
+	int64_t now = clock_wall_s();
+	int64_t id = bed_insert(&(struct contract_message){ .not_before = now + 500, .priority = 4 });
+	struct message *message;
+
+	ck_ok(storage_find(bed.storage, id, &message, &bed.words));
+	ck_assert_int_eq(message->id, id);
+	ck_assert_str_eq(message->tenant_name, "acme");
+	ck_assert_int_eq(message->priority, 4);
+	ck_assert_int_eq(message->due_at, now + 500);
+	message_destroy(&message);
+	APP->set_state(bed.outbox, id, "cancelled");
+	ck_assert_int_eq(storage_find(bed.storage, id, &message, &bed.words), ERROR_NOT_FOUND);
+	ck_assert_ptr_null(message);
+}
+END_TEST
+
+/* Ids of acme's mail that is past max_age_s at now, in order, as text. */
+static void assert_expired(int64_t now, int max_age_s, int limit, struct hand *hand, const char *expected)
+{
+	struct storage_due_query query = {
+		.tenant = "acme", .now = now, .limit = limit, .in_hand = hand_holds, .context = hand
+	};
+	struct queue_link *first;
+	char text[100] = "";
+
+	ck_ok(storage_expired(bed.storage, &query, max_age_s, &first, &bed.words));
+	while (first) {
+		struct message *message = QUEUE_ITEM(first, struct message, link);
+		size_t used = strlen(text);
+
+		(void)snprintf(text + used, sizeof text - used, "%lld ", (long long)message->id);
+		first = first->next;
+		message_destroy(&message);
+	}
+	ck_assert_str_eq(text, expected);
+}
+
+START_TEST(what_expires_is_found_due_or_not)
+{
+	struct hand hand = { .count = 0 };
+	int64_t now = clock_wall_s();
+
+	bed_insert(&(struct contract_message){ .expires_at = now + 100 });			     /* 1 */
+	bed_insert(&(struct contract_message){ .not_before = now + 1000 });			     /* 2 */
+	bed_insert(&(struct contract_message){ .not_before = now + 50, .expires_at = now + 9000 });  /* 3 */
+	APP->add_tenant(bed.outbox, "zeta");
+	bed_insert(&(struct contract_message){ .tenant = "zeta", .expires_at = now + 100 });
+	assert_expired(now + 99, 5000, 9, &hand, "");
+	assert_expired(now + 100, 5000, 9, &hand, "1 ");
+	assert_expired(now + 300, 200, 9, &hand, "1 3 ");
+	assert_expired(now + 1300, 200, 9, &hand, "1 3 2 ");
+	assert_expired(now + 1300, 200, 1, &hand, "1 ");
+	hand.ids[hand.count++] = 1;
+	assert_expired(now + 1300, 200, 1, &hand, "3 ");
+	/* its age stands still while the tenant is suspended; expires_at does not */
+	APP->set_tenant(bed.outbox, "acme", "enabled", "0");
+	assert_expired(now + 8000, 200, 9, &hand, "");
+	assert_expired(now + 9000, 200, 9, &hand, "3 ");
+}
+END_TEST
+
 START_TEST(the_instance_names_the_outbox_for_good)
 {
 	char *before = memory_strdup(storage_instance(bed.storage));
@@ -342,5 +420,8 @@ void contract_look(TCase *tests)
 	tcase_add_test(tests, a_commit_of_another_process_wakes_and_shows);
 	tcase_add_test(tests, tenants_are_given_as_settings);
 	tcase_add_test(tests, count_counts_what_waits);
+	tcase_add_test(tests, an_operators_wish_to_try_again_is_told);
+	tcase_add_test(tests, a_message_is_found_by_its_id_while_it_waits);
+	tcase_add_test(tests, what_expires_is_found_due_or_not);
 	tcase_add_test(tests, the_instance_names_the_outbox_for_good);
 }

@@ -245,6 +245,7 @@ START_TEST(a_cancel_that_came_too_late_says_so)
 		cancelled_in_hand(VERDICT_UNCERTAIN, 0, DELIVERY_UNCERTAIN, MESSAGE_UNCERTAIN, NULL);
 
 	ck_assert_int_eq(sent->settled, SETTLED);
+	ck_assert(!sent->cancelled);
 	assert_status(sent->id, "sent", 1, "cancel came too late: 250 ok");
 	assert_delivery(sent->id, "bob@example.net", "sent", 250);
 	ck_assert_int_eq(failed->settled, SETTLED);
@@ -264,6 +265,7 @@ START_TEST(after_a_temporary_refusal_a_cancelled_message_stays_cancelled)
 		cancelled_in_hand(VERDICT_RETRY, 450, DELIVERY_DEFERRED, MESSAGE_DEFERRED, "450 later");
 
 	ck_assert_int_eq(message->settled, SETTLED_SUPERSEDED);
+	ck_assert(message->cancelled);
 	assert_status(message->id, "cancelled", 0, "");
 	assert_delivery(message->id, "bob@example.net", "cancelled", 450);
 	message_destroy(&message);

@@ -19,18 +19,19 @@
 static void assert_pattern(const struct body *body, size_t size)
 {
 	char slice[5000];
+	size_t length, wrong = 0;
 	int64_t at = 0;
-	size_t length;
 
 	ck_assert(body->present);
 	ck_assert_int_eq(body->size, (int64_t)size);
 	do {
 		ck_assert_int_eq(body_read(body, at, slice, sizeof slice, &length), OK);
 		for (size_t i = 0; i < length; i++)
-			ck_assert_int_eq((unsigned char)slice[i], contract_octet((size_t)at + i));
+			wrong += (unsigned char)slice[i] != contract_octet((size_t)at + i);
 		at += (int64_t)length;
 	} while (length > 0);
 	ck_assert_int_eq(at, (int64_t)size);
+	ck_assert_uint_eq(wrong, 0);
 }
 
 /* A try that is refused: what the words say is the caller's to look at. */
@@ -324,6 +325,9 @@ START_TEST(a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired)
 	storage_give_back(bed.storage, &mail);
 	clock_move_ms(501000);
 	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	message->offline = true; /* it is read only to say whom it did not reach */
+	mail = bed_take(message);
+	storage_give_back(bed.storage, &mail);
 	message_destroy(&message);
 }
 END_TEST
