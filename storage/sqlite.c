@@ -204,7 +204,9 @@ enum error storage_open(const struct storage_settings *settings, struct storage 
 	atomic_flag_clear(&new->settling);
 	pthread_mutex_init(&new->feed.lock, NULL);
 	error = open_connections(new, words);
-	if (error != OK)
+	if (error == OK)
+		storage_file_opened(file);
+	else
 		storage_close(&new);
 	*storage = new;
 	return error;

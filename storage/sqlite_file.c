@@ -25,6 +25,9 @@
 
 #define FILE_MODE 0660
 
+static const char *const companions[] = { "-wal", "-shm" };
+#define COMPANIONS (sizeof companions / sizeof companions[0])
+
 struct storage_file {
 	struct storage_file *next;
 	dev_t device;
@@ -32,6 +35,7 @@ struct storage_file {
 	int fd; /* stays open until the process ends */
 	bool locked;
 	bool in_use;
+	ino_t companion_inodes[COMPANIONS]; /* since SQLite has opened it */
 	char *path;
 };
 
@@ -261,17 +265,33 @@ bool storage_file_is_wal(const struct storage_file *file)
 	return got == 0 || (got == 2 && versions[0] == 2 && versions[1] == 2);
 }
 
+static bool stat_companion(const struct storage_file *file, size_t which, char path[PATH_MAX + 8], struct stat *st)
+{
+	(void)snprintf(path, PATH_MAX + 8, "%s%s", file->path, companions[which]);
+	return stat(path, st) == 0;
+}
+
+void storage_file_opened(struct storage_file *file)
+{
+	char path[PATH_MAX + 8];
+	struct stat st;
+
+	for (size_t i = 0; i < COMPANIONS; i++)
+		file->companion_inodes[i] = stat_companion(file, i, path, &st) ? st.st_ino : 0;
+}
+
 /* A companion that the database's own users could not write stops their INSERTs. */
-static enum error inspect_companion(const struct storage_file *file, const struct stat *database,
-				    const char *suffix, struct words *words)
+static enum error inspect_companion(const struct storage_file *file, const struct stat *database, size_t which,
+				    struct words *words)
 {
 	char path[PATH_MAX + 8];
 	struct stat st;
 	mode_t wanted = database->st_mode & 0660;
 
-	(void)snprintf(path, sizeof path, "%s%s", file->path, suffix);
-	if (stat(path, &st) != 0)
-		return OK; /* made anew by whoever opens the database next */
+	if (!stat_companion(file, which, path, &st) || st.st_ino != file->companion_inodes[which]) {
+		words_set(words, "%s was deleted or replaced while it was in use", path);
+		return ERROR_NOT_FOUND;
+	}
 	if (st.st_mode & 0007) {
 		words_set(words, "%s has mode %04o: others than its owner and group may use it", path,
 			  (unsigned)(st.st_mode & 07777));
@@ -315,6 +335,7 @@ enum error storage_file_inspect(const struct storage_file *file, struct words *w
 			  (unsigned)(st.st_mode & 07777));
 		return ERROR_PERMISSION;
 	}
-	error = inspect_companion(file, &st, "-wal", words);
-	return error != OK ? error : inspect_companion(file, &st, "-shm", words);
+	for (size_t i = 0; i < COMPANIONS && error == OK; i++)
+		error = inspect_companion(file, &st, i, words);
+	return error;
 }

@@ -31,9 +31,12 @@ void storage_file_leave(struct storage_file *file);
 /* The path without symbolic links: what SQLite names -wal and -shm after. Constant. */
 const char *storage_file_path(const struct storage_file *file);
 
+/* SQLite has opened it: its -wal and -shm are there, and from now on they must stay. */
+void storage_file_opened(struct storage_file *file);
+
 /*
- * Looks again, and opens nothing. ERROR_NOT_FOUND: the file is gone or another
- * is in its place; ERROR_UNAVAILABLE: no longer in WAL; ERROR_REFUSED: network
+ * Looks again, and opens nothing. ERROR_NOT_FOUND: the file, its -wal or its -shm
+ * is gone or another is in its place; ERROR_UNAVAILABLE: no longer in WAL; ERROR_REFUSED: network
  * file system; ERROR_PERMISSION: modes or owners of the file or of its -wal and
  * -shm, which may be served all the same. Any thread. Blocks for disk work.
  */

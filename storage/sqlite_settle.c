@@ -9,6 +9,7 @@
  * least 2 ms and as long as the last one held it: applications only poll for it.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -293,16 +294,36 @@ static int empty_feed(struct connection *writer, const struct feed_cut *cut)
 	return rc;
 }
 
-/* All but BEGIN and COMMIT, between the marks by which the triggers know us (schema.sql). */
-static int write_batch(struct connection *writer, const struct storage_batch *batch, const struct feed_cut *cut)
+static int write_messages(struct connection *writer, struct queue_link *first,
+			  int (*write)(struct connection *, struct message *, int64_t), int64_t *at_id)
 {
 	int64_t now_ms = clock_wall_ms();
+	int rc = SQLITE_OK;
+
+	for (struct queue_link *link = first; link && rc == SQLITE_OK; link = link->next) {
+		struct message *message = QUEUE_ITEM(link, struct message, link);
+
+		*at_id = message->id;
+		rc = write(writer, message, now_ms);
+	}
+	if (rc == SQLITE_OK)
+		*at_id = 0;
+	return rc;
+}
+
+/*
+ * All but BEGIN and COMMIT, between the marks by which the triggers know us (schema.sql).
+ * *at_id: the message that could not be written, 0 = none of them.
+ */
+static int write_batch(struct connection *writer, const struct storage_batch *batch, const struct feed_cut *cut,
+		       int64_t *at_id)
+{
 	int rc = run_int(writer, SETTLE_MARK, 1);
 
-	for (struct queue_link *link = batch->uncertain; link && rc == SQLITE_OK; link = link->next)
-		rc = hold_message(writer, QUEUE_ITEM(link, struct message, link), now_ms);
-	for (struct queue_link *link = batch->messages; link && rc == SQLITE_OK; link = link->next)
-		rc = settle_message(writer, QUEUE_ITEM(link, struct message, link), now_ms);
+	if (rc == SQLITE_OK)
+		rc = write_messages(writer, batch->uncertain, hold_message, at_id);
+	if (rc == SQLITE_OK)
+		rc = write_messages(writer, batch->messages, settle_message, at_id);
 	for (struct queue_link *link = batch->statuses; link && rc == SQLITE_OK; link = link->next)
 		rc = write_status(writer, QUEUE_ITEM(link, struct tenant_status, link));
 	if (rc == SQLITE_OK)
@@ -325,19 +346,22 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	struct connection *writer = &storage->writer;
 	int rc = run_statement(writer, SETTLE_BEGIN); /* waits for the lock */
 	int64_t began_us = monotonic_us();
-	int64_t hold_us;
+	char doing[80] = "cannot record results";
+	int64_t hold_us, at_id = 0;
 	enum error error;
 
 	if (rc != SQLITE_OK)
 		return connection_error(writer, rc, "cannot begin to record results", words);
-	rc = write_batch(writer, batch, cut);
+	rc = write_batch(writer, batch, cut, &at_id);
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);
 	hold_us = monotonic_us() - began_us;
 	storage->gap_until_us = monotonic_us() + (hold_us > GAP_MIN_US ? hold_us : GAP_MIN_US);
 	if (rc == SQLITE_OK)
 		return OK;
-	error = connection_error(writer, rc, "cannot record results", words);
+	if (at_id)
+		(void)snprintf(doing, sizeof doing, "cannot record the result of message %lld", (long long)at_id);
+	error = connection_error(writer, rc, doing, words);
 	forget_answers(batch);
 	if (!sqlite3_get_autocommit(writer->db))
 		(void)connection_run(writer, "ROLLBACK");

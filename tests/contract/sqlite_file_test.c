@@ -288,10 +288,9 @@ END_TEST
 
 START_TEST(an_inspection_finds_what_is_wrong)
 {
-	char aside[128];
+	char aside[128], other[128];
 
 	assert_opens();
-	(void)snprintf(aside, sizeof aside, "%s/aside", place->folder);
 	ck_assert_msg(storage_inspect(storage, &words) == OK, "%s", words.text);
 	ck_assert_int_eq(chmod(place->path, 0664), 0);
 	ck_assert_int_eq(storage_inspect(storage, &words), ERROR_PERMISSION);
@@ -302,6 +301,12 @@ START_TEST(an_inspection_finds_what_is_wrong)
 	ck_assert_int_eq(storage_inspect(storage, &words), ERROR_PERMISSION);
 	ck_assert_ptr_nonnull(strstr(words.text, "-wal"));
 	ck_assert_int_eq(chmod(aside, 0660), 0);
+	(void)snprintf(other, sizeof other, "%s/aside-wal", place->folder);
+	ck_assert_int_eq(rename(aside, other), 0);
+	ck_assert_int_eq(storage_inspect(storage, &words), ERROR_NOT_FOUND);
+	ck_assert_ptr_nonnull(strstr(words.text, "-wal was deleted"));
+	ck_assert_int_eq(rename(other, aside), 0);
+	ck_assert_msg(storage_inspect(storage, &words) == OK, "%s", words.text);
 	(void)snprintf(aside, sizeof aside, "%s/aside", place->folder);
 	ck_assert_int_eq(rename(place->path, aside), 0);
 	ck_assert_int_eq(storage_inspect(storage, &words), ERROR_NOT_FOUND);
@@ -375,6 +380,27 @@ START_TEST(a_file_that_leaves_wal_later_is_noticed_and_served_again_when_mended)
 }
 END_TEST
 
+START_TEST(a_trigger_of_an_application_that_refuses_a_result_is_told_with_the_message)
+{
+	struct message *message = message_create(1, "acme");
+	struct storage_batch batch = { .messages = &message->link };
+
+	assert_opens();
+	sqlite_backend_run(place, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b.c');"
+				  "INSERT INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.d');"
+				  "CREATE TRIGGER theirs AFTER UPDATE OF state ON outbox_status WHEN NEW.state = 'sent'"
+				  " BEGIN SELECT RAISE(ABORT, 'not on a Sunday'); END");
+	message->state = MESSAGE_SENT;
+	ck_assert_int_eq(storage_settle(storage, &batch, deadline_after_ms(1000), &words), ERROR_UNAVAILABLE);
+	ck_assert_str_eq(words.text, "cannot record the result of message 1: not on a Sunday");
+	ck_assert_int_eq(message->settled, SETTLED_NOT_YET);
+	sqlite_backend_run(place, "DROP TRIGGER theirs");
+	ck_assert_int_eq(storage_settle(storage, &batch, deadline_after_ms(5000), &words), OK);
+	ck_assert_int_eq(message->settled, SETTLED);
+	message_destroy(&message);
+}
+END_TEST
+
 START_TEST(network_file_systems_are_known_by_name)
 {
 	ck_assert_str_eq(storage_file_system_refused(0x6969), "NFS");
@@ -437,6 +463,7 @@ void contract_backend_tests(Suite *suite)
 	tcase_add_test(tests, an_inspection_finds_what_is_wrong);
 	tcase_add_test(tests, a_replaced_file_is_served_and_locked_anew);
 	tcase_add_test(tests, a_file_that_leaves_wal_later_is_noticed_and_served_again_when_mended);
+	tcase_add_test(tests, a_trigger_of_an_application_that_refuses_a_result_is_told_with_the_message);
 	tcase_add_test(tests, network_file_systems_are_known_by_name);
 	tcase_add_test(tests, too_many_changes_to_list_are_all);
 	suite_add_tcase(suite, tests);
