@@ -15,14 +15,13 @@
 struct body_transform {
 	bool line_start;	/* the next octet begins a line */
 	bool cr;		/* the last octet was CR, held back */
-	bool empty;
 };
 
 void body_transform_begin(struct body_transform *transform);
 
 /*
  * Transforms length octets into out (room for 2 × length + 1), *done = octets
- * written. May be cut anywhere: the result is the same. ERROR_INVALID: a bare CR or a NUL.
+ * written, which is 0 unless OK. May be cut anywhere: the result is the same. ERROR_INVALID: a bare CR or a NUL.
  */
 enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length,
 			       char *out, size_t *done);

@@ -16,7 +16,7 @@
 #define REPLY_TEXT_BYTES 8192
 
 struct reply {
-	int code;			/* 200 to 599 */
+	int code;			/* 200 to 599; 0 before the first line */
 	char enhanced[12];		/* RFC 2034 of the first line, e.g. "5.1.1", "" = none */
 	char text[REPLY_TEXT_BYTES];	/* lines without code, separated by '\n', enhanced code cut off each, not cleaned */
 	size_t length;
@@ -47,7 +47,10 @@ struct capabilities {
 };
 void capabilities_parse(const struct reply *reply, struct capabilities *capabilities);
 
-/* "5.1.1" at the start of text: its length if it is an enhanced status code of class, else 0 (RFC 3463). */
+/*
+ * "5.1.1" at the start of text, followed by a space or the end: its length if it
+ * is an enhanced status code (RFC 3463 2) of class_digit ('2', '4' or '5'), else 0.
+ */
 size_t reply_enhanced_length(const char *text, size_t length, int class_digit);
 
 #endif

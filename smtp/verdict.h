@@ -1,5 +1,14 @@
 /*
  * verdict.h - the contract's table "What a reply means", as one table. Pure.
+ *
+ * How its scopes are written in struct outcome:
+ *   TENANT              scope TENANT, verdict RETRY, trouble says which: no attempt is counted
+ *   TENANT and MESSAGE  scope MESSAGE, verdict RETRY or UNCERTAIN, trouble PLAIN
+ *   MESSAGE, RECIPIENT  that scope, trouble NONE
+ *   UNTRIED             verdict UNTRIED, trouble NONE
+ * So a trouble other than NONE is the breaker's, whatever the scope.
+ *
+ * outcome is one that was zeroed or used before; its earlier text is freed.
  */
 #ifndef OUTBOXD_SMTP_VERDICT_H
 #define OUTBOXD_SMTP_VERDICT_H
@@ -18,7 +27,11 @@ struct verdict_place {
 	bool behind_refused;		/* a MAIL pipelined behind a refused message */
 };
 
-/* Judges a reply that is not the positive one the stage waits for (or is: VERDICT_SENT at STAGE_END, NONE else). */
+/*
+ * Judges a reply that is not the positive one the stage waits for (or is:
+ * VERDICT_SENT at STAGE_END, NONE else). A 2xx or 3xx where it has no meaning
+ * counts as malformed.
+ */
 void verdict_from_reply(const struct verdict_place *place, const struct reply *reply, struct outcome *outcome);
 
 /*
