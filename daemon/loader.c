@@ -20,7 +20,7 @@
 #include "common/clock.h"
 #include "common/queue.h"
 #include "daemon/command.h"
-#include "daemon/service_internal.h"
+#include "daemon/thread.h"
 
 #define SECRET_FILE_BYTES 65536
 

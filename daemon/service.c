@@ -26,6 +26,7 @@
 #include "common/clock.h"
 #include "common/wait.h"
 #include "daemon/service_internal.h"
+#include "daemon/thread.h"
 #include "daemon/worker.h"
 #include "smtp/session.h"
 
@@ -34,7 +35,6 @@
 #endif
 
 #define HEARTBEAT_MS 1000
-#define STACK_BYTES (256 * 1024)
 #define SPARE_DESCRIPTORS 128	/* of the process beside its workers */
 #define DESCRIPTORS_A_WORKER 2	/* socket, spool file */
 #define STALL_EXIT_MS 40000	/* commits on a slow disk may take their time */
@@ -53,31 +53,6 @@ struct main_state {
 	int exit_status;
 	bool monitor_gone;
 };
-
-int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
-{
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	char cut[16];
-	int code;
-
-	strncpy(cut, name, sizeof(cut) - 1);
-	cut[sizeof(cut) - 1] = '\0';
-	code = pthread_attr_init(&attributes);
-	if (code != 0)
-		return code;
-#ifndef WITH_SANITIZER
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-#endif
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(thread, &attributes, main, argument);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	if (code == 0)
-		pthread_setname_np(*thread, cut);
-	return code;
-}
 
 bool budget_take(struct budget *budget, bool probe)
 {

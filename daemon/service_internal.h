@@ -84,7 +84,4 @@ void *supervisor_main(void *outbox);
 bool budget_take(struct budget *budget, bool probe);
 void budget_give(struct budget *budget, bool probe);
 
-/* pthread_create with a small stack (256 KiB), name of at most 15 octets and all signals blocked. 0 or errno. */
-int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
-
 #endif

@@ -15,6 +15,10 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_look.h"
+#include "daemon/supervisor_result.h"
+#include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
 #define POLL_MS 1000

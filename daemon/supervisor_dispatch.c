@@ -11,7 +11,10 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "daemon/supervisor.h"
+#include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_look.h"
+#include "daemon/supervisor_result.h"
+#include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
 #define FURTHER_SESSION_MS 2000

@@ -11,7 +11,10 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "daemon/judge.h"
-#include "daemon/supervisor.h"
+#include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_look.h"
+#include "daemon/supervisor_result.h"
+#include "daemon/supervisor_tenant.h"
 
 #define DOWN_LIMIT 4	  /* fetched for a probe */
 #define EXPIRED_LIMIT 64  /* a look for expired messages */

@@ -12,7 +12,10 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "daemon/judge.h"
-#include "daemon/supervisor.h"
+#include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_look.h"
+#include "daemon/supervisor_result.h"
+#include "daemon/supervisor_tenant.h"
 
 #define PAUSE_MS 1000
 #define BATCH_MOST 32

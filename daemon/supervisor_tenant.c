@@ -8,7 +8,10 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/digest.h"
-#include "daemon/supervisor.h"
+#include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_look.h"
+#include "daemon/supervisor_result.h"
+#include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
 #define STATUS_EVERY_MS 1000

@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "common/wait.h"
 #include "daemon/fault.h"
+#include "daemon/thread.h"
 #include "daemon/worker_internal.h"
 
 static pthread_key_t exit_key;

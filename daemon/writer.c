@@ -13,6 +13,7 @@
 #include "common/wait.h"
 #include "daemon/report.h"
 #include "daemon/service_internal.h"
+#include "daemon/thread.h"
 
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS 250

@@ -1,0 +1,25 @@
+/*
+ * supervisor_tenant.h - a tenant as the supervisor knows it. Internal to the supervisor: its
+ * thread alone calls these; none of them blocks but for a read of the database.
+ */
+#ifndef OUTBOXD_DAEMON_SUPERVISOR_TENANT_H
+#define OUTBOXD_DAEMON_SUPERVISOR_TENANT_H
+
+#include "daemon/supervisor.h"
+
+struct tenant *tenant_find(struct supervisor *supervisor, const char *name);
+struct tenant *tenant_make(struct supervisor *supervisor, const char *name);	/* finds or makes; loads settings */
+void tenant_load(struct supervisor *supervisor, const char *name);		/* NULL = all */
+void tenant_free_all(struct supervisor *supervisor);
+/* The tenant's server is in trouble; words for its administrator. */
+void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble, const char *error);
+/* A message was answered by a well server. */
+void tenant_well(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_reset(struct supervisor *supervisor, struct tenant *tenant);	/* clears the backoff */
+bool tenant_may_send(const struct tenant *tenant);
+/* SIGUSR1: the tenant and each of its workers, a line each. */
+void tenant_tell(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant);
+void tenant_write_statuses(struct supervisor *supervisor, bool all);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * thread.h - how every thread of the service is started.
+ */
+#ifndef OUTBOXD_DAEMON_THREAD_H
+#define OUTBOXD_DAEMON_THREAD_H
+
+#include <pthread.h>
+
+/*
+ * pthread_create with a small stack (256 KiB; the sanitizers want the system's),
+ * a name (cut at 15 octets) and all signals blocked. 0 or an errno. Any thread.
+ */
+int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
+
+#endif

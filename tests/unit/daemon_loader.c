@@ -1,0 +1,200 @@
+/*
+ * daemon_loader.c - secrets from columns, files and programs, and a disk that hangs.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "daemon/loader.h"
+#include "tests/unit/daemon_test.h"
+
+static char folder[64];
+static struct loader *loader;
+static struct tenant_settings *settings;
+
+static void path_of(const char *name, char path[128])
+{
+	snprintf(path, 128, "%s/%s", folder, name);
+}
+
+static void write_file(const char *name, const char *text, mode_t mode)
+{
+	char path[128];
+	int fd;
+
+	path_of(name, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static void set_up(void)
+{
+	struct words words;
+
+	snprintf(folder, sizeof(folder), "/tmp/outboxd-loader.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	loader = loader_create(folder, folder);
+	settings = tenant_settings_create("acme");
+	ck_assert_int_eq(tenant_settings_set(settings, "tls", "none", &words), OK);
+	ck_assert_int_eq(tenant_settings_set(settings, "password", "from the column", &words), OK);
+}
+
+static void tear_down(void)
+{
+	char command[128];
+
+	tenant_settings_release(&settings);
+	loader_destroy(&loader);
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void set(const char *column, const char *value)
+{
+	struct words words;
+
+	ck_assert_int_eq(tenant_settings_set(settings, column, value, &words), OK);
+}
+
+static enum error get(struct materials *materials, struct words *words, int64_t within_ms)
+{
+	return loader_get(loader, settings, deadline_after_ms(within_ms), NULL, materials, words);
+}
+
+static void expect_password(const char *password)
+{
+	struct materials materials;
+	struct words words = { "" };
+	enum error error = get(&materials, &words, 20000);
+
+	ck_assert_msg(error == OK, "%s", words.text);
+	ck_assert_uint_eq(materials.password.length, strlen(password));
+	ck_assert_int_eq(memcmp(materials.password.bytes, password, strlen(password)), 0);
+	materials_fini(&materials);
+}
+
+static void expect_words(const char *text)
+{
+	struct materials materials;
+	struct words words = { "" };
+
+	ck_assert_int_ne(get(&materials, &words, 20000), OK);
+	ck_assert_msg(strstr(words.text, text) != NULL, "%s", words.text);
+	ck_assert(!secret_is_set(&materials.password));
+}
+
+START_TEST(column_file_program_in_their_order)
+{
+	expect_password("from the column");
+	write_file("acme.pw", "from the file\r\n", 0600);
+	set("password_file", "acme.pw");
+	expect_password("from the file");
+	write_file("ask", "#!/bin/sh\necho \"for $1 alone\"\necho second line\n", 0700);
+	set("password_command", "ask");
+	expect_password("for acme alone");
+}
+END_TEST
+
+START_TEST(a_file_is_read_anew_each_time)
+{
+	write_file("acme.pw", "one\n", 0600);
+	set("password_file", "acme.pw");
+	expect_password("one");
+	write_file("acme.pw", "two\n", 0600);
+	expect_password("two");
+}
+END_TEST
+
+START_TEST(file_trouble_in_words)
+{
+	char path[128], target[128];
+
+	set("password_file", "missing");
+	expect_words("password_file = missing cannot be read");
+	write_file("empty", "\n", 0600);
+	set("password_file", "empty");
+	expect_words("password_file = empty is empty");
+	path_of("pipe", path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	set("password_file", "pipe");
+	expect_words("not a regular file");
+	path_of("link", path);
+	path_of("empty", target);
+	ck_assert_int_eq(symlink(target, path), 0);
+	set("password_file", "link");
+	expect_words("password_file = link cannot be read");
+	set("password_file", "..");
+	expect_words("is not the name of a file");
+}
+END_TEST
+
+START_TEST(program_trouble_in_words)
+{
+	set("password_command", "missing");
+	expect_words("password_command = missing cannot be run");
+	write_file("fails", "#!/bin/sh\necho secret\nexit 3\n", 0700);
+	set("password_command", "fails");
+	expect_words("ended with exit status 3");
+	write_file("quiet", "#!/bin/sh\n", 0700);
+	set("password_command", "quiet");
+	expect_words("prints no password");
+	write_file("floods", "#!/bin/sh\nexec yes\n", 0700);
+	set("password_command", "floods");
+	expect_words("more than 64 KiB");
+}
+END_TEST
+
+START_TEST(without_folders_both_are_refused)
+{
+	loader_destroy(&loader);
+	loader = loader_create(NULL, NULL);
+	set("password_file", "acme.pw");
+	expect_words("no secrets_dir");
+	set("password_command", "ask");
+	expect_words("no command_dir");
+}
+END_TEST
+
+/* The worker goes on at its deadline, whatever the program does. */
+START_TEST(a_hanging_program_does_not_hold_the_worker)
+{
+	struct materials materials;
+	struct words words = { "" };
+
+	write_file("hangs", "#!/bin/sh\nexec sleep 30\n", 0700);
+	set("password_command", "hangs");
+	ck_assert_int_eq(get(&materials, &words, 50), ERROR_TIMEOUT);
+	ck_assert_ptr_nonnull(strstr(words.text, "in time"));
+	materials_fini(&materials);
+}
+END_TEST
+
+START_TEST(a_missing_authority_file_is_named)
+{
+	set("tls", "starttls");
+	set("tls_ca_file", "/nonexistent/ca.pem");
+	expect_words("/nonexistent/ca.pem");
+}
+END_TEST
+
+TCase *loader_tests(void)
+{
+	TCase *tests = tcase_create("loader");
+
+	tcase_add_checked_fixture(tests, set_up, tear_down);
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, column_file_program_in_their_order);
+	tcase_add_test(tests, a_file_is_read_anew_each_time);
+	tcase_add_test(tests, file_trouble_in_words);
+	tcase_add_test(tests, program_trouble_in_words);
+	tcase_add_test(tests, without_folders_both_are_refused);
+	tcase_add_test(tests, a_hanging_program_does_not_hold_the_worker);
+	tcase_add_test(tests, a_missing_authority_file_is_named);
+	return tests;
+}

@@ -1,0 +1,17 @@
+/*
+ * daemon_test.h - the suites of daemon/'s unit tests.
+ */
+#ifndef OUTBOXD_TESTS_UNIT_DAEMON_TEST_H
+#define OUTBOXD_TESTS_UNIT_DAEMON_TEST_H
+
+#include <check.h>
+
+TCase *breaker_tests(void);
+TCase *judge_tests(void);
+TCase *timers_tests(void);
+TCase *journal_tests(void);
+TCase *configuration_tests(void);
+TCase *loader_tests(void);
+TCase *monitor_tests(void);
+
+#endif
