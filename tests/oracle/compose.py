@@ -240,7 +240,7 @@ def read_back(message):
     """Python 3.11 shows the space between two encoded-words of a name, which RFC 2047 6.2 wants
     dropped: so it is dropped here, and the complaint that it is missing is not counted."""
     header, _, body = message.partition(b"\r\n\r\n")
-    header = re.sub(rb"(\?=)\r\n (=\?utf-8\?)", rb"\1\2", header)
+    header = re.sub(rb"(=\?utf-8\?[QB]\?[^? ]*\?=)\r\n (?==\?utf-8\?)", rb"\1", header)
     read = email.message_from_bytes(header + b"\r\n\r\n" + body, policy=email.policy.default)
     defects = [str(defect) for value in read.values() for defect in value.defects] + read.defects
     same("defects", [defect for defect in defects if "missing trailing whitespace" not in defect], [])

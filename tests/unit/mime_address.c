@@ -13,8 +13,6 @@
 #include "mime/domain.h"
 #include "tests/unit/mime_test.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
 /* Addresses as "display|address|group" one a line; groups without members as "*name". */
 static char *describe(const struct address_list *list)
 {

@@ -13,8 +13,6 @@
 #include "mime/header.h"
 #include "tests/unit/mime_test.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
 /* Each field as "line:name=value@start-end;", then "end@position:line"; or the words. */
 static char *describe(const struct body *body, size_t chunk)
 {

@@ -7,14 +7,16 @@
 
 int main(void)
 {
+	static TCase *(*const cases[])(void) = {
+		mime_address_case, mime_complete_case, mime_encode_case,
+		mime_field_case, mime_header_case, mime_plain_case,
+	};
 	Suite *suite = suite_create("mime");
 	SRunner *runner;
 	int failed;
 
-	suite_add_tcase(suite, mime_address_case());
-	suite_add_tcase(suite, mime_encode_case());
-	suite_add_tcase(suite, mime_header_case());
-	suite_add_tcase(suite, mime_compose_case());
+	for (size_t i = 0; i < COUNT(cases); i++)
+		suite_add_tcase(suite, cases[i]());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
