@@ -25,12 +25,12 @@ static enum error check_mode(struct connection *connection, const char *path, bo
 {
 	char mode[16];
 	int64_t ours = 0;
-	int rc = connection_ask_text(connection, new ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode", mode,
-				     sizeof mode);
+	int rc = connection_ask_text(connection, new ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode",
+	                             mode, sizeof mode);
 
 	if (rc == SQLITE_OK)
-		rc = connection_ask_int(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'",
-					&ours);
+		rc = connection_ask_int(
+			connection, "SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'", &ours);
 	if (rc != SQLITE_OK || strcmp(mode, "wal") == 0)
 		return connection_error(connection, rc, path, words);
 	if (new) {
@@ -55,13 +55,14 @@ static enum error check_encoding(struct connection *connection, const char *path
 	return ERROR_REFUSED;
 }
 
-/* Whether the file is an outbox of this version, made or brought to it; nothing is written to one that is none. */
+/* Whether the file is an outbox of this version, made or brought to it; nothing is written to one that is
+ * none. */
 static enum error check_contents(struct connection *connection, const char *path, bool may_create,
-				 struct words *words)
+                                 struct words *words)
 {
 	int64_t tables = 0;
 	int rc = connection_ask_int(connection, "SELECT count(*) FROM sqlite_master", &tables);
-	bool new = may_create && tables == 0;
+	bool new = may_create &&tables == 0;
 	enum error error = connection_error(connection, rc, path, words);
 
 	if (error == OK)
@@ -124,8 +125,10 @@ static enum error check_access(const char *path, struct words *words)
 			if (slash)
 				*slash = '\0';
 			if (access(slash && *name.data ? name.data : "/", W_OK | X_OK) != 0) {
-				words_set(words, "%s%s is missing and cannot be created: no permission in its folder",
-					  path, companions[i]);
+				words_set(
+					words,
+					"%s%s is missing and cannot be created: no permission in its folder",
+					path, companions[i]);
 				error = ERROR_PERMISSION;
 			}
 		}
@@ -140,14 +143,16 @@ static int begin_service(struct storage *storage)
 
 	if (rc == SQLITE_OK)
 		rc = connection_run(&storage->writer,
-				    "UPDATE outbox_meta SET value = 0 WHERE key IN ('daemon', 'trigger')"
-				    " AND value IS NOT 0");
+		                    "UPDATE outbox_meta SET value = 0 WHERE key IN ('daemon', 'trigger')"
+		                    " AND value IS NOT 0");
 	if (rc == SQLITE_OK)
-		rc = connection_ask_text(&storage->writer, "SELECT value FROM outbox_meta WHERE key = 'instance'",
-					 storage->instance, sizeof storage->instance);
+		rc = connection_ask_text(&storage->writer,
+		                         "SELECT value FROM outbox_meta WHERE key = 'instance'",
+		                         storage->instance, sizeof storage->instance);
 	if (rc == SQLITE_OK)
-		rc = connection_ask_int(&storage->writer, "SELECT coalesce(max(outbox_id), 0) FROM outbox_status",
-					&storage->last_id);
+		rc = connection_ask_int(&storage->writer,
+		                        "SELECT coalesce(max(outbox_id), 0) FROM outbox_status",
+		                        &storage->last_id);
 	if (rc == SQLITE_OK)
 		rc = connection_run(&storage->writer, "COMMIT");
 	if (rc != SQLITE_OK && !sqlite3_get_autocommit(storage->writer.db))
@@ -181,7 +186,8 @@ static char *spool_folder(const struct storage_settings *settings)
 	return memory_strdup(folder && *folder ? folder : "/var/tmp");
 }
 
-enum error storage_open(const struct storage_settings *settings, struct storage **storage, struct words *words)
+enum error storage_open(const struct storage_settings *settings, struct storage **storage,
+                        struct words *words)
 {
 	struct storage *new = NULL;
 	struct storage_file *file;

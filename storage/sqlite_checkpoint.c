@@ -11,7 +11,7 @@
 #include "storage/sqlite_internal.h"
 
 #define RESTART_ABOVE_BYTES (16 * 1024 * 1024)
-#define RESTART_LIMIT_MS 50
+#define RESTART_LIMIT_MS    50
 
 enum { CHECKPOINT_BEGIN, CHECKPOINT_COMMIT };
 static const char *const checkpoint_sql[] = { [CHECKPOINT_BEGIN] = "BEGIN", [CHECKPOINT_COMMIT] = "COMMIT" };
@@ -26,7 +26,7 @@ enum error storage_checkpoint(struct storage *storage, struct words *words)
 
 	if (!connection->db)
 		error = connection_open(connection, storage_file_path(storage->file), checkpoint_sql,
-					deadline_after_ms(RESTART_LIMIT_MS), words);
+		                        deadline_after_ms(RESTART_LIMIT_MS), words);
 	if (error != OK)
 		return ERROR_UNAVAILABLE;
 	rc = sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);

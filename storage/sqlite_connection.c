@@ -46,9 +46,9 @@ static enum error error_of(int rc)
 enum error connection_error(struct connection *connection, int rc, const char *doing, struct words *words)
 {
 	enum error error = error_of(rc);
-	const char *why = connection->db && sqlite3_errcode(connection->db) == rc ?
-				  sqlite3_errmsg(connection->db) :
-				  sqlite3_errstr(rc);
+	const char *why = connection->db && sqlite3_errcode(connection->db) == rc
+	                          ? sqlite3_errmsg(connection->db)
+	                          : sqlite3_errstr(rc);
 	int errno_value = connection->db ? sqlite3_system_errno(connection->db) : 0;
 
 	if (error == OK)
@@ -115,7 +115,7 @@ int connection_ask_int(struct connection *connection, const char *sql, int64_t *
 }
 
 static enum error open_handle(struct connection *connection, const char *path, int64_t deadline_ms,
-			      struct words *words)
+                              struct words *words)
 {
 	int on = 1;
 	int rc;
@@ -133,17 +133,18 @@ static enum error open_handle(struct connection *connection, const char *path, i
 	/* an application's own file may have functions in its triggers that are not ours to run */
 	if (rc == SQLITE_OK)
 		rc = connection_run(connection, "PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0;"
-						"PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0");
+		                                "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0");
 	/* these read the file: the first that may find that it is none */
 	if (rc == SQLITE_OK)
-		rc = connection_run(connection, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
+		rc = connection_run(connection,
+		                    "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
 	if (rc == SQLITE_OK && sqlite3_db_readonly(connection->db, "main") == 1)
 		rc = SQLITE_READONLY;
 	return connection_error(connection, rc, path, words);
 }
 
 enum error connection_open_raw(struct connection *connection, const char *path, int64_t deadline_ms,
-			       struct words *words)
+                               struct words *words)
 {
 	enum error error = open_handle(connection, path, deadline_ms, words);
 
@@ -153,7 +154,7 @@ enum error connection_open_raw(struct connection *connection, const char *path, 
 }
 
 enum error connection_open(struct connection *connection, const char *path, const char *const *sql,
-			   int64_t deadline_ms, struct words *words)
+                           int64_t deadline_ms, struct words *words)
 {
 	enum error error = connection_open_raw(connection, path, deadline_ms, words);
 	char mode[16];

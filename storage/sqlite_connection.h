@@ -18,10 +18,10 @@
 #define CONNECTION_STATEMENTS 20
 
 struct connection {
-	sqlite3 *db; /* NULL = closed */
-	const char *const *sql; /* its role's statements, by number */
+	sqlite3 *db;                               /* NULL = closed */
+	const char *const *sql;                    /* its role's statements, by number */
 	sqlite3_stmt *kept[CONNECTION_STATEMENTS]; /* prepared at first use */
-	int64_t deadline_ms; /* of the verb under way: how long a lock is waited for */
+	int64_t deadline_ms;                       /* of the verb under way: how long a lock is waited for */
 };
 
 /*
@@ -30,13 +30,14 @@ struct connection {
  * database or not in WAL; ERROR_PERMISSION; ERROR_UNAVAILABLE.
  */
 enum error connection_open(struct connection *connection, const char *path, const char *const *sql,
-			   int64_t deadline_ms, struct words *words);
+                           int64_t deadline_ms, struct words *words);
 /* The same without demanding anything of what is inside (a file that is being made or checked). */
 enum error connection_open_raw(struct connection *connection, const char *path, int64_t deadline_ms,
-			       struct words *words);
+                               struct words *words);
 void connection_close(struct connection *connection);
 
-/* One read transaction: statements 0 and 1 of every role are BEGIN and COMMIT. End passes rc on, or its own error. */
+/* One read transaction: statements 0 and 1 of every role are BEGIN and COMMIT. End passes rc on, or its own
+ * error. */
 int connection_read_begin(struct connection *connection);
 int connection_read_end(struct connection *connection, int rc);
 

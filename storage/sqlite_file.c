@@ -52,9 +52,9 @@ const char *storage_file_system_refused(long type)
 		unsigned type;
 		const char *name;
 	} refused[] = {
-		{ 0x6969, "NFS" },     { 0xff534d42, "CIFS" }, { 0xfe534d42, "SMB2" }, { 0x517b, "SMB" },
-		{ 0x65735546, "FUSE" }, { 0x01021997, "9P" },   { 0x00c36400, "Ceph" }, { 0x5346414f, "AFS" },
-		{ 0x73757245, "Coda" },
+		{ 0x6969, "NFS" },      { 0xff534d42, "CIFS" }, { 0xfe534d42, "SMB2" },
+		{ 0x517b, "SMB" },      { 0x65735546, "FUSE" }, { 0x01021997, "9P" },
+		{ 0x00c36400, "Ceph" }, { 0x5346414f, "AFS" },  { 0x73757245, "Coda" },
 	};
 
 	/* f_type is signed and sign-extended on some architectures */
@@ -76,8 +76,8 @@ static enum error check_file_system(const char *path, struct words *words)
 	name = storage_file_system_refused((long)fs.f_type);
 	if (!name)
 		return OK;
-	words_set(words, "%s is on a network or user-space file system (%s), where SQLite's WAL is not safe", path,
-		  name);
+	words_set(words, "%s is on a network or user-space file system (%s), where SQLite's WAL is not safe",
+	          path, name);
 	return ERROR_REFUSED;
 }
 
@@ -93,7 +93,7 @@ static void sync_folder(const char *folder)
 }
 
 static enum error cannot(int errno_value, enum error otherwise, const char *verb, const char *path,
-			 struct words *words)
+                         struct words *words)
 {
 	words_set_errno(words, errno_value, "cannot %s %s", verb, path);
 	switch (errno_value) {
@@ -155,7 +155,8 @@ static struct storage_file *keep(int fd, const struct stat *st)
 }
 
 /* Under files_lock: the path's file, opened (or created) unless this process has it already. */
-static enum error find_or_open(const char *path, bool may_create, struct storage_file **file, struct words *words)
+static enum error find_or_open(const char *path, bool may_create, struct storage_file **file,
+                               struct words *words)
 {
 	struct stat st;
 	int fd = -1;
@@ -212,7 +213,8 @@ static enum error lock(struct storage_file *file, const char *path, struct words
 	return OK;
 }
 
-enum error storage_file_take(const char *path, bool may_create, struct storage_file **file, struct words *words)
+enum error storage_file_take(const char *path, bool may_create, struct storage_file **file,
+                             struct words *words)
 {
 	char *real = NULL;
 	enum error error;
@@ -265,7 +267,8 @@ bool storage_file_is_wal(const struct storage_file *file)
 	return got == 0 || (got == 2 && versions[0] == 2 && versions[1] == 2);
 }
 
-static bool stat_companion(const struct storage_file *file, size_t which, char path[PATH_MAX + 8], struct stat *st)
+static bool stat_companion(const struct storage_file *file, size_t which, char path[PATH_MAX + 8],
+                           struct stat *st)
 {
 	(void)snprintf(path, PATH_MAX + 8, "%s%s", file->path, companions[which]);
 	return stat(path, st) == 0;
@@ -281,8 +284,8 @@ void storage_file_opened(struct storage_file *file)
 }
 
 /* A companion that the database's own users could not write stops their INSERTs. */
-static enum error inspect_companion(const struct storage_file *file, const struct stat *database, size_t which,
-				    struct words *words)
+static enum error inspect_companion(const struct storage_file *file, const struct stat *database,
+                                    size_t which, struct words *words)
 {
 	char path[PATH_MAX + 8];
 	struct stat st;
@@ -294,17 +297,18 @@ static enum error inspect_companion(const struct storage_file *file, const struc
 	}
 	if (st.st_mode & 0007) {
 		words_set(words, "%s has mode %04o: others than its owner and group may use it", path,
-			  (unsigned)(st.st_mode & 07777));
+		          (unsigned)(st.st_mode & 07777));
 		return ERROR_PERMISSION;
 	}
 	if ((st.st_mode & wanted) != wanted || st.st_gid != database->st_gid ||
 	    (st.st_uid != database->st_uid && (wanted & 0060) != 0060)) {
-		words_set(words,
-			  "%s (owner %u, group %u, mode %04o) does not follow its database (owner %u, group %u, "
-			  "mode %04o): some who may write that cannot write this",
-			  path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
-			  (unsigned)database->st_uid, (unsigned)database->st_gid,
-			  (unsigned)(database->st_mode & 07777));
+		words_set(
+			words,
+			"%s (owner %u, group %u, mode %04o) does not follow its database (owner %u, group %u, "
+			"mode %04o): some who may write that cannot write this",
+			path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
+			(unsigned)database->st_uid, (unsigned)database->st_gid,
+			(unsigned)(database->st_mode & 07777));
 		return ERROR_PERMISSION;
 	}
 	return OK;
@@ -332,7 +336,7 @@ enum error storage_file_inspect(const struct storage_file *file, struct words *w
 	}
 	if (st.st_mode & 0007) {
 		words_set(words, "%s has mode %04o: others than its owner and group may use it", file->path,
-			  (unsigned)(st.st_mode & 07777));
+		          (unsigned)(st.st_mode & 07777));
 		return ERROR_PERMISSION;
 	}
 	for (size_t i = 0; i < COMPANIONS && error == OK; i++)

@@ -35,7 +35,7 @@ enum error storage_find(struct storage *storage, int64_t id, struct message **me
 }
 
 enum error storage_expired(struct storage *storage, const struct storage_due_query *query, int max_age_s,
-			   struct queue_link **first, struct words *words)
+                           struct queue_link **first, struct words *words)
 {
 	struct queue_link **last = first;
 	int found = 0;

@@ -13,14 +13,14 @@
 #include "storage/storage.h"
 
 /* The bodies that are being copied to files, and the connections that workers borrow. */
-#define READERS_MAX 8
+#define READERS_MAX         8
 #define STORAGE_BLOCK_BYTES 262144 /* larger bodies go to a file */
 struct readers {
 	pthread_mutex_t lock;
-	pthread_cond_t given;			/* on CLOCK_MONOTONIC */
+	pthread_cond_t given; /* on CLOCK_MONOTONIC */
 	struct connection connections[READERS_MAX];
 	bool busy[READERS_MAX];
-	char *large[READERS_MAX / 2];		/* tenants whose large body is being copied */
+	char *large[READERS_MAX / 2]; /* tenants whose large body is being copied */
 	struct pool *blocks;
 };
 
@@ -28,7 +28,7 @@ struct readers {
 #define FEED_MAX 10000
 struct feed {
 	pthread_mutex_t lock;
-	int64_t *seen;	/* rows that were read and are to be deleted by the next commit, by exact seq */
+	int64_t *seen; /* rows that were read and are to be deleted by the next commit, by exact seq */
 	size_t seen_count;
 	int64_t all_up_to; /* or all of them up to this one, 0 = none */
 };
@@ -59,15 +59,16 @@ struct storage {
 	/* storage thread */
 	struct connection writer;
 	atomic_flag settling;
-	int64_t gap_until_us;		/* the write lock stays free until then (CLOCK_MONOTONIC) */
+	int64_t gap_until_us; /* the write lock stays free until then (CLOCK_MONOTONIC) */
 
-	struct connection checkpointer;	/* checkpoint thread */
-	struct readers readers;		/* workers */
+	struct connection checkpointer; /* checkpoint thread */
+	struct readers readers;         /* workers */
 };
 
 /* Supervisor's verbs: the first caller is the owner, and nobody else may come. */
 void storage_assert_home(struct storage *storage);
-/* sqlite_look.c: a message as its MESSAGE_COLUMNS have it, and a read transaction on the supervisor's connection. */
+/* sqlite_look.c: a message as its MESSAGE_COLUMNS have it, and a read transaction on the supervisor's
+ * connection. */
 struct message *storage_message_of_row(struct statement *row);
 struct connection *storage_look_begin(struct storage *storage, int *rc);
 extern const char *const storage_look_sql[];
@@ -100,14 +101,15 @@ void storage_wake_fini(struct storage *storage);
 struct feed_cut storage_feed_cut(struct storage *storage);
 void storage_feed_return(struct storage *storage, struct feed_cut *cut, bool deleted);
 
-/* sqlite_readers.c: any thread. A place for a large copy is taken before a connection, never while one is held. */
+/* sqlite_readers.c: any thread. A place for a large copy is taken before a connection, never while one is
+ * held. */
 enum error storage_readers_init(struct storage *storage, struct words *words);
 void storage_readers_fini(struct storage *storage);
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
-			  struct words *words);
+                          struct words *words);
 void readers_give(struct storage *storage, struct connection *connection, bool well);
 enum error readers_large_begin(struct storage *storage, const char *tenant, int64_t deadline_ms,
-			       struct words *words);
+                               struct words *words);
 void readers_large_end(struct storage *storage, const char *tenant);
 
 #endif

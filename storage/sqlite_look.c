@@ -14,19 +14,21 @@
 #include "common/clock.h"
 #include "storage/sqlite_internal.h"
 
-#define WAITING "state IN ('queued', 'deferred')"
-#define AGED_S 600 /* so long after due_at a message competes as a 9 */
+#define WAITING          "state IN ('queued', 'deferred')"
+#define AGED_S           600 /* so long after due_at a message competes as a 9 */
 #define PRIORITY_HIGHEST 9
-#define PRIORITIES 19
+#define PRIORITIES       19
 
 /* Its age: from the later of queued and not_before, less the time for which its tenant was suspended. */
-#define AGE_FROM_MS "(max(s.queued_at_ms, coalesce(o.not_before, 0) * 1000) + coalesce((" \
-	"  SELECT sum(max(0, coalesce(u.until_ms, ?5)" \
-	"    - max(u.since_ms, s.queued_at_ms, coalesce(o.not_before, 0) * 1000)))" \
+#define AGE_FROM_MS                                                                                          \
+	"(max(s.queued_at_ms, coalesce(o.not_before, 0) * 1000) + coalesce(("                                \
+	"  SELECT sum(max(0, coalesce(u.until_ms, ?5)"                                                       \
+	"    - max(u.since_ms, s.queued_at_ms, coalesce(o.not_before, 0) * 1000)))"                          \
 	"  FROM outbox_suspension AS u WHERE u.tenant = s.tenant), 0))"
 
 /* What storage_message_of_row() reads; ?5 is the present moment in ms. */
-#define MESSAGE_COLUMNS "s.outbox_id, s.state, s.attempts, s.due_at, s.queued_at_ms, s.requeues," \
+#define MESSAGE_COLUMNS                                                                                      \
+	"s.outbox_id, s.state, s.attempts, s.due_at, s.queued_at_ms, s.requeues,"                            \
 	" o.expires_at, " AGE_FROM_MS ", s.priority, s.tenant"
 
 /* INDEXED BY makes a plan that would read a whole queue an error instead. */
@@ -56,7 +58,8 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_COUNT] = "SELECT count(*) FILTER (WHERE state = 'queued'),"
 		       " count(*) FILTER (WHERE state = 'deferred'), coalesce(min(due_at), 0)"
 		       " FROM outbox_status INDEXED BY outbox_status_due WHERE " WAITING " AND tenant = ?1",
-	[LOOK_FIND] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s CROSS JOIN outbox AS o ON o.id = s.outbox_id"
+	[LOOK_FIND] = "SELECT " MESSAGE_COLUMNS
+		      " FROM outbox_status AS s CROSS JOIN outbox AS o ON o.id = s.outbox_id"
 		      " WHERE s.outbox_id = ?1 AND s." WAITING,
 	[LOOK_EXPIRED] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_due"
 			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
@@ -91,7 +94,7 @@ enum error storage_scan(struct storage *storage, storage_due_each *each, void *c
 		/* '' is below every name; statement_text() would make it NULL */
 		if (next.rc == SQLITE_OK)
 			next.rc = sqlite3_bind_text(next.stmt, 1, count ? found[count - 1].tenant : "", -1,
-						    SQLITE_STATIC);
+			                            SQLITE_STATIC);
 		more = statement_row(&next);
 		if (more) {
 			if ((count & (count - 1)) == 0)
@@ -110,7 +113,7 @@ enum error storage_scan(struct storage *storage, storage_due_each *each, void *c
 	free(found);
 	if (rc == SQLITE_OK && !storage_file_is_wal(storage->file)) {
 		words_set(words, "%s is no longer in WAL mode: run outboxctl init --wal",
-			  storage_file_path(storage->file));
+		          storage_file_path(storage->file));
 		return ERROR_UNAVAILABLE;
 	}
 	return connection_error(look, rc, "cannot look for mail that is due", words);
@@ -150,7 +153,7 @@ static int find_priorities(struct due_look *look)
 struct message *storage_message_of_row(struct statement *row)
 {
 	struct message *message = message_create(sqlite3_column_int64(row->stmt, 0),
-						 (const char *)sqlite3_column_text(row->stmt, 9));
+	                                         (const char *)sqlite3_column_text(row->stmt, 9));
 	bool known = message_state_parse((const char *)sqlite3_column_text(row->stmt, 1), &message->state);
 
 	assert(known); /* the statements ask for two of them by name */
@@ -208,7 +211,7 @@ static int look_at_tenant(struct due_look *look)
 	look->messages = memory_alloc((limit * (PRIORITIES + 1)) * sizeof *look->messages);
 	for (int i = 0; i < look->priority_count && rc == SQLITE_OK; i++)
 		rc = add_due(look, look->priorities[i], INT64_MIN,
-			     look->priorities[i] == PRIORITY_HIGHEST ? now : now - AGED_S, limit);
+		             look->priorities[i] == PRIORITY_HIGHEST ? now : now - AGED_S, limit);
 	if (look->count > 0)
 		qsort(look->messages, look->count, sizeof look->messages[0], compare_due);
 	drop_beyond(look, limit);
@@ -228,8 +231,8 @@ static int find_next_due(struct due_look *look, int64_t *next_due)
 	return statement_end(&next);
 }
 
-enum error storage_due(struct storage *storage, const struct storage_due_query *query, struct queue_link **first,
-		       int64_t *next_due, struct words *words)
+enum error storage_due(struct storage *storage, const struct storage_due_query *query,
+                       struct queue_link **first, int64_t *next_due, struct words *words)
 {
 	struct due_look look = { .query = query };
 	int rc;
@@ -266,7 +269,7 @@ static enum error read_settings(struct statement *row, struct tenant_settings **
 		struct words why;
 
 		error = tenant_settings_set(*settings, sqlite3_column_name(row->stmt, i),
-					    (const char *)sqlite3_column_text(row->stmt, i), &why);
+		                            (const char *)sqlite3_column_text(row->stmt, i), &why);
 		if (error == ERROR_NOT_FOUND) /* a column that an application added for itself */
 			error = OK;
 		else if (error != OK)
@@ -279,8 +282,8 @@ static enum error read_settings(struct statement *row, struct tenant_settings **
 	return error;
 }
 
-enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each, void *context,
-			   struct words *words)
+enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
+                           void *context, struct words *words)
 {
 	struct tenant_settings **all = NULL;
 	size_t count = 0, rows = 0;
@@ -297,7 +300,8 @@ enum error storage_tenants(struct storage *storage, const char *name, storage_te
 			enum error error;
 
 			if ((count & (count - 1)) == 0)
-				all = memory_resize(all, (count ? 2 * count : 1) * sizeof(struct tenant_settings *));
+				all = memory_resize(all, (count ? 2 * count : 1) *
+				                                 sizeof(struct tenant_settings *));
 			error = read_settings(&row, &all[count], words);
 			if (error == OK)
 				count++;
@@ -324,7 +328,7 @@ enum error storage_tenants(struct storage *storage, const char *name, storage_te
 }
 
 enum error storage_count(struct storage *storage, const char *tenant, struct storage_counts *counts,
-			 struct words *words)
+                         struct words *words)
 {
 	int rc;
 	struct connection *look = storage_look_begin(storage, &rc);

@@ -86,7 +86,7 @@ static int find_free(const struct readers *readers)
 }
 
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
-			  struct words *words)
+                          struct words *words)
 {
 	struct readers *readers = &storage->readers;
 	enum error error = OK;
@@ -105,7 +105,7 @@ enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct c
 	*connection = &readers->connections[found];
 	if (!(*connection)->db)
 		error = connection_open(*connection, storage_file_path(storage->file), storage_take_sql,
-					deadline_ms, words);
+		                        deadline_ms, words);
 	(*connection)->deadline_ms = deadline_ms;
 	if (error == OK)
 		return OK;
@@ -140,7 +140,7 @@ static int find_large(const struct readers *readers, const char *tenant)
 }
 
 enum error readers_large_begin(struct storage *storage, const char *tenant, int64_t deadline_ms,
-			       struct words *words)
+                               struct words *words)
 {
 	struct readers *readers = &storage->readers;
 	int found;

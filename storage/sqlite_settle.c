@@ -34,8 +34,8 @@ enum settle_statement {
 };
 
 /* ?1 id, ?2 state, ?3 attempts, ?4 due_at, ?5 result, ?6 message_id, ?7 now, ?8 requeues */
-#define SETTLE_COLUMNS \
-	" attempts = ?3, due_at = ?4, message_id = coalesce(?6, message_id), updated_at_ms = ?7," \
+#define SETTLE_COLUMNS                                                                                       \
+	" attempts = ?3, due_at = ?4, message_id = coalesce(?6, message_id), updated_at_ms = ?7,"            \
 	" finished_at_ms = CASE WHEN ?2 IN ('sent', 'failed') THEN ?7 END"
 
 const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
@@ -55,28 +55,31 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 			     " WHERE outbox_id = ?1 AND state = 'cancelled'"
 			     " AND ?2 IN ('sent', 'failed', 'uncertain') AND ?8 IS NOT NULL",
 	[SETTLE_ASK] = "SELECT state, attempts, requeues FROM outbox_status WHERE outbox_id = ?1",
-	[SETTLE_TRIED] = "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, enhanced_code,"
-			 " response, server, tls, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-			 " ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
-			 " attempts = excluded.attempts, code = excluded.code,"
-			 " enhanced_code = excluded.enhanced_code, response = excluded.response,"
-			 " server = excluded.server, tls = excluded.tls, updated_at_ms = excluded.updated_at_ms"
-			 " WHERE outbox_delivery.state <> 'sent'",
+	[SETTLE_TRIED] =
+		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, enhanced_code,"
+		" response, server, tls, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
+		" attempts = excluded.attempts, code = excluded.code,"
+		" enhanced_code = excluded.enhanced_code, response = excluded.response,"
+		" server = excluded.server, tls = excluded.tls, updated_at_ms = excluded.updated_at_ms"
+		" WHERE outbox_delivery.state <> 'sent'",
 	/* no server said anything this time: what one said before stays */
-	[SETTLE_GIVEN_UP] = "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, response,"
-			    " updated_at_ms) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)"
-			    " ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
-			    " attempts = excluded.attempts, updated_at_ms = excluded.updated_at_ms"
-			    " WHERE outbox_delivery.state <> 'sent' AND outbox_delivery.state <> excluded.state",
-	[SETTLE_STATUS] = "INSERT INTO outbox_tenant_status (tenant, state, queued, deferred, oldest_due_at,"
-			  " consecutive_failures, retry_at, worker_restarts, last_error, last_sent_at, updated_at)"
-			  " VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0), ?11)"
-			  " ON CONFLICT (tenant) DO UPDATE SET state = excluded.state, queued = excluded.queued,"
-			  " deferred = excluded.deferred, oldest_due_at = excluded.oldest_due_at,"
-			  " consecutive_failures = excluded.consecutive_failures, retry_at = excluded.retry_at,"
-			  " worker_restarts = excluded.worker_restarts, last_error = excluded.last_error,"
-			  " last_sent_at = coalesce(excluded.last_sent_at, last_sent_at),"
-			  " updated_at = excluded.updated_at",
+	[SETTLE_GIVEN_UP] =
+		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, response,"
+		" updated_at_ms) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)"
+		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
+		" attempts = excluded.attempts, updated_at_ms = excluded.updated_at_ms"
+		" WHERE outbox_delivery.state <> 'sent' AND outbox_delivery.state <> excluded.state",
+	[SETTLE_STATUS] =
+		"INSERT INTO outbox_tenant_status (tenant, state, queued, deferred, oldest_due_at,"
+		" consecutive_failures, retry_at, worker_restarts, last_error, last_sent_at, updated_at)"
+		" VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0), ?11)"
+		" ON CONFLICT (tenant) DO UPDATE SET state = excluded.state, queued = excluded.queued,"
+		" deferred = excluded.deferred, oldest_due_at = excluded.oldest_due_at,"
+		" consecutive_failures = excluded.consecutive_failures, retry_at = excluded.retry_at,"
+		" worker_restarts = excluded.worker_restarts, last_error = excluded.last_error,"
+		" last_sent_at = coalesce(excluded.last_sent_at, last_sent_at),"
+		" updated_at = excluded.updated_at",
 	[SETTLE_FEED] = "DELETE FROM outbox_change WHERE seq = ?1",
 	[SETTLE_FEED_ALL] = "DELETE FROM outbox_change WHERE seq <= ?1",
 };
@@ -113,9 +116,9 @@ static enum error wait_for_gap(struct storage *storage, int64_t deadline_ms, str
 /* What the row says where it is not ours to settle. */
 struct found_row {
 	bool exists;
-	bool own;	/* an earlier commit of this very result */
+	bool own;       /* an earlier commit of this very result */
 	bool cancelled; /* and stays so */
-	bool requeued;	/* another try is wanted */
+	bool requeued;  /* another try is wanted */
 };
 
 static int ask_row(struct connection *writer, const struct message *message, struct found_row *found)
@@ -131,7 +134,7 @@ static int ask_row(struct connection *writer, const struct message *message, str
 
 		found->exists = true;
 		found->own = known && same_try && state == message->state &&
-			     sqlite3_column_int(row.stmt, 1) == message->attempts;
+		             sqlite3_column_int(row.stmt, 1) == message->attempts;
 		found->cancelled = state == MESSAGE_CANCELLED;
 		found->requeued = !same_try && (state == MESSAGE_QUEUED || state == MESSAGE_DEFERRED);
 	}
@@ -139,7 +142,7 @@ static int ask_row(struct connection *writer, const struct message *message, str
 }
 
 static int update_row(struct connection *writer, enum settle_statement number, const struct message *message,
-		      int64_t now_ms, bool *changed)
+                      int64_t now_ms, bool *changed)
 {
 	struct statement update = statement_begin(writer, (int)number);
 
@@ -169,7 +172,7 @@ static enum delivery_state delivery_state_of(const struct recipient *recipient, 
 }
 
 static int write_delivery(struct connection *writer, const struct message *message,
-			  const struct recipient *recipient, enum delivery_state state, int64_t now_ms)
+                          const struct recipient *recipient, enum delivery_state state, int64_t now_ms)
 {
 	const struct outcome *outcome = &recipient->outcome;
 	bool tried = outcome->verdict != VERDICT_NONE && outcome->verdict != VERDICT_UNTRIED;
@@ -195,7 +198,7 @@ static int write_delivery(struct connection *writer, const struct message *messa
 }
 
 static int write_deliveries(struct connection *writer, const struct message *message,
-			    const struct found_row *found, int64_t now_ms)
+                            const struct found_row *found, int64_t now_ms)
 {
 	int rc = SQLITE_OK;
 
@@ -245,7 +248,8 @@ static int hold_message(struct connection *writer, struct message *message, int6
 	message->settled = SETTLED;
 	for (size_t i = 0; i < message->recipient_count && rc == SQLITE_OK; i++)
 		if (message->recipients[i].outcome.verdict == VERDICT_UNCERTAIN)
-			rc = write_delivery(writer, message, &message->recipients[i], DELIVERY_UNCERTAIN, now_ms);
+			rc = write_delivery(writer, message, &message->recipients[i], DELIVERY_UNCERTAIN,
+			                    now_ms);
 	return rc;
 }
 
@@ -295,7 +299,7 @@ static int empty_feed(struct connection *writer, const struct feed_cut *cut)
 }
 
 static int write_messages(struct connection *writer, struct queue_link *first,
-			  int (*write)(struct connection *, struct message *, int64_t), int64_t *at_id)
+                          int (*write)(struct connection *, struct message *, int64_t), int64_t *at_id)
 {
 	int64_t now_ms = clock_wall_ms();
 	int rc = SQLITE_OK;
@@ -315,8 +319,8 @@ static int write_messages(struct connection *writer, struct queue_link *first,
  * All but BEGIN and COMMIT, between the marks by which the triggers know us (schema.sql).
  * *at_id: the message that could not be written, 0 = none of them.
  */
-static int write_batch(struct connection *writer, const struct storage_batch *batch, const struct feed_cut *cut,
-		       int64_t *at_id)
+static int write_batch(struct connection *writer, const struct storage_batch *batch,
+                       const struct feed_cut *cut, int64_t *at_id)
 {
 	int rc = run_int(writer, SETTLE_MARK, 1);
 
@@ -341,7 +345,7 @@ static void forget_answers(const struct storage_batch *batch)
 }
 
 static enum error commit_batch(struct storage *storage, const struct storage_batch *batch,
-			       const struct feed_cut *cut, struct words *words)
+                               const struct feed_cut *cut, struct words *words)
 {
 	struct connection *writer = &storage->writer;
 	int rc = run_statement(writer, SETTLE_BEGIN); /* waits for the lock */
@@ -360,7 +364,8 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	if (rc == SQLITE_OK)
 		return OK;
 	if (at_id)
-		(void)snprintf(doing, sizeof doing, "cannot record the result of message %lld", (long long)at_id);
+		(void)snprintf(doing, sizeof doing, "cannot record the result of message %lld",
+		               (long long)at_id);
 	error = connection_error(writer, rc, doing, words);
 	forget_answers(batch);
 	if (!sqlite3_get_autocommit(writer->db))
@@ -370,10 +375,11 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 }
 
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
-			  struct words *words)
+                          struct words *words)
 {
 	struct feed_cut cut = storage_feed_cut(storage);
-	bool empty = !batch->messages && !batch->uncertain && !batch->statuses && cut.count == 0 && cut.up_to == 0;
+	bool empty = !batch->messages && !batch->uncertain && !batch->statuses && cut.count == 0 &&
+	             cut.up_to == 0;
 	bool busy = atomic_flag_test_and_set(&storage->settling);
 	enum error error;
 
@@ -382,12 +388,12 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
 	error = empty ? OK : wait_for_gap(storage, deadline_ms, words);
 	if (error == OK && !storage_file_is_wal(storage->file)) {
 		words_set(words, "%s is no longer in WAL mode: run outboxctl init --wal",
-			  storage_file_path(storage->file));
+		          storage_file_path(storage->file));
 		error = ERROR_UNAVAILABLE;
 	}
 	if (error == OK && !storage->writer.db)
-		error = connection_open(&storage->writer, storage_file_path(storage->file), storage_settle_sql,
-					deadline_ms, words);
+		error = connection_open(&storage->writer, storage_file_path(storage->file),
+		                        storage_settle_sql, deadline_ms, words);
 	if (error == OK && !empty) {
 		storage->writer.deadline_ms = deadline_ms;
 		error = commit_batch(storage, batch, &cut, words);

@@ -42,7 +42,7 @@ enum error spool_open(const char *dir, int *fd, struct words *words)
 }
 
 enum error spool_write(int fd, const char *dir, const void *bytes, size_t length, int64_t offset,
-		       struct words *words)
+                       struct words *words)
 {
 	const char *from = bytes;
 

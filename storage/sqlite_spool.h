@@ -20,6 +20,6 @@ enum error spool_open(const char *dir, int *fd, struct words *words);
 
 /* Writes all at offset. Blocks for disk work. ERROR_UNAVAILABLE with words: the disk is full, or fails. */
 enum error spool_write(int fd, const char *dir, const void *bytes, size_t length, int64_t offset,
-		       struct words *words);
+                       struct words *words);
 
 #endif

@@ -16,7 +16,7 @@ struct statement statement_begin(struct connection *connection, int number)
 	assert(number < CONNECTION_STATEMENTS);
 	if (!connection->kept[number])
 		statement.rc = sqlite3_prepare_v3(connection->db, connection->sql[number], -1,
-						  SQLITE_PREPARE_PERSISTENT, &connection->kept[number], NULL);
+		                                  SQLITE_PREPARE_PERSISTENT, &connection->kept[number], NULL);
 	statement.stmt = connection->kept[number];
 	assert(!statement.stmt || !sqlite3_stmt_busy(statement.stmt));
 	return statement;

@@ -16,9 +16,10 @@ struct statement {
 };
 struct statement statement_begin(struct connection *connection, int number);
 void statement_int(struct statement *statement, int index, int64_t value);
-void statement_text(struct statement *statement, int index, const char *text); /* NULL or "" = NULL; not copied */
-bool statement_row(struct statement *statement);	/* steps; true if there is a row */
-int statement_end(struct statement *statement);		/* resets, forgets the bindings; SQLITE_OK or the error */
+void statement_text(struct statement *statement, int index,
+                    const char *text);           /* NULL or "" = NULL; not copied */
+bool statement_row(struct statement *statement); /* steps; true if there is a row */
+int statement_end(struct statement *statement);  /* resets, forgets the bindings; SQLITE_OK or the error */
 /* Allocated; NULL for a NULL or empty column. */
 char *statement_column(struct statement *statement, int column);
 

@@ -27,14 +27,15 @@ enum take_statement { TAKE_BEGIN, TAKE_COMMIT, TAKE_ROW, TAKE_KNOWN, TAKE_STATEM
 const char *const storage_take_sql[TAKE_STATEMENTS] = {
 	[TAKE_BEGIN] = "BEGIN",
 	[TAKE_COMMIT] = "COMMIT",
-	[TAKE_ROW] = "SELECT s.from_address, o.envelope_from, o.to_addresses, o.cc_addresses, o.bcc_addresses,"
-		     " o.reply_to, o.subject, o.headers, o.reference, o.attachments, s.first_queued_at_ms,"
-		     " typeof(o.body_text), typeof(o.body_html), typeof(o.message)"
-		     " FROM outbox_status AS s JOIN outbox AS o ON o.id = s.outbox_id"
-		     " JOIN outbox_tenant AS t ON t.name = s.tenant"
-		     " WHERE s.outbox_id = ?1 AND s.tenant = ?2 AND s.state = ?3 AND s.attempts = ?4"
-		     " AND s.requeues = ?5 AND s.due_at = ?6"
-		     " AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
+	[TAKE_ROW] =
+		"SELECT s.from_address, o.envelope_from, o.to_addresses, o.cc_addresses, o.bcc_addresses,"
+		" o.reply_to, o.subject, o.headers, o.reference, o.attachments, s.first_queued_at_ms,"
+		" typeof(o.body_text), typeof(o.body_html), typeof(o.message)"
+		" FROM outbox_status AS s JOIN outbox AS o ON o.id = s.outbox_id"
+		" JOIN outbox_tenant AS t ON t.name = s.tenant"
+		" WHERE s.outbox_id = ?1 AND s.tenant = ?2 AND s.state = ?3 AND s.attempts = ?4"
+		" AND s.requeues = ?5 AND s.due_at = ?6"
+		" AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
 	[TAKE_KNOWN] = "SELECT recipient, state, attempts FROM outbox_delivery WHERE outbox_id = ?1"
 		       " ORDER BY recipient",
 };
@@ -44,7 +45,7 @@ struct lent {
 	void *blocks[BODIES];
 	size_t block_count;
 	size_t block_used; /* octets of the last one */
-	int fd;		   /* spool file of all large bodies, -1 = none */
+	int fd;            /* spool file of all large bodies, -1 = none */
 	int64_t spooled;   /* its octets */
 };
 
@@ -57,8 +58,8 @@ struct take {
 	struct lent *lent;
 	int64_t deadline_ms;
 	bool may_spool; /* a place for large copies is held */
-	bool is_large;	/* one is needed */
-	int rc;		/* what SQLite said */
+	bool is_large;  /* one is needed */
+	int rc;         /* what SQLite said */
 	struct words *words;
 };
 
@@ -156,11 +157,13 @@ static enum error copy_large(struct take *take, sqlite3_blob *blob, struct body 
 	body->fd = lent->fd;
 	body->offset = lent->spooled;
 	for (int64_t at = 0; at < body->size && error == OK && take->rc == SQLITE_OK;) {
-		int length = body->size - at < STORAGE_BLOCK_BYTES ? (int)(body->size - at) : STORAGE_BLOCK_BYTES;
+		int length = body->size - at < STORAGE_BLOCK_BYTES ? (int)(body->size - at)
+		                                                   : STORAGE_BLOCK_BYTES;
 
 		take->rc = sqlite3_blob_read(blob, slice, length, (int)at);
 		if (take->rc == SQLITE_OK)
-			error = spool_write(lent->fd, dir, slice, (size_t)length, body->offset + at, take->words);
+			error = spool_write(lent->fd, dir, slice, (size_t)length, body->offset + at,
+			                    take->words);
 		at += length;
 		if (error == OK && at < body->size && deadline_left_ms(take->deadline_ms) == 0) {
 			words_set(take->words, "a large message could not be copied in time");
@@ -178,7 +181,8 @@ static enum error copy_body(struct take *take, const char *column, struct body *
 	sqlite3_blob *blob = NULL;
 	enum error error = OK;
 
-	take->rc = sqlite3_blob_open(take->connection->db, "main", "outbox", column, take->message->id, 0, &blob);
+	take->rc = sqlite3_blob_open(take->connection->db, "main", "outbox", column, take->message->id, 0,
+	                             &blob);
 	if (take->rc == SQLITE_OK) {
 		body->size = sqlite3_blob_bytes(blob);
 		body->present = body->size > 0;
@@ -196,7 +200,8 @@ static enum error copy_body(struct take *take, const char *column, struct body *
 static enum error copy_bodies(struct take *take, const bool present[BODIES])
 {
 	static const char *const columns[BODIES] = { "body_text", "body_html", "message" };
-	struct body *bodies[BODIES] = { &take->mail->body_text, &take->mail->body_html, &take->mail->message };
+	struct body *bodies[BODIES] = { &take->mail->body_text, &take->mail->body_html,
+		                        &take->mail->message };
 	enum error error = OK;
 
 	for (int i = 0; i < BODIES && error == OK && take->rc == SQLITE_OK && !take->is_large; i++)
@@ -246,7 +251,7 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 	if (found || take->rc != SQLITE_OK)
 		return OK;
 	words_set(take->words, "message %lld was cancelled, changed or suspended, or has expired",
-		  (long long)message->id);
+	          (long long)message->id);
 	return ERROR_NOT_FOUND;
 }
 
@@ -260,8 +265,9 @@ static void copy_known(struct take *take)
 		struct recipient *recipient;
 
 		if ((mail->known_count & (mail->known_count - 1)) == 0)
-			mail->known = memory_resize(mail->known, (mail->known_count ? 2 * mail->known_count : 1) *
-									 sizeof *mail->known);
+			mail->known = memory_resize(mail->known,
+			                            (mail->known_count ? 2 * mail->known_count : 1) *
+			                                    sizeof *mail->known);
 		recipient = &mail->known[mail->known_count++];
 		memset(recipient, 0, sizeof *recipient);
 		recipient->address = statement_column(&row, 0);
@@ -304,7 +310,7 @@ static enum error take_once(struct take *take)
 }
 
 enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,
-			struct mail **mail, struct words *words)
+                        struct mail **mail, struct words *words)
 {
 	struct take take = {
 		.storage = storage, .message = message, .deadline_ms = deadline_ms, .words = words

@@ -199,7 +199,8 @@ static void list_change(struct storage_changes *changes, struct statement *row)
 	const char *kind = (const char *)sqlite3_column_text(row->stmt, 1);
 
 	if (kind && strcmp(kind, "tenant") == 0) {
-		add_name(&changes->tenants_changed, &changes->tenants_changed_count, statement_column(row, 2));
+		add_name(&changes->tenants_changed, &changes->tenants_changed_count,
+		         statement_column(row, 2));
 		return;
 	}
 	if (kind && strcmp(kind, "retry") == 0) {
@@ -246,7 +247,8 @@ static void remember(struct feed *feed, const struct feed_cut *fresh)
 	if (fresh->up_to > feed->all_up_to)
 		feed->all_up_to = fresh->up_to;
 	if (fresh->count > 0) {
-		feed->seen = memory_resize(feed->seen, (feed->seen_count + fresh->count) * sizeof *feed->seen);
+		feed->seen = memory_resize(feed->seen,
+		                           (feed->seen_count + fresh->count) * sizeof *feed->seen);
 		memcpy(feed->seen + feed->seen_count, fresh->seqs, fresh->count * sizeof *feed->seen);
 		feed->seen_count += fresh->count;
 		qsort(feed->seen, feed->seen_count, sizeof *feed->seen, compare_seq);

@@ -57,10 +57,10 @@ struct message **bed_look(int64_t now, int limit, struct hand *hand, int64_t *ne
 {
 	struct hand empty = { .count = 0 };
 	struct storage_due_query query = { .tenant = "acme",
-					   .now = now,
-					   .limit = limit,
-					   .in_hand = hand_holds,
-					   .context = hand ? hand : &empty };
+		                           .now = now,
+		                           .limit = limit,
+		                           .in_hand = hand_holds,
+		                           .context = hand ? hand : &empty };
 	struct message **messages = memory_alloc(((size_t)limit + 1) * sizeof *messages);
 	struct queue_link *first;
 	int64_t next;
@@ -103,7 +103,7 @@ struct mail *bed_take(const struct message *message)
 }
 
 void bed_outcome(struct message *message, const char *address, enum verdict verdict, int code,
-		 enum delivery_state state)
+                 enum delivery_state state)
 {
 	struct recipient *recipient = message_add_recipient(message, address);
 

@@ -16,7 +16,7 @@ extern struct bed bed;
 void bed_set_up(void);
 void bed_tear_down(void);
 
-#define APP (&contract_backend)
+#define APP          (&contract_backend)
 #define ck_ok(error) ck_assert_msg((error) == OK, "%s", bed.words.text)
 
 int64_t bed_insert(const struct contract_message *message);
@@ -43,7 +43,7 @@ struct mail *bed_take(const struct message *message);
 
 /* A recipient's fate in this try, as the supervisor writes it down. */
 void bed_outcome(struct message *message, const char *address, enum verdict verdict, int code,
-		 enum delivery_state state);
+                 enum delivery_state state);
 /* state, one more attempt, result. */
 void bed_judge(struct message *message, enum message_state state, const char *result);
 enum error bed_settle_by(struct message *message, int64_t deadline_ms);

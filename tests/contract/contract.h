@@ -19,7 +19,7 @@ struct outbox;
 /* A message as an application inserts it; 0 and NULL = left out. */
 struct contract_message {
 	const char *tenant; /* NULL = "acme" */
-	const char *to;	    /* NULL = "bob@example.net" */
+	const char *to;     /* NULL = "bob@example.net" */
 	const char *subject;
 	const char *text;
 	size_t message_bytes; /* a complete message of so many octets, patterned (contract_octet) */
@@ -50,7 +50,7 @@ struct contract_backend {
 	void (*unmake)(struct outbox *outbox);
 	/* the outbox as outboxd opens it; spool_dir NULL = default */
 	enum error (*open)(struct outbox *outbox, const char *spool_dir, struct storage **storage,
-			   struct words *words);
+	                   struct words *words);
 
 	/* what an application does, committed when it returns */
 	void (*add_tenant)(struct outbox *outbox, const char *name);
@@ -58,7 +58,7 @@ struct contract_backend {
 	void (*remove_tenant)(struct outbox *outbox, const char *name);
 	int64_t (*insert)(struct outbox *outbox, const struct contract_message *message);
 	void (*set_state)(struct outbox *outbox, int64_t id, const char *state);
-	void (*remove)(struct outbox *outbox, int64_t id); /* a finished one */
+	void (*remove)(struct outbox *outbox, int64_t id);            /* a finished one */
 	void (*ask_retry)(struct outbox *outbox, const char *tenant); /* as outboxctl retry --tenant does */
 	void (*insert_elsewhere)(struct outbox *outbox, const char *tenant); /* by another process */
 	void (*lock)(struct outbox *outbox); /* begins to write and does not end */
@@ -69,7 +69,7 @@ struct contract_backend {
 	struct contract_delivery (*delivery)(struct outbox *outbox, int64_t id, const char *recipient);
 	void (*tenant_status)(struct outbox *outbox, const char *tenant, const char *column, char text[200]);
 	int64_t (*changes_left)(struct outbox *outbox); /* rows of the change feed */
-	bool (*unpinned)(struct outbox *outbox);	/* nobody's open read keeps old versions alive */
+	bool (*unpinned)(struct outbox *outbox);        /* nobody's open read keeps old versions alive */
 
 	/* calls hook once, just before outboxd's next statement that names the table */
 	void (*interpose)(struct outbox *outbox, const char *table, contract_hook *hook, void *context);

@@ -65,7 +65,8 @@ static sqlite3 *connect_to(const char *path)
 {
 	sqlite3 *db;
 
-	ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
+	                 SQLITE_OK);
 	sqlite3_busy_timeout(db, 5000);
 	ck_assert_int_eq(sqlite3_exec(db, "PRAGMA synchronous = FULL", NULL, NULL, NULL), SQLITE_OK);
 	return db;
@@ -130,7 +131,7 @@ static void copy_text(sqlite3_stmt *stmt, int column, char *text, size_t size)
 }
 
 static enum error open_outbox(struct outbox *outbox, const char *spool_dir, struct storage **storage,
-			      struct words *words)
+                              struct words *words)
 {
 	struct storage_settings settings = { .path = outbox->path, .spool_dir = spool_dir, .create = true };
 
@@ -168,14 +169,15 @@ void sqlite_backend_remove(struct outbox *outbox)
 static void add_tenant(struct outbox *outbox, const char *name)
 {
 	sqlite_backend_run(outbox,
-			   "INSERT INTO outbox_tenant (name, host, from_address) VALUES (%Q, 'mail.example', "
-			   "'pbx@acme.example')",
-			   name);
+	                   "INSERT INTO outbox_tenant (name, host, from_address) VALUES (%Q, 'mail.example', "
+	                   "'pbx@acme.example')",
+	                   name);
 }
 
 static void set_tenant(struct outbox *outbox, const char *name, const char *column, const char *value)
 {
-	sqlite_backend_run(outbox, "UPDATE outbox_tenant SET \"%w\" = %Q WHERE name = %Q", column, value, name);
+	sqlite_backend_run(outbox, "UPDATE outbox_tenant SET \"%w\" = %Q WHERE name = %Q", column, value,
+	                   name);
 }
 
 static void remove_tenant(struct outbox *outbox, const char *name)
@@ -189,12 +191,13 @@ static int64_t insert(struct outbox *outbox, const struct contract_message *mess
 	unsigned char *octets = NULL;
 	sqlite3_stmt *stmt;
 
-	ck_assert_int_eq(sqlite3_prepare_v2(db,
-					    "INSERT INTO outbox (tenant, to_addresses, subject, body_text, message,"
-					    " priority, not_before, expires_at, attachments)"
-					    " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?)",
-					    -1, &stmt, NULL),
-			 SQLITE_OK);
+	ck_assert_int_eq(
+		sqlite3_prepare_v2(db,
+	                           "INSERT INTO outbox (tenant, to_addresses, subject, body_text, message,"
+	                           " priority, not_before, expires_at, attachments)"
+	                           " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?)",
+	                           -1, &stmt, NULL),
+		SQLITE_OK);
 	sqlite3_bind_text(stmt, 1, message->tenant ? message->tenant : "acme", -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 2, message->to ? message->to : "bob@example.net", -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 3, message->subject, -1, SQLITE_TRANSIENT);
@@ -217,7 +220,7 @@ static int64_t insert(struct outbox *outbox, const struct contract_message *mess
 static void set_state(struct outbox *outbox, int64_t id, const char *state)
 {
 	sqlite_backend_run(outbox, "UPDATE outbox_status SET state = %Q WHERE outbox_id = %lld", state,
-			   (long long)id);
+	                   (long long)id);
 }
 
 static void remove_message(struct outbox *outbox, int64_t id)
@@ -243,7 +246,8 @@ bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql)
 
 static void insert_elsewhere(struct outbox *outbox, const char *tenant)
 {
-	char *sql = sqlite3_mprintf("INSERT INTO outbox (tenant, to_addresses) VALUES (%Q, 'bob@example.net')", tenant);
+	char *sql = sqlite3_mprintf(
+		"INSERT INTO outbox (tenant, to_addresses) VALUES (%Q, 'bob@example.net')", tenant);
 
 	ck_assert(sqlite_backend_elsewhere(outbox, sql));
 	sqlite3_free(sql);
@@ -274,10 +278,11 @@ static void unlock(struct outbox *outbox)
 static struct contract_status status(struct outbox *outbox, int64_t id)
 {
 	struct contract_status status = { .exists = false };
-	sqlite3_stmt *stmt = query(outbox,
-				   "SELECT state, result, message_id, attempts, due_at, requeues, finished_at_ms,"
-				   " updated_at_ms FROM outbox_status WHERE outbox_id = ?1",
-				   id, NULL, &status.exists);
+	sqlite3_stmt *stmt = query(
+		outbox,
+		"SELECT state, result, message_id, attempts, due_at, requeues, finished_at_ms,"
+		" updated_at_ms FROM outbox_status WHERE outbox_id = ?1",
+		id, NULL, &status.exists);
 
 	if (status.exists) {
 		copy_text(stmt, 0, status.state, sizeof status.state);
@@ -297,9 +302,9 @@ static struct contract_delivery delivery(struct outbox *outbox, int64_t id, cons
 {
 	struct contract_delivery delivery = { .exists = false };
 	sqlite3_stmt *stmt = query(outbox,
-				   "SELECT state, enhanced_code, response, server, tls, attempts, code"
-				   " FROM outbox_delivery WHERE outbox_id = ?1 AND recipient = ?2",
-				   id, recipient, &delivery.exists);
+	                           "SELECT state, enhanced_code, response, server, tls, attempts, code"
+	                           " FROM outbox_delivery WHERE outbox_id = ?1 AND recipient = ?2",
+	                           id, recipient, &delivery.exists);
 
 	if (delivery.exists) {
 		copy_text(stmt, 0, delivery.state, sizeof delivery.state);
@@ -316,7 +321,8 @@ static struct contract_delivery delivery(struct outbox *outbox, int64_t id, cons
 
 static void tenant_status(struct outbox *outbox, const char *tenant, const char *column, char text[200])
 {
-	char *sql = sqlite3_mprintf("SELECT \"%w\" FROM outbox_tenant_status WHERE tenant = ?2 AND ?1 = 0", column);
+	char *sql = sqlite3_mprintf("SELECT \"%w\" FROM outbox_tenant_status WHERE tenant = ?2 AND ?1 = 0",
+	                            column);
 	bool row;
 	sqlite3_stmt *stmt = query(outbox, sql, 0, tenant, &row);
 

@@ -9,8 +9,8 @@
 
 struct outbox {
 	char folder[64];
-	char path[96];	/* folder/outbox.db */
-	sqlite3 *app;	/* the application's connection, NULL until it is needed */
+	char path[96]; /* folder/outbox.db */
+	sqlite3 *app;  /* the application's connection, NULL until it is needed */
 };
 
 /* A folder of its own and a path in it where nothing is yet. */

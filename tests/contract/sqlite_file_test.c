@@ -164,7 +164,8 @@ END_TEST
 
 START_TEST(another_encoding_is_refused)
 {
-	sqlite_backend_run(place, "PRAGMA encoding = 'UTF-16le'; PRAGMA journal_mode = WAL; CREATE TABLE theirs (x)");
+	sqlite_backend_run(
+		place, "PRAGMA encoding = 'UTF-16le'; PRAGMA journal_mode = WAL; CREATE TABLE theirs (x)");
 	sqlite_backend_run(place, "%s", storage_schema_sql);
 	close_app();
 	assert_refused(ERROR_REFUSED, "UTF-16le");
@@ -173,16 +174,18 @@ END_TEST
 
 START_TEST(an_applications_own_file_stays_its_own)
 {
-	sqlite_backend_run(place, "PRAGMA user_version = 42; PRAGMA application_id = 4711; PRAGMA journal_mode = WAL;"
-				  "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (5)");
+	sqlite_backend_run(
+		place, "PRAGMA user_version = 42; PRAGMA application_id = 4711; PRAGMA journal_mode = WAL;"
+		       "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (5)");
 	sqlite_backend_run(place, "%s", storage_schema_sql);
 	ck_assert_int_eq(chmod(place->path, 0600), 0);
 	assert_opens();
 	ck_assert_int_eq(sqlite_backend_ask(place, "PRAGMA user_version"), 42);
 	ck_assert_int_eq(sqlite_backend_ask(place, "PRAGMA application_id"), 4711);
-	sqlite_backend_run(place, "BEGIN IMMEDIATE; UPDATE theirs SET x = 6;"
-				  "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('a', 'h', 'a@b.c');"
-				  "INSERT INTO outbox (tenant, to_addresses) VALUES ('a', 'b@c.d'); COMMIT");
+	sqlite_backend_run(place,
+	                   "BEGIN IMMEDIATE; UPDATE theirs SET x = 6;"
+	                   "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('a', 'h', 'a@b.c');"
+	                   "INSERT INTO outbox (tenant, to_addresses) VALUES ('a', 'b@c.d'); COMMIT");
 	ck_assert_int_eq(sqlite_backend_ask(place, "SELECT x FROM theirs"), 6);
 	ck_assert_uint_eq(mode_of(""), 0600);
 }
@@ -194,8 +197,8 @@ START_TEST(marks_that_a_crash_left_are_cleared)
 	sqlite_backend_run(place, "UPDATE outbox_meta SET value = 1 WHERE key IN ('daemon', 'trigger')");
 	assert_opens();
 	ck_assert_int_eq(sqlite_backend_ask(place, "SELECT sum(value) FROM outbox_meta WHERE key IN"
-						   " ('daemon', 'trigger')"),
-			 0);
+	                                           " ('daemon', 'trigger')"),
+	                 0);
 }
 END_TEST
 
@@ -375,7 +378,8 @@ START_TEST(a_file_that_leaves_wal_later_is_noticed_and_served_again_when_mended)
 	ck_assert_int_eq(storage_scan(storage, nobody, NULL, &words), ERROR_UNAVAILABLE);
 	set_header(2);
 	ck_assert_msg(storage_inspect(storage, &words) == OK, "%s", words.text);
-	ck_assert_msg(storage_settle(storage, &batch, deadline_after_ms(5000), &words) == OK, "%s", words.text);
+	ck_assert_msg(storage_settle(storage, &batch, deadline_after_ms(5000), &words) == OK, "%s",
+	              words.text);
 	ck_assert_msg(storage_scan(storage, nobody, NULL, &words) == OK, "%s", words.text);
 }
 END_TEST
@@ -386,10 +390,11 @@ START_TEST(a_trigger_of_an_application_that_refuses_a_result_is_told_with_the_me
 	struct storage_batch batch = { .messages = &message->link };
 
 	assert_opens();
-	sqlite_backend_run(place, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b.c');"
-				  "INSERT INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.d');"
-				  "CREATE TRIGGER theirs AFTER UPDATE OF state ON outbox_status WHEN NEW.state = 'sent'"
-				  " BEGIN SELECT RAISE(ABORT, 'not on a Sunday'); END");
+	sqlite_backend_run(
+		place, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b.c');"
+		       "INSERT INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.d');"
+		       "CREATE TRIGGER theirs AFTER UPDATE OF state ON outbox_status WHEN NEW.state = 'sent'"
+		       " BEGIN SELECT RAISE(ABORT, 'not on a Sunday'); END");
 	message->state = MESSAGE_SENT;
 	ck_assert_int_eq(storage_settle(storage, &batch, deadline_after_ms(1000), &words), ERROR_UNAVAILABLE);
 	ck_assert_str_eq(words.text, "cannot record the result of message 1: not on a Sunday");
@@ -419,9 +424,10 @@ START_TEST(too_many_changes_to_list_are_all)
 	struct storage_batch batch = { 0 };
 
 	assert_opens();
-	sqlite_backend_run(place, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b.c');"
-				  "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 10001)"
-				  "INSERT INTO outbox (tenant, to_addresses) SELECT 'acme', 'b@c.d' FROM n");
+	sqlite_backend_run(
+		place, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b.c');"
+		       "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 10001)"
+		       "INSERT INTO outbox (tenant, to_addresses) SELECT 'acme', 'b@c.d' FROM n");
 	ck_assert_int_eq(storage_changes(storage, &changes, &words), OK);
 	ck_assert(changes.all);
 	storage_changes_fini(&changes);

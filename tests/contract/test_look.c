@@ -23,7 +23,7 @@ static void note_tenant(void *context, const char *tenant, int64_t earliest)
 	size_t used = strlen(scanned->text);
 
 	(void)snprintf(scanned->text + used, sizeof scanned->text - used, "%s:%lld ", tenant,
-		       (long long)(earliest - scanned->now));
+	               (long long)(earliest - scanned->now));
 }
 
 START_TEST(scan_gives_each_tenant_its_earliest_due_time)
@@ -271,7 +271,7 @@ static void note_settings(void *context, struct tenant_settings *settings)
 	size_t used = strlen(text);
 
 	(void)snprintf(text + used, 200 - used, "%s@%s:%d%s ", settings->name, settings->host, settings->port,
-		       settings->enabled ? "" : "(off)");
+	               settings->enabled ? "" : "(off)");
 	tenant_settings_release(&settings);
 }
 
@@ -287,7 +287,8 @@ START_TEST(tenants_are_given_as_settings)
 	text[0] = '\0';
 	ck_ok(storage_tenants(bed.storage, "zeta", note_settings, text, &bed.words));
 	ck_assert_str_eq(text, "zeta@mail.example:587(off) ");
-	ck_assert_int_eq(storage_tenants(bed.storage, "nobody", note_settings, text, &bed.words), ERROR_NOT_FOUND);
+	ck_assert_int_eq(storage_tenants(bed.storage, "nobody", note_settings, text, &bed.words),
+	                 ERROR_NOT_FOUND);
 	ck_assert_ptr_nonnull(strstr(bed.words.text, "nobody"));
 }
 END_TEST
@@ -374,9 +375,9 @@ START_TEST(what_expires_is_found_due_or_not)
 	struct hand hand = { .count = 0 };
 	int64_t now = clock_wall_s();
 
-	bed_insert(&(struct contract_message){ .expires_at = now + 100 });			     /* 1 */
-	bed_insert(&(struct contract_message){ .not_before = now + 1000 });			     /* 2 */
-	bed_insert(&(struct contract_message){ .not_before = now + 50, .expires_at = now + 9000 });  /* 3 */
+	bed_insert(&(struct contract_message){ .expires_at = now + 100 });                          /* 1 */
+	bed_insert(&(struct contract_message){ .not_before = now + 1000 });                         /* 2 */
+	bed_insert(&(struct contract_message){ .not_before = now + 50, .expires_at = now + 9000 }); /* 3 */
 	APP->add_tenant(bed.outbox, "zeta");
 	bed_insert(&(struct contract_message){ .tenant = "zeta", .expires_at = now + 100 });
 	assert_expired(now + 99, 5000, 9, &hand, "");

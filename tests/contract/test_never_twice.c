@@ -107,7 +107,8 @@ START_TEST(b_a_commit_that_failed_settles_nothing_wherever_it_failed)
 END_TEST
 
 /* A commit that was done and whose answer was lost is repeated: the same rows, and settled. */
-static void settle_twice(enum verdict verdict, int code, enum delivery_state delivery, enum message_state state)
+static void settle_twice(enum verdict verdict, int code, enum delivery_state delivery,
+                         enum message_state state)
 {
 	struct contract_status before, after;
 	struct message *message;
@@ -198,7 +199,7 @@ static void assert_not_taken(const struct message *message)
 	struct mail *mail;
 
 	ck_assert_int_eq(storage_take(bed.storage, message, deadline_after_ms(5000), &mail, &bed.words),
-			 ERROR_NOT_FOUND);
+	                 ERROR_NOT_FOUND);
 	ck_assert_ptr_null(mail);
 	ck_assert(APP->unpinned(bed.outbox));
 }
@@ -297,7 +298,9 @@ START_TEST(e_only_what_waits_is_settled)
 	static const struct {
 		enum message_state state;
 		const char *word;
-	} finished[] = { { MESSAGE_SENT, "sent" }, { MESSAGE_FAILED, "failed" }, { MESSAGE_UNCERTAIN, "uncertain" } };
+	} finished[] = { { MESSAGE_SENT, "sent" },
+		         { MESSAGE_FAILED, "failed" },
+		         { MESSAGE_UNCERTAIN, "uncertain" } };
 
 	for (size_t i = 0; i < sizeof finished / sizeof finished[0]; i++) {
 		struct message *message;

@@ -49,8 +49,8 @@ START_TEST(a_sent_message_is_recorded_whole)
 	struct contract_status status;
 
 	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
-	(void)snprintf(message->recipients[0].outcome.enhanced, sizeof message->recipients[0].outcome.enhanced,
-		       "2.0.0");
+	(void)snprintf(message->recipients[0].outcome.enhanced,
+	               sizeof message->recipients[0].outcome.enhanced, "2.0.0");
 	message->server = memory_strdup("mail.example:587");
 	message->tls = memory_strdup("TLS1.3 AES");
 	message->message_id = memory_strdup("1.abc@acme.example");
@@ -121,7 +121,7 @@ START_TEST(a_recipient_that_is_given_up_keeps_the_servers_last_words)
 	bed_settle(message);
 	assert_delivery(message->id, "a@example.net", "failed", 451);
 	ck_assert_str_eq(APP->delivery(bed.outbox, message->id, "a@example.net").response,
-			 "451 said of a@example.net");
+	                 "451 said of a@example.net");
 	assert_delivery(message->id, "never@example.net", "failed", 0);
 	ck_assert_str_eq(APP->delivery(bed.outbox, message->id, "never@example.net").response, "expired");
 	message_destroy(&message);
@@ -173,7 +173,9 @@ static void assert_tenant(const char *tenant, const char *column, const char *ex
 START_TEST(a_tenants_status_is_written_and_its_last_success_is_kept)
 {
 	char name[] = "acme", error[] = "the certificate expired";
-	struct tenant_status status = { .tenant = name, .state = "sending", .queued = 7, .last_sent_at = 1234 };
+	struct tenant_status status = {
+		.tenant = name, .state = "sending", .queued = 7, .last_sent_at = 1234
+	};
 
 	settle_status(&status);
 	assert_tenant("acme", "state", "sending");
@@ -224,7 +226,7 @@ END_TEST
 
 /* An application cancels while the message is in hand: what each verdict makes of it. */
 static struct message *cancelled_in_hand(enum verdict verdict, int code, enum delivery_state delivery,
-					 enum message_state state, const char *result)
+                                         enum message_state state, const char *result)
 {
 	struct message *message = in_hand();
 
@@ -237,12 +239,11 @@ static struct message *cancelled_in_hand(enum verdict verdict, int code, enum de
 
 START_TEST(a_cancel_that_came_too_late_says_so)
 {
-	struct message *sent =
-		cancelled_in_hand(VERDICT_SENT, 250, DELIVERY_SENT, MESSAGE_SENT, "250 ok");
-	struct message *failed =
-		cancelled_in_hand(VERDICT_REFUSED, 550, DELIVERY_FAILED, MESSAGE_FAILED, "550 no");
-	struct message *held =
-		cancelled_in_hand(VERDICT_UNCERTAIN, 0, DELIVERY_UNCERTAIN, MESSAGE_UNCERTAIN, NULL);
+	struct message *sent = cancelled_in_hand(VERDICT_SENT, 250, DELIVERY_SENT, MESSAGE_SENT, "250 ok");
+	struct message *failed = cancelled_in_hand(VERDICT_REFUSED, 550, DELIVERY_FAILED, MESSAGE_FAILED,
+	                                           "550 no");
+	struct message *held = cancelled_in_hand(VERDICT_UNCERTAIN, 0, DELIVERY_UNCERTAIN, MESSAGE_UNCERTAIN,
+	                                         NULL);
 
 	ck_assert_int_eq(sent->settled, SETTLED);
 	ck_assert(!sent->cancelled);
@@ -261,8 +262,8 @@ END_TEST
 
 START_TEST(after_a_temporary_refusal_a_cancelled_message_stays_cancelled)
 {
-	struct message *message =
-		cancelled_in_hand(VERDICT_RETRY, 450, DELIVERY_DEFERRED, MESSAGE_DEFERRED, "450 later");
+	struct message *message = cancelled_in_hand(VERDICT_RETRY, 450, DELIVERY_DEFERRED, MESSAGE_DEFERRED,
+	                                            "450 later");
 
 	ck_assert_int_eq(message->settled, SETTLED_SUPERSEDED);
 	ck_assert(message->cancelled);
@@ -274,7 +275,7 @@ END_TEST
 
 /* Cancelled and queued anew while the first try was under way. */
 static struct message *requeued_in_hand(enum verdict verdict, int code, enum delivery_state delivery,
-					enum message_state state)
+                                        enum message_state state)
 {
 	struct message *message = in_hand();
 

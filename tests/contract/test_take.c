@@ -45,7 +45,8 @@ START_TEST(a_take_copies_the_row)
 	struct message *message;
 	struct mail *mail;
 
-	bed_insert(&(struct contract_message){ .to = "Bob <bob@example.net>", .subject = "", .text = "h\303\251llo" });
+	bed_insert(&(struct contract_message){
+		.to = "Bob <bob@example.net>", .subject = "", .text = "h\303\251llo" });
 	message = bed_due_one();
 	mail = bed_take(message);
 	ck_assert_int_eq(mail->id, message->id);
@@ -282,13 +283,13 @@ START_TEST(one_large_copy_a_tenant_and_half_of_the_readers_in_all)
 	nested.meanwhile = bed_due_one();
 	take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE); /* the fifth large one */
-	ck_assert_int_eq(nested.meanwhile_error, OK);	       /* a small one has room */
+	ck_assert_int_eq(nested.meanwhile_error, OK);          /* a small one has room */
 	message_destroy(&nested.meanwhile);
 	/* a second large one of the same tenant, and of another */
 	bed_insert(&(struct contract_message){ .tenant = "t0", .message_bytes = 300000 });
 	nested = (struct nested){ .messages = (struct message *[]){ messages[0], messages[0] },
-				  .most = 2,
-				  .meanwhile = messages[1] };
+		                  .most = 2,
+		                  .meanwhile = messages[1] };
 	take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
 	ck_assert_int_eq(nested.meanwhile_error, OK);

@@ -63,7 +63,7 @@ START_TEST(the_write_lock_stays_free_between_two_commits)
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
 	ended = clock_monotonic_ms();
 	ck_assert_int_eq(storage_settle(bed.storage, &batch, deadline_after_ms(5), &bed.words),
-			 ERROR_UNAVAILABLE);
+	                 ERROR_UNAVAILABLE);
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
 	ck_assert_int_ge(clock_monotonic_ms() - ended, 29);
 }
@@ -82,7 +82,7 @@ START_TEST(a_checkpoint_moves_what_was_committed)
 END_TEST
 
 #define WORKERS 6
-#define TURNS 12
+#define TURNS   12
 
 /* A worker's life: its own message is taken and given back again and again. */
 struct worker {
@@ -126,7 +126,9 @@ static void *settle_all_day(void *context)
 	int *settled = context;
 
 	for (int i = 0; i < TURNS; i++) {
-		struct tenant_status status = { .tenant = (char[]){ "acme" }, .state = "sending", .queued = i };
+		struct tenant_status status = { .tenant = (char[]){ "acme" },
+			                        .state = "sending",
+			                        .queued = i };
 		struct storage_batch batch = { .statuses = &status.link };
 		struct words words;
 
