@@ -152,22 +152,22 @@ static const struct row {
 	enum scope scope;
 	enum trouble trouble;
 } rows[] = {
-	{ OPENING, any, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
-	{ AT(STAGE_AUTH), credentials_refused, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_AUTH_FAILED },
-	{ AT(STAGE_AUTH), temporary, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ OPENING, any, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ AT(STAGE_AUTH), credentials_refused, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_AUTH_FAILED },
+	{ AT(STAGE_AUTH), temporary, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
 	{ BEFORE_TEXT, gone_reused, VERDICT_UNTRIED, SCOPE_MESSAGE, TROUBLE_NONE },
-	{ BEFORE_TEXT, gone, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ BEFORE_TEXT, gone, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
 	{ IN_TEXT, says_421, VERDICT_RETRY, SCOPE_MESSAGE, TROUBLE_PLAIN },
 	{ AT(STAGE_TEXT), lost, VERDICT_RETRY, SCOPE_MESSAGE, TROUBLE_PLAIN },
 	{ AT(STAGE_END), lost, VERDICT_UNCERTAIN, SCOPE_MESSAGE, TROUBLE_PLAIN },
 	{ AT(STAGE_MAIL), mail_behind_refused, VERDICT_UNTRIED, SCOPE_MESSAGE, TROUBLE_NONE },
-	{ ANY_STAGE, wants_authentication, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
-	{ AT(STAGE_MAIL), mail_not_spoken, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
-	{ ANY_STAGE, throttles, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_THROTTLED },
+	{ ANY_STAGE, wants_authentication, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ AT(STAGE_MAIL), mail_not_spoken, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ ANY_STAGE, throttles, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_THROTTLED },
 	{ AT(STAGE_RCPT), recipients_full, VERDICT_UNTRIED, SCOPE_RECIPIENT, TROUBLE_NONE },
 	{ AT(STAGE_RCPT), any, BY_CLASS, SCOPE_RECIPIENT, TROUBLE_NONE },
 	{ AT(STAGE_MAIL) | AT(STAGE_DATA) | IN_TEXT, any, BY_CLASS, SCOPE_MESSAGE, TROUBLE_NONE },
-	{ AT(STAGE_AUTH), any, VERDICT_RETRY, SCOPE_TENANT, TROUBLE_PLAIN },
+	{ AT(STAGE_AUTH), any, VERDICT_UNTRIED, SCOPE_TENANT, TROUBLE_PLAIN },
 };
 
 static void judge(const struct event *event, struct outcome *outcome)
@@ -189,9 +189,11 @@ static void judge(const struct event *event, struct outcome *outcome)
 	memcpy(outcome->enhanced, event->enhanced, strlen(event->enhanced) + 1);
 }
 
-/* What class of reply the stage waits for: its first digit. */
+/* What class of reply the stage waits for (its first digit); none while the text is under way. */
 static int positive_class(enum stage stage)
 {
+	if (stage == STAGE_TEXT)
+		return 0;
 	return stage == STAGE_DATA ? 3 : 2;
 }
 

@@ -2,10 +2,10 @@
  * verdict.h - the contract's table "What a reply means", as one table. Pure.
  *
  * How its scopes are written in struct outcome:
- *   TENANT              scope TENANT, verdict RETRY, trouble says which: no attempt is counted
+ *   TENANT              scope TENANT, verdict UNTRIED, trouble says which: no attempt is counted
  *   TENANT and MESSAGE  scope MESSAGE, verdict RETRY or UNCERTAIN, trouble PLAIN
  *   MESSAGE, RECIPIENT  that scope, trouble NONE
- *   UNTRIED             verdict UNTRIED, trouble NONE
+ *   UNTRIED             verdict UNTRIED, trouble NONE: at once
  * So a trouble other than NONE is the breaker's, whatever the scope.
  *
  * outcome is one that was zeroed or used before; its earlier text is freed.
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
-#include "common/message.h"
+#include "common/outcome.h"
 #include "smtp/reply.h"
 
 /* What the place in the conversation adds to stage and reply. */

@@ -1,0 +1,148 @@
+/*
+ * session.c - a session between its messages, and its end.
+ *
+ * Promises: what a parked connection's server says is noticed before the next
+ * message is entrusted to it; QUIT waits two seconds at most; the password is
+ * wiped with the session.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "smtp/session_internal.h"
+
+#define QUIT_MS 2000
+
+void session_facts(const struct session *session, struct session_facts *facts)
+{
+	const struct tls *tls = stream_tls(session->stream);
+
+	*facts = (struct session_facts){
+		.server = session->server,
+		.address = session->address,
+		.tls = tls ? tls_describe(tls) : NULL,
+		.auth = session->auth,
+		.fallback = session->fallback,
+		.messages = session->messages,
+	};
+}
+
+bool session_usable(const struct session *session)
+{
+	return session->usable;
+}
+
+int session_fd(const struct session *session)
+{
+	return stream_fd(session->stream);
+}
+
+/* What is there of a reply, without waiting for the rest of it. */
+static void hear_farewell(struct session *session, struct words *words)
+{
+	char *said;
+
+	session->deadline_ms = 0;
+	if (session_hear(session, false) != OK) {
+		words_set(words, "%s said something that nobody asked for", session->tenant->host);
+		return;
+	}
+	said = text_clean(session->reply.text, session->reply.length, 300);
+	words_set(words, "%s said %d %s%s%s", session->tenant->host, session->reply.code, session->reply.enhanced,
+		  session->reply.enhanced[0] ? " " : "", said);
+	free(said);
+}
+
+bool session_lost(struct session *session, struct words *words)
+{
+	enum error error = session_check_silence(session);
+
+	if (error == OK && session->usable)
+		return false;
+	if (error == ERROR_PROTOCOL)
+		hear_farewell(session, words);
+	else
+		words_set(words, "%s closed the connection", session->tenant->host);
+	session->usable = false;
+	return true;
+}
+
+/* RFC 5321 4.1.1.10; the reply is waited for so that the server does not see a reset. */
+static void quit(struct session *session)
+{
+	session->interrupt.threshold = STOP_NOW;
+	if (session_is_stopped(session))
+		return;
+	session_allow_ms(session, QUIT_MS);
+	if (session_say(session, "QUIT") == OK && session_flush(session) == OK)
+		session_hear(session, false);
+}
+
+void session_close(struct session **session)
+{
+	struct session *closed = *session;
+
+	if (!closed)
+		return;
+	if (closed->stream && closed->usable)
+		quit(closed);
+	stream_close(&closed->stream);
+	tls_trust_release(&closed->trust);
+	tenant_settings_release(&closed->tenant);
+	secret_wipe(&closed->password);
+	free(closed->server);
+	free(closed->fallback);
+	explicit_bzero(&closed->reply, sizeof(closed->reply));
+	free(closed);
+	*session = NULL;
+}
+
+static enum error check_not_built(const struct tenant_settings *tenant, struct words *words)
+{
+	const struct {
+		const char *column, *value;
+	} later[] = {
+		{ "tls_cert_file", tenant->tls_cert_file },
+		{ "tls_key_file", tenant->tls_key_file },
+		{ "oauth_token_url", tenant->oauth_token_url },
+		{ "oauth_client_id", tenant->oauth_client_id },
+		{ "oauth_client_secret_file", tenant->oauth_client_secret_file },
+		{ "oauth_scope", tenant->oauth_scope },
+		{ "oauth_refresh_token_file", tenant->oauth_refresh_token_file },
+		{ "token_command", tenant->token_command },
+	};
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		if (!later[i].value)
+			continue;
+		words_set(words, "%s is not built yet", later[i].column);
+		return ERROR_REFUSED;
+	}
+	if (tenant->auth == AUTH_XOAUTH2 || tenant->auth == AUTH_OAUTHBEARER || tenant->auth == AUTH_EXTERNAL) {
+		words_set(words, "auth = %s is not built yet", auth_choice_name(tenant->auth));
+		return ERROR_REFUSED;
+	}
+	return OK;
+}
+
+/* One word of visible ASCII, as a command's argument must be. */
+static bool is_argument(const char *text)
+{
+	for (const char *at = text; *at; at++)
+		if (*at <= ' ' || *at > '~')
+			return false;
+	return text[0] && strlen(text) <= 255;
+}
+
+enum error session_settings_check(const struct tenant_settings *tenant, struct words *words)
+{
+	if (!tenant->host || !tenant->host[0]) {
+		words_set(words, "the tenant has no host");
+		return ERROR_INVALID;
+	}
+	if (tenant->ehlo_name && !is_argument(tenant->ehlo_name)) {
+		words_set(words, "ehlo_name is not a host name or an address literal");
+		return ERROR_INVALID;
+	}
+	return check_not_built(tenant, words);
+}

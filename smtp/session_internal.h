@@ -1,0 +1,88 @@
+/*
+ * session_internal.h - what the files of the session share; nobody else includes it.
+ *
+ * session_wire.c   lines out, replies in, deadlines, judging
+ * session_open.c   resolve … STARTTLS, EHLO again
+ * session_auth.c   AUTH
+ * session_send.c   the envelope;  session_text.c  the message
+ * session.c        what is left: facts, parking, QUIT
+ */
+#ifndef OUTBOXD_SMTP_SESSION_INTERNAL_H
+#define OUTBOXD_SMTP_SESSION_INTERNAL_H
+
+#include <netinet/in.h>
+
+#include "common/wait.h"
+#include "smtp/reply.h"
+#include "smtp/session.h"
+#include "smtp/stream.h"
+#include "smtp/verdict.h"
+
+struct session {
+	struct tenant_settings *tenant;
+	struct tls_trust *trust;
+	struct resolver *resolver;
+	struct secret password;
+	struct session_observer observer;
+	struct interrupt interrupt;	/* its threshold: STOP_SOON, after the end of the data STOP_NOW */
+	struct stream *stream;		/* NULL until connected */
+	int64_t deadline_ms;		/* of the present step */
+	enum stage stage;
+	struct capabilities capabilities;
+	struct reply_parser parser;
+	struct reply reply;		/* the last one heard, secrets masked */
+	bool usable;			/* the server listens to a next command */
+	bool reused;			/* a message went before */
+	bool open_transaction;		/* MAIL was accepted and nothing has ended it: RSET first */
+	bool handshake_failed;		/* at STARTTLS: opportunistic may go on in clear */
+	int messages;
+	char *server;
+	char address[INET6_ADDRSTRLEN];
+	const char *auth;
+	char *fallback;
+};
+
+/* --- session_wire.c ------------------------------------------------------------ */
+
+/* The stage that begins now, told to the observer. */
+void session_enter(struct session *session, enum stage stage);
+/* A new deadline so many milliseconds from now, told to the observer. */
+void session_allow_ms(struct session *session, int64_t ms);
+/* What the tenant allows for each command's reply. */
+void session_allow_command(struct session *session);
+bool session_is_stopped(const struct session *session);
+
+/* Adds a line (CRLF is added) to what session_flush() hands to the system; blocks only if the buffer is full. */
+enum error session_say(struct session *session, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+enum error session_flush(struct session *session);
+
+/*
+ * Blocks until one whole reply is in session->reply or the deadline. ERROR_PROTOCOL: malformed.
+ * is_challenge: a 334 keeps its text unmasked, for SASL alone.
+ */
+enum error session_hear(struct session *session, bool is_challenge);
+/* Says nothing more, flushes, allows a command's time and hears. */
+enum error session_ask(struct session *session);
+
+/* ERROR_PROTOCOL if the server has said something that nobody asked for. Does not block. */
+enum error session_check_silence(struct session *session);
+
+/* Outcomes of the present stage from session->reply, or from a loss; both end the session where it must end. */
+void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome);
+void session_judge_loss(struct session *session, enum error error, const struct words *words,
+			struct outcome *outcome);
+
+/* --- session_auth.c -------------------------------------------------------------- */
+
+/* Logs in if the tenant's settings say so. Not OK: *trouble is judged. */
+enum error session_log_in(struct session *session, struct outcome *trouble);
+
+/* --- session_text.c -------------------------------------------------------------- */
+
+/* After the 354: text, end of the data, reply. Sets the transaction's outcome. */
+void session_give_text(struct session *session, struct transaction *transaction);
+/* A 354 although no recipient was accepted (RFC 2920 3.1): a lone dot, and its reply is ignored. */
+void session_give_nothing(struct session *session);
+
+#endif

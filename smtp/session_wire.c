@@ -1,0 +1,196 @@
+/*
+ * session_wire.c - lines out, replies in, and what they mean.
+ *
+ * Promises: each wait has a deadline that the observer was told; a secret that the
+ * server repeats is masked before anybody sees the text; whatever ends the
+ * conversation marks the session as of no more use.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "smtp/session_internal.h"
+
+#define LINE_BYTES 1024		/* longer than any command that is let through */
+
+void session_enter(struct session *session, enum stage stage)
+{
+	if (session->stage == stage)
+		return;
+	session->stage = stage;
+	if (session->observer.stage)
+		session->observer.stage(session->observer.context, stage);
+}
+
+void session_allow_ms(struct session *session, int64_t ms)
+{
+	session->deadline_ms = deadline_after_ms(ms);
+	if (session->observer.deadline)
+		session->observer.deadline(session->observer.context, session->deadline_ms);
+}
+
+void session_allow_command(struct session *session)
+{
+	session_allow_ms(session, session->tenant->command_timeout * INT64_C(1000));
+}
+
+bool session_is_stopped(const struct session *session)
+{
+	return session->interrupt.level &&
+	       atomic_load(session->interrupt.level) >= session->interrupt.threshold;
+}
+
+enum error session_say(struct session *session, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line) - 2, format, arguments);
+	va_end(arguments);
+	assert(length >= 0 && length < (int)sizeof(line) - 2);
+	assert(!memchr(line, '\r', (size_t)length) && !memchr(line, '\n', (size_t)length));
+	memcpy(line + length, "\r\n", 2);
+	return stream_write(session->stream, line, (size_t)length + 2, session->deadline_ms);
+}
+
+enum error session_flush(struct session *session)
+{
+	return stream_flush(session->stream, session->deadline_ms);
+}
+
+/*
+ * A text that was cut may end in a part of the secret, which no mask would
+ * recognise: as much as its base64 takes is dropped with it.
+ */
+static void mask_reply(struct session *session)
+{
+	struct reply *reply = &session->reply;
+	size_t doubtful = session->password.length / 3 * 4 + 8;
+
+	if (!secret_is_set(&session->password))
+		return;
+	if (reply->length == REPLY_TEXT_BYTES - 1) {
+		reply->length -= doubtful < reply->length ? doubtful : reply->length;
+		reply->text[reply->length] = '\0';
+	}
+	secret_mask(&session->password, reply->text);
+	reply->length = strlen(reply->text);
+}
+
+enum error session_hear(struct session *session, bool is_challenge)
+{
+	enum reply_progress progress = REPLY_MORE;
+
+	reply_begin(&session->parser, &session->reply);
+	for (;;) {
+		size_t length, consumed;
+		const char *input = stream_input(session->stream, &length);
+		enum error error;
+
+		if (length > 0) {
+			progress = reply_feed(&session->parser, input, length, &consumed);
+			stream_consume(session->stream, consumed);
+		}
+		if (progress != REPLY_MORE)
+			break;
+		error = stream_fill(session->stream, session->deadline_ms);
+		if (error != OK)
+			return error;
+	}
+	if (!is_challenge || session->reply.code != 334)
+		mask_reply(session);
+	return progress == REPLY_DONE ? OK : ERROR_PROTOCOL;
+}
+
+enum error session_ask(struct session *session)
+{
+	enum error error;
+
+	session_allow_command(session);
+	error = session_flush(session);
+	/* a server that refused to read may have said why before */
+	if (error == OK || error == ERROR_CLOSED)
+		error = session_hear(session, session->stage == STAGE_AUTH);
+	return error;
+}
+
+enum error session_check_silence(struct session *session)
+{
+	enum error error = stream_fill_now(session->stream);
+	size_t length;
+
+	stream_input(session->stream, &length);
+	if (length > 0)
+		return ERROR_PROTOCOL;
+	return error;
+}
+
+static const char *place_words(enum stage stage)
+{
+	static const char *const words[STAGE_COUNT] = {
+		[STAGE_NONE] = "at the start",
+		[STAGE_RESOLVE] = "while its name was resolved",
+		[STAGE_CONNECT] = "while connecting",
+		[STAGE_GREETING] = "at the greeting",
+		[STAGE_EHLO] = "at EHLO",
+		[STAGE_STARTTLS] = "at STARTTLS",
+		[STAGE_TLS] = "in the TLS handshake",
+		[STAGE_AUTH] = "at AUTH",
+		[STAGE_MAIL] = "at MAIL",
+		[STAGE_RCPT] = "at RCPT",
+		[STAGE_DATA] = "at DATA",
+		[STAGE_TEXT] = "in the middle of the message",
+		[STAGE_END] = "after the end of the message, before its answer",
+	};
+
+	return words[stage];
+}
+
+static void describe_loss(const struct session *session, enum error error, struct words *words)
+{
+	const char *host = session->tenant->host, *place = place_words(session->stage);
+
+	if (error == ERROR_CLOSED)
+		words_set(words, "%s closed the connection %s", host, place);
+	else if (error == ERROR_TIMEOUT)
+		words_set(words, "%s did not answer in time %s", host, place);
+	else if (error == ERROR_INTERRUPTED)
+		words_set(words, "stopped %s", place);
+	else if (error == ERROR_PROTOCOL)
+		words_set(words, "%s does not speak SMTP %s: %s", host, place,
+			  session->parser.why ? session->parser.why : "an answer to what was not asked");
+	else
+		words_set(words, "%s (%s)", error_text(error), place);
+}
+
+void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome)
+{
+	struct verdict_place place = { .stage = session->stage, .reused = session->reused,
+				       .accepted_before = accepted_before };
+
+	verdict_from_reply(&place, &session->reply, outcome);
+	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what */
+	if (session->reply.code == 421 || session->reply.code < 400)
+		session->usable = false;
+}
+
+void session_judge_loss(struct session *session, enum error error, const struct words *words,
+			struct outcome *outcome)
+{
+	struct verdict_place place = { .stage = session->stage, .reused = session->reused };
+	struct words own;
+
+	if (!words) {
+		describe_loss(session, error, &own);
+		words = &own;
+	}
+	verdict_from_loss(&place, error, words, outcome);
+	if (outcome->text && secret_is_set(&session->password))
+		secret_mask(&session->password, outcome->text);
+	session->usable = false;
+}
