@@ -52,12 +52,12 @@ static void add(const char *const **list, size_t *count, const char *value)
 /* Fills the command line; a status to exit with, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct command_line *line)
 {
-	enum { CONFIG = 256, SET, DATABASE, LOG_FILE, CHECK, DAEMON, PID_FILE, VERSION, HELP };
+	enum { CONFIG = 256, SET, DATABASE, LOG_FILE, CHECK, DAEMON, PID_FILE, SHOW_VERSION, HELP };
 	static const struct option known[] = {
 		{ "config", required_argument, NULL, CONFIG },	 { "set", required_argument, NULL, SET },
 		{ "database", required_argument, NULL, DATABASE }, { "log-file", required_argument, NULL, LOG_FILE },
 		{ "check-config", no_argument, NULL, CHECK },	 { "daemon", no_argument, NULL, DAEMON },
-		{ "pid-file", required_argument, NULL, PID_FILE }, { "version", no_argument, NULL, VERSION },
+		{ "pid-file", required_argument, NULL, PID_FILE }, { "version", no_argument, NULL, SHOW_VERSION },
 		{ "help", no_argument, NULL, HELP },		 { NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -85,7 +85,7 @@ static int parse_options(int argc, char **argv, struct command_line *line)
 		case DAEMON:
 			line->detach = true;
 			break;
-		case VERSION:
+		case SHOW_VERSION:
 			puts("outboxd " PACKAGE_VERSION);
 			return EX_OK;
 		case HELP:

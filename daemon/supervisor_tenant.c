@@ -121,10 +121,14 @@ void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 {
 	tenant->refused.text[0] = '\0';
-	if (session_settings_check(tenant->settings, &tenant->refused) == OK) {
+	if (tenant->settings->messages_per_minute > 0)
+		words_set(&tenant->refused, "messages_per_minute is not built yet");
+	else if (tenant->settings->recipients_per_day > 0)
+		words_set(&tenant->refused, "recipients_per_day is not built yet");
+	else if (session_settings_check(tenant->settings, &tenant->refused) == OK)
 		tenant->refused.text[0] = '\0';
+	if (!tenant->refused.text[0])
 		return;
-	}
 	set_last_error(tenant, tenant->refused.text);
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused.text, -1);
 }
