@@ -247,8 +247,12 @@ START_TEST(at_most_so_many_tenants_files_are_open)
 		log_push(&batch);
 		log_batch_fini(&batch);
 	}
-	push_one(log, "the.last", NULL, NULL);
-	until_contains(main_path, "the.last");
+	for (int i = 0; i < 150; i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/t%d.log", dir_path, i);
+		until_contains(path, "round=2");
+	}
 	ck_assert_uint_le(open_below(dir_path), LOG_DIR_OPEN);
 	ck_assert_uint_gt(open_below(dir_path), 0);
 	log_close(&log);
@@ -263,26 +267,53 @@ START_TEST(at_most_so_many_tenants_files_are_open)
 		ck_assert(strstr(text, "round=1") < strstr(text, "round=2"));
 		free(text);
 	}
-	contains(main_path, "\n", 451);
+	contains(main_path, "\n", 450);
+}
+END_TEST
+
+START_TEST(the_file_that_was_used_longest_ago_gives_way)
+{
+	struct log *log = start(main_path, dir_path);
+	char kept[128];
+
+	snprintf(kept, sizeof(kept), "%s/kept.log", dir_path);
+	push_one(log, "x.y", NULL, "kept");
+	until_contains(kept, "x.y");
+	ck_assert_int_eq(unlink(kept), 0);	/* opened anew, it would be there again */
+	for (int i = 0; i < 2 * LOG_DIR_OPEN; i++) {
+		char tenant[16], path[128];
+
+		snprintf(tenant, sizeof(tenant), "t%d", i);
+		snprintf(path, sizeof(path), "%s/t%d.log", dir_path, i);
+		push_one(log, "x.y", NULL, "kept");
+		push_one(log, "x.y", NULL, tenant);
+		until_contains(path, "x.y");
+	}
+	log_close(&log);
+	ck_assert_int_ne(access(kept, F_OK), 0);
 }
 END_TEST
 
 START_TEST(a_tenants_file_that_fails_is_told_once_and_costs_nobody_else)
 {
 	struct log *log = start(main_path, dir_path);
-	char path[128];
+	char path[128], good[128];
 
 	snprintf(path, sizeof(path), "%s/bad.log", dir_path);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
+	snprintf(good, sizeof(good), "%s/good.log", dir_path);
 	for (int i = 0; i < 5; i++) {
-		push_one(log, "x.y", NULL, "bad");
-		push_one(log, "x.y", NULL, "good");
-		push_one(log, i < 4 ? "x.y" : "the.last", NULL, NULL);
+		char event[16];
+
+		snprintf(event, sizeof(event), "round.%d", i);
+		push_one(log, event, NULL, "bad");
+		push_one(log, event, NULL, "good");
+		until_contains(good, event);
 	}
-	until_contains(main_path, "the.last");
+	until_contains(main_path, "event=log.failed");
 	contains(main_path, "level=warning event=log.failed", 1);
 	contains(main_path, "bad.log error=\"Is a directory\"", 1);
-	contains(main_path, "event=x.y tenant=bad", 5);
+	contains(main_path, " tenant=bad", 5);
 	/* mended: from then on its lines are there */
 	ck_assert_int_eq(rmdir(path), 0);
 	push_one(log, "x.z", NULL, "bad");
@@ -290,8 +321,7 @@ START_TEST(a_tenants_file_that_fails_is_told_once_and_costs_nobody_else)
 	contains(path, "event=x.z tenant=bad", 1);
 	contains(main_path, "log.failed", 1);
 	contains(main_path, "log.dropped", 0);
-	snprintf(path, sizeof(path), "%s/good.log", dir_path);
-	contains(path, "event=x.y tenant=good", 5);
+	contains(good, " tenant=good", 5);
 }
 END_TEST
 
@@ -648,6 +678,7 @@ TCase *common_log_cases(void)
 	tcase_add_test(cases, a_log_that_is_none_takes_lines_too);
 	tcase_add_test(cases, what_cannot_be_opened_is_said_in_words);
 	tcase_add_test(cases, at_most_so_many_tenants_files_are_open);
+	tcase_add_test(cases, the_file_that_was_used_longest_ago_gives_way);
 	tcase_add_test(cases, a_tenants_file_that_fails_is_told_once_and_costs_nobody_else);
 	tcase_add_test(cases, reopened_files_are_new_files);
 	tcase_add_test(cases, a_file_that_cannot_be_opened_anew_goes_on);

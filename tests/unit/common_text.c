@@ -282,7 +282,10 @@ START_TEST(what_is_not_base64_is_refused_and_changes_nothing)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		ck_assert_msg(!text_base64_decode(&out, cases[i], strlen(cases[i])), "%s", cases[i]);
 		ck_assert_str_eq(out.data, "kept");
+		ck_assert_uint_eq(out.length, 4);
 	}
+	ck_assert(!text_base64_decode(&out, "Zm9vYmFy", 6));
+	ck_assert_uint_eq(out.length, 4);
 	out.limit = 6;
 	ck_assert(!text_base64_decode(&out, "Zm9vYmFy", 8));
 	ck_assert(!text_base64_encode(&out, "f", 1));
