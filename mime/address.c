@@ -24,16 +24,16 @@ struct phrase {
 	struct buffer display;
 	struct token first;
 	size_t count;
-	bool after_encoded;	/* the last word was an encoded-word, and decoded */
-	bool dotted;		/* an atom holds a dot, at dot_at */
+	bool after_encoded; /* the last word was an encoded-word, and decoded */
+	bool dotted;        /* an atom holds a dot, at dot_at */
 	size_t dot_at;
 };
 
 struct parser {
 	struct address_scan scan;
 	struct address_list *list;
-	size_t capacity;	/* of list->items */
-	char *group;		/* the group we are in, NULL = none; owned by the list */
+	size_t capacity; /* of list->items */
+	char *group;     /* the group we are in, NULL = none; owned by the list */
 	size_t group_at;
 };
 
@@ -50,8 +50,8 @@ static void shown(char out[64], const struct address_scan *scan, const struct to
 	memcpy(out + used, cut ? "..." : "", cut ? 4 : 1);
 }
 
-static bool append_word(const struct address_scan *scan, struct phrase *phrase,
-			const struct token *token, bool *encoded)
+static bool append_word(const struct address_scan *scan, struct phrase *phrase, const struct token *token,
+                        bool *encoded)
 {
 	const char *text = scan->text + token->start;
 	size_t length = token->end - token->start;
@@ -60,8 +60,7 @@ static bool append_word(const struct address_scan *scan, struct phrase *phrase,
 
 	*encoded = false;
 	if (token->kind == TOKEN_QUOTED)
-		return (first || buffer_append_char(display, ' ')) &&
-		       scan_unquote(scan, token, display);
+		return (first || buffer_append_char(display, ' ')) && scan_unquote(scan, token, display);
 	/* RFC 2047 6.2: the space between two encoded-words is not shown */
 	if (!first && !phrase->after_encoded && !buffer_append_char(display, ' '))
 		return false;
@@ -74,7 +73,7 @@ static bool append_word(const struct address_scan *scan, struct phrase *phrase,
 }
 
 static enum error phrase_add(const struct address_scan *scan, struct phrase *phrase,
-			     const struct token *token)
+                             const struct token *token)
 {
 	const char *text = scan->text + token->start;
 	const char *dot = memchr(text, '.', token->end - token->start);
@@ -83,8 +82,7 @@ static enum error phrase_add(const struct address_scan *scan, struct phrase *phr
 	if (phrase->count == 0)
 		phrase->first = *token;
 	if (!append_word(scan, phrase, token, &encoded))
-		return scan_fail(scan, phrase->first.start, "the name is longer than %d octets",
-				 DISPLAY_MAX);
+		return scan_fail(scan, phrase->first.start, "the name is longer than %d octets", DISPLAY_MAX);
 	if (token->kind == TOKEN_ATOM && !encoded && dot && !phrase->dotted) {
 		phrase->dotted = true;
 		phrase->dot_at = (size_t)(dot - scan->text);
@@ -99,7 +97,7 @@ static enum error phrase_as_name(const struct address_scan *scan, const struct p
 {
 	if (phrase->dotted && !scan->dots_in_names)
 		return scan_fail(scan, phrase->dot_at,
-				 "a name with '.' needs quotes, as in \"J. Doe\" <doe@example.net>");
+		                 "a name with '.' needs quotes, as in \"J. Doe\" <doe@example.net>");
 	return OK;
 }
 
@@ -130,7 +128,7 @@ static enum error fail_no_address(const struct address_scan *scan, const struct 
 	if (phrase->count == 1)
 		return scan_fail(scan, phrase->first.start, "%s is no address: '@' is missing", word);
 	return scan_fail(scan, phrase->first.start,
-			 "behind the name that begins with %s an address in '<>' is missing", word);
+	                 "behind the name that begins with %s an address in '<>' is missing", word);
 }
 
 static enum error read_phrase(struct address_scan *scan, struct phrase *phrase)
@@ -169,8 +167,8 @@ static enum error read_mailbox(struct address_scan *scan, struct address *addres
 		error = scan_at_domain(scan, &phrase.first, address);
 	} else if (c == '@' && phrase.count > 1) {
 		error = scan_fail(scan, phrase.first.start,
-				  "more than one word before '@': a name stands before an address in "
-				  "'<>', a local part with spaces in quotes");
+		                  "more than one word before '@': a name stands before an address in "
+		                  "'<>', a local part with spaces in quotes");
 	} else if (c == '<') {
 		error = phrase_as_name(scan, &phrase);
 		address->display = phrase_take(&phrase);
@@ -194,13 +192,12 @@ static enum error list_add(struct parser *parser, struct address *address)
 
 	if (list->count == ADDRESS_LIST_MAX) {
 		words_set(parser->scan.words, "%s: more than %d addresses", parser->scan.column,
-			  ADDRESS_LIST_MAX);
+		          ADDRESS_LIST_MAX);
 		return ERROR_LIMIT;
 	}
 	if (list->count == parser->capacity) {
 		parser->capacity = parser->capacity ? 2 * parser->capacity : 4;
-		list->items = memory_resize(list->items,
-					    parser->capacity * sizeof(list->items[0]));
+		list->items = memory_resize(list->items, parser->capacity * sizeof(list->items[0]));
 	}
 	address->group = parser->group;
 	list->items[list->count++] = *address;
@@ -219,13 +216,14 @@ static enum error begin_group(struct parser *parser, char *name, size_t at)
 	if (list->group_count == ADDRESS_LIST_MAX) {
 		free(name);
 		words_set(parser->scan.words, "%s: more than %d groups", parser->scan.column,
-			  ADDRESS_LIST_MAX);
+		          ADDRESS_LIST_MAX);
 		return ERROR_LIMIT;
 	}
 	/* grows rarely, but a row must not make this quadratic: double at powers of two */
 	if ((list->group_count & (list->group_count - 1)) == 0)
-		list->groups = memory_resize(list->groups, sizeof(list->groups[0]) *
-					     (list->group_count ? 2 * list->group_count : 1));
+		list->groups = memory_resize(list->groups,
+		                             sizeof(list->groups[0]) *
+		                                     (list->group_count ? 2 * list->group_count : 1));
 	list->groups[list->group_count++] = name;
 	parser->group = name;
 	parser->group_at = at;
@@ -303,25 +301,29 @@ static enum error parse_list(struct address_scan scan, struct address_list *list
 	return error;
 }
 
-enum error address_list_parse(const char *column, const char *text, size_t length,
-			      struct address_list *list, struct words *words)
+enum error address_list_parse(const char *column, const char *text, size_t length, struct address_list *list,
+                              struct words *words)
 {
-	return parse_list((struct address_scan){ .column = column, .text = text,
-						 .length = length, .words = words }, list);
+	return parse_list(
+		(struct address_scan){ .column = column, .text = text, .length = length, .words = words },
+		list);
 }
 
 enum error address_list_parse_field(const char *place, const char *text, size_t length,
-				    struct address_list *list, struct words *words)
+                                    struct address_list *list, struct words *words)
 {
-	return parse_list((struct address_scan){ .column = place, .text = text, .length = length,
-						 .dots_in_names = true, .words = words }, list);
+	return parse_list((struct address_scan){ .column = place,
+	                                         .text = text,
+	                                         .length = length,
+	                                         .dots_in_names = true,
+	                                         .words = words },
+	                  list);
 }
 
-enum error address_parse_one(const char *column, const char *text, size_t length,
-			     struct address *address, struct words *words)
+enum error address_parse_one(const char *column, const char *text, size_t length, struct address *address,
+                             struct words *words)
 {
-	struct address_scan scan = { .column = column, .text = text, .length = length,
-				     .words = words };
+	struct address_scan scan = { .column = column, .text = text, .length = length, .words = words };
 	char *group = NULL;
 	enum error error = scan_check_text(&scan);
 

@@ -33,7 +33,7 @@ enum error scan_fail(const struct address_scan *scan, size_t at, const char *for
 	words_vset(&detail, format, arguments);
 	va_end(arguments);
 	words_set(scan->words, "%s, character %zu: %s", scan->column, character_number(scan, at),
-		  detail.text);
+	          detail.text);
 	return ERROR_INVALID;
 }
 

@@ -13,27 +13,27 @@
 #include "common/error.h"
 #include "mime/address.h"
 
-#define SCAN_END (-1)		/* scan_peek() behind the last octet */
-#define ADDRESS_MAX 254		/* octets, RFC 5321 4.5.3.1.3: a path is 256 with its brackets */
-#define DISPLAY_MAX 998		/* octets of a display name or a group's name */
+#define SCAN_END    (-1) /* scan_peek() behind the last octet */
+#define ADDRESS_MAX 254  /* octets, RFC 5321 4.5.3.1.3: a path is 256 with its brackets */
+#define DISPLAY_MAX 998  /* octets of a display name or a group's name */
 
 struct address_scan {
-	const char *column;	/* named in the words */
+	const char *column; /* named in the words */
 	const char *text;
 	size_t length;
-	size_t at;		/* the next octet */
-	bool dots_in_names;	/* RFC 5322 4.1 obs-phrase: let "J. Doe" pass without quotes */
+	size_t at;          /* the next octet */
+	bool dots_in_names; /* RFC 5322 4.1 obs-phrase: let "J. Doe" pass without quotes */
 	struct words *words;
 };
 
 enum token_kind {
-	TOKEN_ATOM,		/* atext and dots (checked by whoever needs an atom or a dot-atom) */
-	TOKEN_QUOTED,		/* a quoted string */
+	TOKEN_ATOM,   /* atext and dots (checked by whoever needs an atom or a dot-atom) */
+	TOKEN_QUOTED, /* a quoted string */
 };
 
 struct token {
 	enum token_kind kind;
-	size_t start, end;	/* in the text, with the quotes */
+	size_t start, end; /* in the text, with the quotes */
 };
 
 /*
@@ -60,8 +60,7 @@ enum error scan_token(struct address_scan *scan, struct token *token);
 bool scan_unquote(const struct address_scan *scan, const struct token *token, struct buffer *out);
 
 /* Reads "@domain" at the scan, local being the word before it, into address. */
-enum error scan_at_domain(struct address_scan *scan, const struct token *local,
-			  struct address *address);
+enum error scan_at_domain(struct address_scan *scan, const struct token *local, struct address *address);
 
 /* Reads "<local@domain>" at the scan into address. */
 enum error scan_angle(struct address_scan *scan, struct address *address);

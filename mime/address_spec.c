@@ -19,12 +19,10 @@
 /* White space and marks that no reader sees, pasted in by accident or malice. */
 static bool is_invisible(uint32_t code_point)
 {
-	return (code_point >= 0x80 && code_point <= 0xa0) || code_point == 0xad ||
-	       code_point == 0x1680 || code_point == 0x180e ||
-	       (code_point >= 0x2000 && code_point <= 0x200f) ||
+	return (code_point >= 0x80 && code_point <= 0xa0) || code_point == 0xad || code_point == 0x1680 ||
+	       code_point == 0x180e || (code_point >= 0x2000 && code_point <= 0x200f) ||
 	       (code_point >= 0x2028 && code_point <= 0x202f) ||
-	       (code_point >= 0x205f && code_point <= 0x206f) || code_point == 0x3000 ||
-	       code_point == 0xfeff;
+	       (code_point >= 0x205f && code_point <= 0x206f) || code_point == 0x3000 || code_point == 0xfeff;
 }
 
 static enum error check_visible(const struct address_scan *scan, const struct token *token)
@@ -36,8 +34,10 @@ static enum error check_visible(const struct address_scan *scan, const struct to
 		size_t octets = text_utf8_next(scan->text + at, token->end - at, &code_point);
 
 		if (is_invisible(code_point))
-			return scan_fail(scan, at, "the invisible character U+%04X is not allowed "
-					 "in an address", code_point);
+			return scan_fail(scan, at,
+			                 "the invisible character U+%04X is not allowed "
+			                 "in an address",
+			                 code_point);
 		at += octets;
 	}
 	return OK;
@@ -56,7 +56,7 @@ static bool is_dot_atom(const char *text, size_t length)
 
 /* Quotes only where RFC 5321 4.1.2 needs them, so that equal addresses are equal texts. */
 static enum error append_unquoted(const struct address_scan *scan, const struct token *token,
-				  struct buffer *out)
+                                  struct buffer *out)
 {
 	struct buffer content;
 	enum error error = OK;
@@ -72,8 +72,9 @@ static enum error append_unquoted(const struct address_scan *scan, const struct 
 			char c = content.data[i];
 
 			if (c == '\t')
-				error = scan_fail(scan, token->start, "a tab is not allowed in an "
-						  "address");
+				error = scan_fail(scan, token->start,
+				                  "a tab is not allowed in an "
+				                  "address");
 			if (c == '"' || c == '\\')
 				good = buffer_append_char(out, '\\');
 			good = good && buffer_append_char(out, c);
@@ -81,14 +82,12 @@ static enum error append_unquoted(const struct address_scan *scan, const struct 
 		good = good && buffer_append_char(out, '"');
 	}
 	if (!good && !error)
-		error = scan_fail(scan, token->start, "the address is longer than %d octets",
-				  ADDRESS_MAX);
+		error = scan_fail(scan, token->start, "the address is longer than %d octets", ADDRESS_MAX);
 	buffer_fini(&content);
 	return error;
 }
 
-static enum error append_local(const struct address_scan *scan, const struct token *token,
-			       struct buffer *out)
+static enum error append_local(const struct address_scan *scan, const struct token *token, struct buffer *out)
 {
 	const char *text = scan->text + token->start;
 	size_t length = token->end - token->start;
@@ -100,11 +99,10 @@ static enum error append_local(const struct address_scan *scan, const struct tok
 		return append_unquoted(scan, token, out);
 	if (text[0] == '.' || text[length - 1] == '.' || memmem(text, length, "..", 2))
 		return scan_fail(scan, token->start,
-				 "before '@', no dot may stand first, last or beside another, "
-				 "unless in quotes");
+		                 "before '@', no dot may stand first, last or beside another, "
+		                 "unless in quotes");
 	if (!buffer_append(out, text, length))
-		return scan_fail(scan, token->start, "the address is longer than %d octets",
-				 ADDRESS_MAX);
+		return scan_fail(scan, token->start, "the address is longer than %d octets", ADDRESS_MAX);
 	return OK;
 }
 
@@ -143,8 +141,7 @@ static enum error read_domain(struct address_scan *scan, char **domain)
 	return OK;
 }
 
-enum error scan_at_domain(struct address_scan *scan, const struct token *local,
-			  struct address *address)
+enum error scan_at_domain(struct address_scan *scan, const struct token *local, struct address *address)
 {
 	struct buffer out;
 	char *domain = NULL;
@@ -163,8 +160,7 @@ enum error scan_at_domain(struct address_scan *scan, const struct token *local,
 	if (buffer_append_char(&out, '@') && buffer_append_text(&out, domain))
 		address->address = buffer_take(&out);
 	else
-		error = scan_fail(scan, local->start, "the address is longer than %d octets",
-				  ADDRESS_MAX);
+		error = scan_fail(scan, local->start, "the address is longer than %d octets", ADDRESS_MAX);
 out:
 	free(domain);
 	buffer_fini(&out);

@@ -14,9 +14,9 @@
 #include "mime/address.h"
 #include "mime/compose.h"
 
-#define SUBJECT_MAX 8000		/* octets of UTF-8: the schema takes 2000 characters */
-#define AUTHORS_MAX 100			/* addresses in one From field: each is looked up in allowed_senders */
-#define COMPOSED_HEADER_MAX (8 << 20)	/* octets of a header of ours */
+#define SUBJECT_MAX         8000      /* octets of UTF-8: the schema takes 2000 characters */
+#define AUTHORS_MAX         100       /* addresses in one From field: each is looked up in allowed_senders */
+#define COMPOSED_HEADER_MAX (8 << 20) /* octets of a header of ours */
 
 enum recipient_kind { RECIPIENT_TO, RECIPIENT_CC, RECIPIENT_BCC, RECIPIENT_KINDS };
 
@@ -33,19 +33,18 @@ struct gathering {
  * three full columns could hold (a message's header may repeat its fields).
  */
 enum error gathering_add(struct gathering *gathering, enum recipient_kind kind,
-			 const struct address_list *list, struct words *words);
+                         const struct address_list *list, struct words *words);
 
 /*
  * Moves all into envelope, each address once. ERROR_INVALID with words if there
  * is none. gathering is empty after it, whatever it answers.
  */
-enum error gathering_finish(struct gathering *gathering, struct envelope *envelope,
-			    struct words *words);
+enum error gathering_finish(struct gathering *gathering, struct envelope *envelope, struct words *words);
 void gathering_fini(struct gathering *gathering);
 
 /* Sets envelope->sender from envelope_from, else from_address, else fallback. */
-enum error envelope_set_sender(struct envelope *envelope, const struct mail *mail,
-			       const char *fallback, struct words *words);
+enum error envelope_set_sender(struct envelope *envelope, const struct mail *mail, const char *fallback,
+                               struct words *words);
 
 /* Adds an address of the From field; the first is envelope->from. */
 void envelope_add_author(struct envelope *envelope, const struct address *address);
@@ -63,8 +62,8 @@ void compose_message_id_field(struct buffer *out, const char *message_id);
  * those of mime_compose(), and ERROR_LIMIT.
  */
 enum error compose_plain(const struct mail *mail, const char *instance, struct composed *composed,
-			 struct words *words);
-enum error compose_complete(const struct mail *mail, const char *instance,
-			    struct composed *composed, struct words *words);
+                         struct words *words);
+enum error compose_complete(const struct mail *mail, const char *instance, struct composed *composed,
+                            struct words *words);
 
 #endif

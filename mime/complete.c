@@ -15,7 +15,7 @@
 #include "mime/header.h"
 #include "mime/pieces.h"
 
-#define MESSAGE_ID_MAX 998	/* octets kept of one, for the log and the table */
+#define MESSAGE_ID_MAX 998 /* octets kept of one, for the log and the table */
 
 struct complete {
 	const struct mail *mail;
@@ -23,18 +23,16 @@ struct complete {
 	struct pieces *pieces;
 	struct header_reader reader;
 	struct gathering gathering;
-	bool header_is_envelope;	/* none of the three columns is set */
+	bool header_is_envelope; /* none of the three columns is set */
 	bool has_date;
-	int64_t from_line;		/* 0 = no From field yet */
-	int64_t kept_from, kept_line;	/* what is to be kept and not yet a piece begins here */
+	int64_t from_line;            /* 0 = no From field yet */
+	int64_t kept_from, kept_line; /* what is to be kept and not yet a piece begins here */
 	struct words *words;
 };
 
-static enum error fail(const struct complete *complete, const struct header_field *field,
-		       const char *what)
+static enum error fail(const struct complete *complete, const struct header_field *field, const char *what)
 {
-	words_set(complete->words, "message, line %lld, %s: %s", (long long)field->line,
-		  field->name, what);
+	words_set(complete->words, "message, line %lld, %s: %s", (long long)field->line, field->name, what);
 	return ERROR_INVALID;
 }
 
@@ -44,7 +42,7 @@ static bool is_blank(const struct header_field *field)
 }
 
 static enum error parse_field(struct complete *complete, const struct header_field *field,
-			      struct address_list *list)
+                              struct address_list *list)
 {
 	char place[HEADER_NAME_MAX + 64];
 
@@ -78,7 +76,7 @@ static enum error take_from(struct complete *complete, const struct header_field
 }
 
 static enum error take_recipients(struct complete *complete, const struct header_field *field,
-				  enum recipient_kind kind)
+                                  enum recipient_kind kind)
 {
 	struct address_list list;
 	enum error error;
@@ -105,8 +103,8 @@ static enum error take_cc(struct complete *complete, const struct header_field *
 
 static enum error drop(struct complete *complete, const struct header_field *field)
 {
-	pieces_add_body(complete->pieces, &complete->mail->message, complete->kept_from,
-			field->start, ENCODING_NONE, complete->kept_line);
+	pieces_add_body(complete->pieces, &complete->mail->message, complete->kept_from, field->start,
+	                ENCODING_NONE, complete->kept_line);
 	complete->kept_from = field->end;
 	complete->kept_line = complete->reader.line;
 	return OK;
@@ -164,8 +162,9 @@ static enum error take_field(struct complete *complete, const struct header_fiel
 	}
 	/* RFC 5322 3.6.6: then To and Cc are those of an earlier sending */
 	if (complete->header_is_envelope && text_starts_nocase(field->name, "Resent-"))
-		return fail(complete, field, "a message that is sent again needs to_addresses, "
-			    "cc_addresses or bcc_addresses");
+		return fail(complete, field,
+		            "a message that is sent again needs to_addresses, "
+		            "cc_addresses or bcc_addresses");
 	/* RFC 6532: a header with UTF-8 may be given only to a server that offers SMTPUTF8 */
 	if (field->eight_bit && !(rule && rule->dropped))
 		complete->composed->envelope.smtputf8 = true;
@@ -192,7 +191,7 @@ static enum error read_header(struct complete *complete)
 }
 
 static enum error add_column(struct complete *complete, const char *column, const char *text,
-			     enum recipient_kind kind)
+                             enum recipient_kind kind)
 {
 	struct address_list list;
 	enum error error;
@@ -239,28 +238,26 @@ static enum error add_rest(struct complete *complete, const char *instance)
 	if (!complete->has_date)
 		error = compose_date(&added, mail, complete->words);
 	if (!error && !composed->message_id) {
-		composed->message_id = compose_message_id(instance, mail->id,
-							  composed->envelope.from);
+		composed->message_id = compose_message_id(instance, mail->id, composed->envelope.from);
 		compose_message_id_field(&added, composed->message_id);
 	}
 	pieces_add_body(complete->pieces, &mail->message, complete->kept_from, reader->position,
-			ENCODING_NONE, complete->kept_line);
+	                ENCODING_NONE, complete->kept_line);
 	length = added.length;
 	pieces_add_text(complete->pieces, buffer_take(&added), length);
-	pieces_add_body(complete->pieces, &mail->message, reader->position, mail->message.size,
-			ENCODING_NONE, reader->line);
+	pieces_add_body(complete->pieces, &mail->message, reader->position, mail->message.size, ENCODING_NONE,
+	                reader->line);
 	return error;
 }
 
-enum error compose_complete(const struct mail *mail, const char *instance,
-			    struct composed *composed, struct words *words)
+enum error compose_complete(const struct mail *mail, const char *instance, struct composed *composed,
+                            struct words *words)
 {
 	struct complete complete = {
 		.mail = mail,
 		.composed = composed,
 		.pieces = pieces_create(),
-		.header_is_envelope = !mail->to_addresses && !mail->cc_addresses &&
-				      !mail->bcc_addresses,
+		.header_is_envelope = !mail->to_addresses && !mail->cc_addresses && !mail->bcc_addresses,
 		.kept_line = 1,
 		.words = words,
 	};
@@ -275,7 +272,7 @@ enum error compose_complete(const struct mail *mail, const char *instance,
 		error = add_rest(&complete, instance);
 	if (!error)
 		error = pieces_measure(complete.pieces, "message", &composed->size,
-				       &composed->envelope.eight_bit, words);
+		                       &composed->envelope.eight_bit, words);
 	gathering_fini(&complete.gathering);
 	header_fini(&complete.reader);
 	return error;

@@ -18,7 +18,7 @@
 #include "mime/field.h"
 #include "mime/pieces.h"
 
-#define HASH_OCTETS 10		/* of SHA-256: enough that two instances never meet */
+#define HASH_OCTETS 10 /* of SHA-256: enough that two instances never meet */
 
 char *compose_message_id(const char *instance, int64_t id, const char *from)
 {
@@ -105,7 +105,7 @@ static enum error check_built(const struct mail *mail, struct words *words)
 }
 
 enum error mime_compose(const struct mail *mail, const char *instance, struct composed **composed,
-			struct words *words)
+                        struct words *words)
 {
 	struct composed *made = memory_alloc(sizeof(*made));
 	enum error error = check_built(mail, words);

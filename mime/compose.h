@@ -17,21 +17,21 @@
 #include "common/source.h"
 
 struct envelope {
-	char *sender;			/* "" = null sender */
-	char **recipients;		/* without duplicates (recipient_same_address), To, Cc, Bcc in order */
+	char *sender;      /* "" = null sender */
+	char **recipients; /* without duplicates (recipient_same_address), To, Cc, Bcc in order */
 	size_t recipient_count;
-	char *from;			/* address of the From field, the first if there are several */
-	char **authors;			/* all addresses of the From field */
+	char *from;     /* address of the From field, the first if there are several */
+	char **authors; /* all addresses of the From field */
 	size_t author_count;
-	bool eight_bit;			/* the message has octets over 127 */
-	bool smtputf8;			/* an address or header needs RFC 6531 */
+	bool eight_bit; /* the message has octets over 127 */
+	bool smtputf8;  /* an address or header needs RFC 6531 */
 };
 
 struct composed {
 	struct envelope envelope;
-	char *message_id;		/* without <> */
-	int64_t size;			/* octets on the wire, CRLF line ends, before dot stuffing */
-	struct source *source;		/* lines end with CRLF; reads from the mail, which must live longer */
+	char *message_id;      /* without <> */
+	int64_t size;          /* octets on the wire, CRLF line ends, before dot stuffing */
+	struct source *source; /* lines end with CRLF; reads from the mail, which must live longer */
 };
 
 /*
@@ -41,7 +41,7 @@ struct composed {
  * ERROR_SYSTEM: a spool file could not be read, try again.
  */
 enum error mime_compose(const struct mail *mail, const char *instance, struct composed **composed,
-			struct words *words);
+                        struct words *words);
 void composed_destroy(struct composed **composed);
 
 /*
@@ -51,7 +51,6 @@ void composed_destroy(struct composed **composed);
 bool mime_sender_allowed(const char *allowed, const char *address);
 
 /* The same for the sender and every address of the From field; words name the one that may not. */
-bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope,
-			   struct words *words);
+bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope, struct words *words);
 
 #endif

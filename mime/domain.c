@@ -17,14 +17,14 @@
 #include "common/buffer.h"
 #include "common/text.h"
 
-#define DOMAIN_MAX 255		/* octets, RFC 5321 4.5.3.1.2 */
-#define LABEL_MAX 63		/* octets, RFC 1035 2.3.4 */
-#define DOMAIN_INPUT_MAX 1020	/* octets of UTF-8 that could still become DOMAIN_MAX */
+#define DOMAIN_MAX       255  /* octets, RFC 5321 4.5.3.1.2 */
+#define LABEL_MAX        63   /* octets, RFC 1035 2.3.4 */
+#define DOMAIN_INPUT_MAX 1020 /* octets of UTF-8 that could still become DOMAIN_MAX */
 
 static bool is_label_octet(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '-' || c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+	       c == '_';
 }
 
 static enum error check_label(const char *label, size_t length, struct words *words)
@@ -71,13 +71,12 @@ static char *to_a_labels(const char *name, struct words *words)
 	char *out = NULL;
 	char *ascii = NULL;
 	int code = idn2_lookup_u8((const uint8_t *)name, (uint8_t **)&out,
-				  IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+	                          IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
 
 	if (code == IDN2_OK)
 		ascii = memory_strdup(out);
 	else
-		words_set(words, "'%.200s' is no internationalised domain: %s", name,
-			  idn2_strerror(code));
+		words_set(words, "'%.200s' is no internationalised domain: %s", name, idn2_strerror(code));
 	idn2_free(out);
 	return ascii;
 }
@@ -126,7 +125,7 @@ enum error domain_literal(const char *literal, size_t length, char **ascii, stru
 	}
 	if (!good) {
 		words_set(words, "between '[' and ']' stands an IPv4 address, or 'IPv6:' and an "
-				 "IPv6 address");
+		                 "IPv6 address");
 		return ERROR_INVALID;
 	}
 	*ascii = memory_strndup(literal, length);

@@ -85,12 +85,9 @@ static bool put_line_end(struct encoder *encoder, struct buffer *out)
 	encoder->open = false;
 	encoder->cr = false;
 	switch (encoder->encoding) {
-	case ENCODING_QUOTED_PRINTABLE:
-		return qp_line_end(encoder, out);
-	case ENCODING_BASE64:
-		return base64_octet(encoder, '\r', out) && base64_octet(encoder, '\n', out);
-	case ENCODING_NONE:
-		break;
+	case ENCODING_QUOTED_PRINTABLE: return qp_line_end(encoder, out);
+	case ENCODING_BASE64: return base64_octet(encoder, '\r', out) && base64_octet(encoder, '\n', out);
+	case ENCODING_NONE: break;
 	}
 	return buffer_append(out, "\r\n", 2);
 }
@@ -105,8 +102,7 @@ static size_t plain_run(const char *bytes, size_t length)
 	return run;
 }
 
-enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t length,
-			struct buffer *out)
+enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
 {
 	size_t at = 0;
 
@@ -130,9 +126,9 @@ enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t lengt
 			at += run;
 		} else {
 			encoder->open = true;
-			good = encoder->encoding == ENCODING_BASE64 ?
-				       base64_octet(encoder, (unsigned char)c, out) :
-				       qp_octet(encoder, (unsigned char)c, out);
+			good = encoder->encoding == ENCODING_BASE64
+			               ? base64_octet(encoder, (unsigned char)c, out)
+			               : qp_octet(encoder, (unsigned char)c, out);
 			at++;
 		}
 		if (!good)

@@ -16,20 +16,20 @@
 
 /* All read text whose lines end with LF or CRLF, and give a last line end if it is missing. */
 enum encoding {
-	ENCODING_NONE,			/* each line ends with CRLF, nothing else changes */
-	ENCODING_QUOTED_PRINTABLE,	/* RFC 2045 6.7 */
-	ENCODING_BASE64,		/* RFC 2045 6.8, of the text with CRLF */
+	ENCODING_NONE,             /* each line ends with CRLF, nothing else changes */
+	ENCODING_QUOTED_PRINTABLE, /* RFC 2045 6.7 */
+	ENCODING_BASE64,           /* RFC 2045 6.8, of the text with CRLF */
 };
 
-#define ENCODING_LINE_MAX 76		/* octets, RFC 2045 6.7 (5) and 6.8 */
-#define ENCODING_LINE_INPUT 57		/* octets that base64 makes 76 of */
+#define ENCODING_LINE_MAX   76 /* octets, RFC 2045 6.7 (5) and 6.8 */
+#define ENCODING_LINE_INPUT 57 /* octets that base64 makes 76 of */
 
 struct encoder {
 	enum encoding encoding;
-	int64_t line;		/* number of the line that the next octet belongs to, from 1 */
-	bool cr;		/* a CR was read, its LF is awaited */
-	bool open;		/* the line has octets */
-	size_t column;		/* quoted-printable: of the output */
+	int64_t line;  /* number of the line that the next octet belongs to, from 1 */
+	bool cr;       /* a CR was read, its LF is awaited */
+	bool open;     /* the line has octets */
+	size_t column; /* quoted-printable: of the output */
 	unsigned char held[ENCODING_LINE_INPUT]; /* base64: an unfinished line; quoted-printable: a space */
 	size_t held_count;
 };
@@ -40,8 +40,7 @@ void encoder_begin(struct encoder *encoder, enum encoding encoding, int64_t firs
  * ERROR_INVALID: a NUL, or a CR without LF, in encoder->line. ERROR_LIMIT: out
  * is full (it takes at most 4 octets for one, and 80 more).
  */
-enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t length,
-			struct buffer *out);
+enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out);
 enum error encoder_end(struct encoder *encoder, struct buffer *out);
 
 #endif

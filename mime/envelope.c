@@ -23,7 +23,7 @@ struct key {
 };
 
 enum error gathering_add(struct gathering *gathering, enum recipient_kind kind,
-			 const struct address_list *list, struct words *words)
+                         const struct address_list *list, struct words *words)
 {
 	size_t count = gathering->count[kind];
 	size_t total = 0;
@@ -37,7 +37,7 @@ enum error gathering_add(struct gathering *gathering, enum recipient_kind kind,
 	if (count + list->count > gathering->capacity[kind]) {
 		gathering->capacity[kind] = 2 * (count + list->count);
 		gathering->items[kind] = memory_resize(gathering->items[kind],
-						       gathering->capacity[kind] * sizeof(char *));
+		                                       gathering->capacity[kind] * sizeof(char *));
 	}
 	for (size_t i = 0; i < list->count; i++) {
 		gathering->items[kind][count + i] = memory_strdup(list->items[i].address);
@@ -89,8 +89,7 @@ static void drop_repeated(char **items, size_t count)
 	free(keys);
 }
 
-enum error gathering_finish(struct gathering *gathering, struct envelope *envelope,
-			    struct words *words)
+enum error gathering_finish(struct gathering *gathering, struct envelope *envelope, struct words *words)
 {
 	size_t total = 0;
 	char **all;
@@ -120,8 +119,8 @@ enum error gathering_finish(struct gathering *gathering, struct envelope *envelo
 	return OK;
 }
 
-enum error envelope_set_sender(struct envelope *envelope, const struct mail *mail,
-			       const char *fallback, struct words *words)
+enum error envelope_set_sender(struct envelope *envelope, const struct mail *mail, const char *fallback,
+                               struct words *words)
 {
 	const char *text = mail->envelope_from ? mail->envelope_from : mail->from_address;
 	struct address address;
@@ -131,8 +130,8 @@ enum error envelope_set_sender(struct envelope *envelope, const struct mail *mai
 		envelope->sender = memory_strdup(text ? "" : fallback);
 		return OK;
 	}
-	error = address_parse_one(mail->envelope_from ? "envelope_from" : "from_address", text,
-				  strlen(text), &address, words);
+	error = address_parse_one(mail->envelope_from ? "envelope_from" : "from_address", text, strlen(text),
+	                          &address, words);
 	if (error)
 		return error;
 	envelope->sender = memory_strdup(address.address);
@@ -143,8 +142,7 @@ enum error envelope_set_sender(struct envelope *envelope, const struct mail *mai
 
 void envelope_add_author(struct envelope *envelope, const struct address *address)
 {
-	envelope->authors = memory_resize(envelope->authors,
-					  (envelope->author_count + 1) * sizeof(char *));
+	envelope->authors = memory_resize(envelope->authors, (envelope->author_count + 1) * sizeof(char *));
 	envelope->authors[envelope->author_count++] = memory_strdup(address->address);
 	envelope->smtputf8 = envelope->smtputf8 || address->smtputf8;
 	if (!envelope->from)
@@ -222,8 +220,7 @@ bool mime_sender_allowed(const char *allowed, const char *address)
 	}
 }
 
-bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope,
-			   struct words *words)
+bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope, struct words *words)
 {
 	const char *refused = NULL;
 

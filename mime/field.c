@@ -2,9 +2,9 @@
  * field.c - header fields of ours: RFC 5322 2.2.3 and 3.4, RFC 2047.
  *
  * Promises: lines of at most 78 octets (76 with an encoded-word) but where one
- * address, or a name of the field and the first thing behind it, is longer; encoded-words of at most 75 octets cut between code
- * points; what a reader decodes is what was given, space for space. Fails only
- * when the buffer is full.
+ * address, or a name of the field and the first thing behind it, is longer; encoded-words of at most 75
+ * octets cut between code points; what a reader decodes is what was given, space for space. Fails only when
+ * the buffer is full.
  */
 #include "mime/field.h"
 
@@ -16,7 +16,7 @@
 #include "mime/address_scan.h"
 #include "mime/word.h"
 
-#define ENCODED_ROOM_MIN 40	/* less room on a line is not worth an encoded-word */
+#define ENCODED_ROOM_MIN 40 /* less room on a line is not worth an encoded-word */
 
 enum phrase_style {
 	PHRASE_ATOMS,
@@ -77,8 +77,7 @@ static void put_encoded(struct field *field, const char *text, size_t length)
 		room = FIELD_LINE_ENCODED - field->column - 1;
 		put(field, " ", 1);
 		before = field->out->length;
-		taken = word_encode(field->out, encoding, room < WORD_MAX ? room : WORD_MAX, text,
-				    length);
+		taken = word_encode(field->out, encoding, room < WORD_MAX ? room : WORD_MAX, text, length);
 		if (taken == 0)
 			field->full = true;
 		field->column += field->out->length - before;
@@ -118,7 +117,7 @@ static void put_words(struct field *field, const char *text, size_t length)
 void field_text(struct field *field, const char *text)
 {
 	const char *word = text;
-	const char *before = NULL;	/* the word before this one */
+	const char *before = NULL; /* the word before this one */
 	const char *from = NULL;
 	const char *to = NULL;
 	bool take_next = false;
@@ -175,8 +174,7 @@ static enum phrase_style choose_style(const char *text)
 	return length <= FIELD_WORD_MAX ? PHRASE_QUOTED : PHRASE_ENCODED;
 }
 
-static void put_with_suffix(struct field *field, const char *token, size_t length,
-			    const char *suffix)
+static void put_with_suffix(struct field *field, const char *token, size_t length, const char *suffix)
 {
 	struct buffer whole;
 
@@ -214,9 +212,7 @@ static void put_phrase(struct field *field, const char *text, const char *suffix
 		put_words(field, text, (size_t)(last - text));
 		put_with_suffix(field, last, strlen(last), suffix);
 		break;
-	case PHRASE_QUOTED:
-		put_quoted(field, text, suffix);
-		break;
+	case PHRASE_QUOTED: put_quoted(field, text, suffix); break;
 	case PHRASE_ENCODED:
 		put_encoded(field, text, strlen(text));
 		if (*suffix)
@@ -247,11 +243,10 @@ void field_mailbox(struct field *field, const struct address *address)
 
 /* Empty groups up to the one named stop (NULL = all that are left); returns the next group's index. */
 static size_t put_empty_groups(struct field *field, const struct address_list *list, size_t next,
-			       const char *stop, bool more)
+                               const char *stop, bool more)
 {
 	for (; next < list->group_count && list->groups[next] != stop; next++)
-		put_phrase(field, list->groups[next],
-			   more || next + 1 < list->group_count ? ":;," : ":;");
+		put_phrase(field, list->groups[next], more || next + 1 < list->group_count ? ":;," : ":;");
 	return next;
 }
 
@@ -282,13 +277,13 @@ bool field_date(char out[FIELD_DATE_MAX], int64_t ms)
 {
 	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-					  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+		                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
 
 	if (ms < 0 || !gmtime_r(&seconds, &tm) || tm.tm_year > 9999 - 1900)
 		return false;
-	snprintf(out, FIELD_DATE_MAX, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday],
-		 tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	snprintf(out, FIELD_DATE_MAX, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,
+	         months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return true;
 }

@@ -15,17 +15,17 @@
 #include "common/buffer.h"
 #include "mime/address.h"
 
-#define FIELD_LINE 78		/* octets, RFC 5322 2.1.1 */
-#define FIELD_LINE_ENCODED 76	/* of a line with an encoded-word, RFC 2047 2 */
-#define FIELD_WORD_MAX 60	/* a longer word of a text is encoded, so that it can be folded */
-#define FIELD_DATE_MAX 64
+#define FIELD_LINE         78 /* octets, RFC 5322 2.1.1 */
+#define FIELD_LINE_ENCODED 76 /* of a line with an encoded-word, RFC 2047 2 */
+#define FIELD_WORD_MAX     60 /* a longer word of a text is encoded, so that it can be folded */
+#define FIELD_DATE_MAX     64
 
 struct field {
 	struct buffer *out;
 	size_t column;
-	bool first;		/* nothing stands behind the name yet */
-	bool encoded;		/* the line has an encoded-word */
-	bool full;		/* out took no more: field_end() tells */
+	bool first;   /* nothing stands behind the name yet */
+	bool encoded; /* the line has an encoded-word */
+	bool full;    /* out took no more: field_end() tells */
 };
 
 void field_begin(struct field *field, struct buffer *out, const char *name);

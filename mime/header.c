@@ -43,7 +43,7 @@ static enum error peek(struct header_reader *reader, int *c)
 {
 	if (reader->used == reader->have) {
 		enum error error = body_read(reader->body, reader->position, reader->chunk,
-					     reader->chunk_octets, &reader->have);
+		                             reader->chunk_octets, &reader->have);
 
 		reader->used = 0;
 		if (error) {
@@ -84,8 +84,7 @@ static enum error take_line_end(struct header_reader *reader)
 	return OK;
 }
 
-static enum error fail_name(const struct header_reader *reader, const struct header_field *field,
-			    int c)
+static enum error fail_name(const struct header_reader *reader, const struct header_field *field, int c)
 {
 	if (reader->position == field->start && (c == ' ' || c == '\t'))
 		return fail(reader, "white space at the start, where a header field is expected");
@@ -175,7 +174,7 @@ static enum error read_value(struct header_reader *reader, struct header_field *
 }
 
 enum error header_next(struct header_reader *reader, struct header_field *field, bool *more,
-		       struct words *words)
+                       struct words *words)
 {
 	enum error error;
 	int c;
@@ -186,8 +185,8 @@ enum error header_next(struct header_reader *reader, struct header_field *field,
 	if (error || c == END || c == '\r' || c == '\n')
 		return error;
 	if (reader->fields == HEADER_FIELDS_MAX) {
-		words_set(words, "message, line %lld: more than %d header fields",
-			  (long long)reader->line, HEADER_FIELDS_MAX);
+		words_set(words, "message, line %lld: more than %d header fields", (long long)reader->line,
+		          HEADER_FIELDS_MAX);
 		return ERROR_LIMIT;
 	}
 	memset(field, 0, sizeof(*field));

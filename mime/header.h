@@ -18,28 +18,28 @@
 #include "common/source.h"
 #include "mime/scan.h"
 
-#define HEADER_NAME_MAX 77		/* octets kept of a name */
-#define HEADER_VALUE_MAX (1024 * 1024)	/* octets kept of a value */
+#define HEADER_NAME_MAX   77            /* octets kept of a name */
+#define HEADER_VALUE_MAX  (1024 * 1024) /* octets kept of a value */
 #define HEADER_FIELDS_MAX 10000
-#define HEADER_CHUNK_MAX 4096
+#define HEADER_CHUNK_MAX  4096
 
 struct header_field {
-	char name[HEADER_NAME_MAX + 1];	/* as written, cut if longer */
-	const char *value;	/* unfolded, terminated; valid until the next call */
+	char name[HEADER_NAME_MAX + 1]; /* as written, cut if longer */
+	const char *value;              /* unfolded, terminated; valid until the next call */
 	size_t length;
-	bool eight_bit;		/* it has octets above 127 */
-	bool cut;		/* the value is longer than HEADER_VALUE_MAX */
-	int64_t start, end;	/* in the body, with its last line end */
-	int64_t line;		/* of its name, from 1 */
+	bool eight_bit;     /* it has octets above 127 */
+	bool cut;           /* the value is longer than HEADER_VALUE_MAX */
+	int64_t start, end; /* in the body, with its last line end */
+	int64_t line;       /* of its name, from 1 */
 };
 
 struct header_reader {
 	const struct body *body;
-	size_t chunk_octets;	/* read at once */
+	size_t chunk_octets; /* read at once */
 	char chunk[HEADER_CHUNK_MAX];
 	size_t have, used;
-	int64_t position;	/* of the next octet */
-	int64_t line;		/* that it stands in */
+	int64_t position; /* of the next octet */
+	int64_t line;     /* that it stands in */
 	size_t fields;
 	struct utf8_stream utf8;
 	struct buffer value;
@@ -57,6 +57,6 @@ void header_fini(struct header_reader *reader);
  * HEADER_FIELDS_MAX; ERROR_SYSTEM if a spool file fails.
  */
 enum error header_next(struct header_reader *reader, struct header_field *field, bool *more,
-		       struct words *words);
+                       struct words *words);
 
 #endif

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define CHUNK_OCTETS 8192
-#define READY_MAX (4 * CHUNK_OCTETS + 128)	/* encode.h: at most 4 for one, and 80 more */
+#define READY_MAX    (4 * CHUNK_OCTETS + 128) /* encode.h: at most 4 for one, and 80 more */
 
 static void begin_piece(struct pieces *pieces, const struct piece *piece)
 {
@@ -40,7 +40,7 @@ static enum error encode_next(struct pieces *pieces, const struct piece *piece)
 	if (error)
 		return error;
 	if (wanted > 0 && got == 0)
-		return ERROR_SYSTEM;	/* the body is shorter than it said */
+		return ERROR_SYSTEM; /* the body is shorter than it said */
 	pieces->position += (int64_t)got;
 	error = encoder_feed(&pieces->encoder, chunk, got, &pieces->ready);
 	if (!error && pieces->position == piece->end) {
@@ -56,8 +56,7 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-static size_t give_text(struct pieces *pieces, const struct piece *piece, void *bytes,
-			size_t capacity)
+static size_t give_text(struct pieces *pieces, const struct piece *piece, void *bytes, size_t capacity)
 {
 	size_t length = smaller((size_t)(piece->end - pieces->position), capacity);
 
@@ -143,8 +142,7 @@ static void add(struct pieces *pieces, const struct piece *piece)
 {
 	if (pieces->count == pieces->capacity) {
 		pieces->capacity = pieces->capacity ? 2 * pieces->capacity : 8;
-		pieces->items = memory_resize(pieces->items,
-					      pieces->capacity * sizeof(pieces->items[0]));
+		pieces->items = memory_resize(pieces->items, pieces->capacity * sizeof(pieces->items[0]));
 	}
 	pieces->items[pieces->count++] = *piece;
 }
@@ -158,11 +156,12 @@ void pieces_add_text(struct pieces *pieces, char *text, size_t length)
 }
 
 void pieces_add_body(struct pieces *pieces, const struct body *body, int64_t start, int64_t end,
-		     enum encoding encoding, int64_t line)
+                     enum encoding encoding, int64_t line)
 {
 	if (end > start)
-		add(pieces, &(struct piece){ .body = body, .start = start, .end = end,
-					     .encoding = encoding, .line = line });
+		add(pieces,
+		    &(struct piece){
+			    .body = body, .start = start, .end = end, .encoding = encoding, .line = line });
 }
 
 static bool has_eight_bit(const char *bytes, size_t length)
@@ -174,8 +173,8 @@ static bool has_eight_bit(const char *bytes, size_t length)
 	return all >= 0x80;
 }
 
-enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *size,
-			  bool *eight_bit, struct words *words)
+enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *size, bool *eight_bit,
+                          struct words *words)
 {
 	char chunk[CHUNK_OCTETS];
 	size_t got;
@@ -187,8 +186,10 @@ enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *si
 		enum error error = pieces_read(&pieces->source, chunk, sizeof(chunk), &got);
 
 		if (error == ERROR_INVALID)
-			words_set(words, "%s, line %lld: a NUL, or a carriage return without a "
-				  "line feed", column, (long long)pieces->encoder.line);
+			words_set(words,
+			          "%s, line %lld: a NUL, or a carriage return without a "
+			          "line feed",
+			          column, (long long)pieces->encoder.line);
 		else if (error)
 			words_set(words, "%s cannot be read from its spool file", column);
 		if (error)

@@ -16,23 +16,23 @@
 #include "mime/encode.h"
 
 struct piece {
-	char *text;		/* owned; or NULL, and then: */
-	const struct body *body;	/* the mail's, not ours */
-	int64_t start, end;	/* in text or body */
-	enum encoding encoding;	/* of a body */
-	int64_t line;		/* number of the first line, for words */
+	char *text;              /* owned; or NULL, and then: */
+	const struct body *body; /* the mail's, not ours */
+	int64_t start, end;      /* in text or body */
+	enum encoding encoding;  /* of a body */
+	int64_t line;            /* number of the first line, for words */
 };
 
 struct pieces {
-	struct source source;	/* first member */
+	struct source source; /* first member */
 	struct piece *items;
 	size_t count, capacity;
 	size_t current;
-	int64_t position;	/* in the current piece */
-	bool begun;		/* the encoder belongs to the current piece */
+	int64_t position; /* in the current piece */
+	bool begun;       /* the encoder belongs to the current piece */
 	struct encoder encoder;
-	struct buffer ready;	/* encoded, not yet given */
-	size_t given;		/* octets of ready that were */
+	struct buffer ready; /* encoded, not yet given */
+	size_t given;        /* octets of ready that were */
 };
 
 struct pieces *pieces_create(void);
@@ -43,14 +43,14 @@ void pieces_add_text(struct pieces *pieces, char *text, size_t length);
 
 /* The octets start to end of body, which must live longer; line: pieces.h struct piece. */
 void pieces_add_body(struct pieces *pieces, const struct body *body, int64_t start, int64_t end,
-		     enum encoding encoding, int64_t line);
+                     enum encoding encoding, int64_t line);
 
 /*
  * Reads all once, and rewinds: *size octets, *eight_bit if any is above 127.
  * ERROR_INVALID with words "COLUMN, line N: …" for a NUL or a lone CR,
  * ERROR_SYSTEM if a spool file fails.
  */
-enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *size,
-			  bool *eight_bit, struct words *words);
+enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *size, bool *eight_bit,
+                          struct words *words);
 
 #endif

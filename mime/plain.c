@@ -15,18 +15,18 @@
 #include "mime/pieces.h"
 #include "mime/scan.h"
 
-#define LINE_MAX_7BIT 998	/* octets, RFC 5322 2.1.1 */
+#define LINE_MAX_7BIT 998 /* octets, RFC 5322 2.1.1 */
 
 /* The columns, parsed. */
 struct parts {
 	struct address from;
 	struct address_list lists[RECIPIENT_KINDS];
 	struct address_list reply_to;
-	enum encoding encoding;	/* of the text */
+	enum encoding encoding; /* of the text */
 };
 
 static enum error parse_list(const char *column, const char *text, struct address_list *list,
-			     struct words *words)
+                             struct words *words)
 {
 	return text ? address_list_parse(column, text, strlen(text), list, words) : OK;
 }
@@ -39,8 +39,8 @@ static enum error check_subject(const char *subject, struct words *words)
 		words_set(words, "subject is longer than %d octets", SUBJECT_MAX);
 		return ERROR_INVALID;
 	}
-	return scan_check_text(&(struct address_scan){ .column = "subject", .text = subject,
-						       .length = length, .words = words });
+	return scan_check_text(&(struct address_scan){
+		.column = "subject", .text = subject, .length = length, .words = words });
 }
 
 static enum error parse_columns(const struct mail *mail, struct parts *parts, struct words *words)
@@ -52,16 +52,13 @@ static enum error parse_columns(const struct mail *mail, struct parts *parts, st
 		return ERROR_INVALID;
 	}
 	error = address_parse_one("from_address", mail->from_address, strlen(mail->from_address),
-				  &parts->from, words);
+	                          &parts->from, words);
 	if (!error)
-		error = parse_list("to_addresses", mail->to_addresses,
-				   &parts->lists[RECIPIENT_TO], words);
+		error = parse_list("to_addresses", mail->to_addresses, &parts->lists[RECIPIENT_TO], words);
 	if (!error)
-		error = parse_list("cc_addresses", mail->cc_addresses,
-				   &parts->lists[RECIPIENT_CC], words);
+		error = parse_list("cc_addresses", mail->cc_addresses, &parts->lists[RECIPIENT_CC], words);
 	if (!error)
-		error = parse_list("bcc_addresses", mail->bcc_addresses,
-				   &parts->lists[RECIPIENT_BCC], words);
+		error = parse_list("bcc_addresses", mail->bcc_addresses, &parts->lists[RECIPIENT_BCC], words);
 	if (!error)
 		error = parse_list("reply_to", mail->reply_to, &parts->reply_to, words);
 	return error ? error : check_subject(mail->subject, words);
@@ -75,8 +72,8 @@ static void parts_fini(struct parts *parts)
 	address_list_fini(&parts->reply_to);
 }
 
-static enum error make_envelope(const struct mail *mail, const struct parts *parts,
-				struct envelope *envelope, struct words *words)
+static enum error make_envelope(const struct mail *mail, const struct parts *parts, struct envelope *envelope,
+                                struct words *words)
 {
 	struct gathering gathering = { .smtputf8 = false };
 	enum error error = OK;
@@ -96,7 +93,7 @@ static enum error make_envelope(const struct mail *mail, const struct parts *par
 }
 
 static enum error encoded_size(const struct body *body, enum encoding encoding, int64_t *size,
-			       struct words *words)
+                               struct words *words)
 {
 	struct pieces *pieces = pieces_create();
 	enum error error;
@@ -109,8 +106,7 @@ static enum error encoded_size(const struct body *body, enum encoding encoding, 
 }
 
 /* 8BITMIME is not used: a server that offers it today may not tomorrow, and a repeat must be the same. */
-static enum error choose_encoding(const struct body *body, enum encoding *encoding,
-				  struct words *words)
+static enum error choose_encoding(const struct body *body, enum encoding *encoding, struct words *words)
 {
 	struct text_facts facts;
 	int64_t quoted = 0;
@@ -179,27 +175,25 @@ static bool put_mime(struct buffer *out, enum encoding encoding)
 
 	return put_token(out, "MIME-Version", "1.0") &&
 	       put_token(out, "Content-Type", "text/plain; charset=utf-8") &&
-	       put_token(out, "Content-Transfer-Encoding", names[encoding]) &&
-	       buffer_append(out, "\r\n", 2);
+	       put_token(out, "Content-Transfer-Encoding", names[encoding]) && buffer_append(out, "\r\n", 2);
 }
 
-static enum error make_header(const struct mail *mail, const struct parts *parts,
-			      const char *message_id, struct buffer *out, struct words *words)
+static enum error make_header(const struct mail *mail, const struct parts *parts, const char *message_id,
+                              struct buffer *out, struct words *words)
 {
 	enum error error = compose_date(out, mail, words);
 
 	if (error)
 		return error;
 	compose_message_id_field(out, message_id);
-	if (put_people(out, parts) && put_subject(out, mail->subject) &&
-	    put_mime(out, parts->encoding))
+	if (put_people(out, parts) && put_subject(out, mail->subject) && put_mime(out, parts->encoding))
 		return OK;
 	words_set(words, "the header is longer than %d octets", COMPOSED_HEADER_MAX);
 	return ERROR_LIMIT;
 }
 
 enum error compose_plain(const struct mail *mail, const char *instance, struct composed *composed,
-			 struct words *words)
+                         struct words *words)
 {
 	struct parts parts = { .encoding = ENCODING_NONE };
 	struct pieces *pieces = pieces_create();
@@ -223,8 +217,7 @@ enum error compose_plain(const struct mail *mail, const char *instance, struct c
 	length = header.length;
 	pieces_add_text(pieces, buffer_take(&header), length);
 	pieces_add_body(pieces, &mail->body_text, 0, mail->body_text.size, parts.encoding, 1);
-	error = pieces_measure(pieces, "body_text", &composed->size, &composed->envelope.eight_bit,
-			       words);
+	error = pieces_measure(pieces, "body_text", &composed->size, &composed->envelope.eight_bit, words);
 out:
 	buffer_fini(&header);
 	parts_fini(&parts);

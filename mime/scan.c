@@ -43,7 +43,7 @@ bool utf8_stream_end(const struct utf8_stream *stream)
 struct text_scan {
 	struct utf8_stream utf8;
 	int64_t line;
-	size_t length;		/* of this line, so far */
+	size_t length; /* of this line, so far */
 	bool cr;
 };
 
@@ -69,7 +69,7 @@ static const char *scan_octet(struct text_scan *scan, char c, struct text_facts 
 }
 
 enum error scan_text(const char *column, const struct body *body, struct text_facts *facts,
-		     struct words *words)
+                     struct words *words)
 {
 	struct text_scan scan = { .line = 1 };
 	const char *trouble = NULL;

@@ -15,7 +15,7 @@
 
 /* UTF-8 that comes octet by octet. All zero = nothing read. */
 struct utf8_stream {
-	char held[4];		/* an unfinished character */
+	char held[4]; /* an unfinished character */
 	size_t count;
 };
 
@@ -28,7 +28,7 @@ bool utf8_stream_end(const struct utf8_stream *stream);
 /* What scan_text() found. Lines end with LF or CRLF, which do not count for their length. */
 struct text_facts {
 	bool ascii;
-	size_t longest;		/* octets of the longest line */
+	size_t longest; /* octets of the longest line */
 };
 
 /*
@@ -37,6 +37,6 @@ struct text_facts {
  * words, if its file cannot be read.
  */
 enum error scan_text(const char *column, const struct body *body, struct text_facts *facts,
-		     struct words *words);
+                     struct words *words);
 
 #endif

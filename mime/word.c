@@ -14,8 +14,8 @@
 
 #include "common/text.h"
 
-#define FRAME "=?utf-8?Q?"
-#define FRAME_OCTETS (sizeof(FRAME) - 1 + 2)	/* with the "?=" at the end */
+#define FRAME        "=?utf-8?Q?"
+#define FRAME_OCTETS (sizeof(FRAME) - 1 + 2) /* with the "?=" at the end */
 
 static bool is_plain_in_q(unsigned char c)
 {
@@ -43,8 +43,7 @@ enum word_encoding word_choose(const char *text, size_t length)
 	return q_octets(text, length) <= b_octets(length) ? WORD_Q : WORD_B;
 }
 
-static size_t take_what_fits(enum word_encoding encoding, size_t room, const char *text,
-			     size_t length)
+static size_t take_what_fits(enum word_encoding encoding, size_t room, const char *text, size_t length)
 {
 	size_t taken = 0;
 	size_t used = 0;
@@ -87,7 +86,7 @@ static bool append_q(struct buffer *out, const char *text, size_t length)
 }
 
 size_t word_encode(struct buffer *out, enum word_encoding encoding, size_t room, const char *text,
-		   size_t length)
+                   size_t length)
 {
 	char word[WORD_MAX + 1];
 	struct buffer piece;
@@ -170,22 +169,20 @@ static bool append_latin1(struct buffer *out, const char *text, size_t length)
 }
 
 static bool append_decoded(struct buffer *out, const char *charset, size_t charset_length,
-			   const struct buffer *raw)
+                           const struct buffer *raw)
 {
 	char name[16] = "";
 	size_t before = out->length;
 	bool good = false;
 
-	if (charset_length >= sizeof(name) || raw->length == 0 ||
-	    has_control(raw->data, raw->length))
+	if (charset_length >= sizeof(name) || raw->length == 0 || has_control(raw->data, raw->length))
 		return false;
 	memcpy(name, charset, charset_length);
 	if (text_equal_nocase(name, "utf-8"))
 		good = text_utf8_valid(raw->data, raw->length) == raw->length &&
 		       buffer_append(out, raw->data, raw->length);
 	else if (text_equal_nocase(name, "us-ascii"))
-		good = text_is_ascii(raw->data, raw->length) &&
-		       buffer_append(out, raw->data, raw->length);
+		good = text_is_ascii(raw->data, raw->length) && buffer_append(out, raw->data, raw->length);
 	else if (text_equal_nocase(name, "iso-8859-1"))
 		good = append_latin1(out, raw->data, raw->length);
 	if (!good)
@@ -202,8 +199,7 @@ bool word_decode(struct buffer *out, const char *text, size_t length)
 	struct buffer raw;
 	bool good;
 
-	if (length < sizeof("=?a?Q?b?=") - 1 || memcmp(text, "=?", 2) != 0 ||
-	    memcmp(end - 2, "?=", 2) != 0)
+	if (length < sizeof("=?a?Q?b?=") - 1 || memcmp(text, "=?", 2) != 0 || memcmp(end - 2, "?=", 2) != 0)
 		return false;
 	end -= 2;
 	mark = memchr(charset, '?', (size_t)(end - charset));

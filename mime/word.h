@@ -11,8 +11,8 @@
 
 #include "common/buffer.h"
 
-#define WORD_MAX 75	/* octets, RFC 2047 2 */
-#define WORD_ROOM_MIN 24	/* octets that hold one code point, however it is encoded */
+#define WORD_MAX      75 /* octets, RFC 2047 2 */
+#define WORD_ROOM_MIN 24 /* octets that hold one code point, however it is encoded */
 
 enum word_encoding { WORD_Q, WORD_B };
 
@@ -26,7 +26,7 @@ enum word_encoding word_choose(const char *text, size_t length);
  * code point; 0 only if out is full.
  */
 size_t word_encode(struct buffer *out, enum word_encoding encoding, size_t room, const char *text,
-		   size_t length);
+                   size_t length);
 
 /*
  * Appends to out what an encoded-word says, in UTF-8. False, and nothing is

@@ -66,8 +66,7 @@ static void check_lines(const struct buffer *out)
 		must(!memchr(line, '\r', length) && !memchr(line, '\n', length));
 		must(start == 0 || line[0] == ' ');
 		/* longer than a line should be: then it is one token behind one space */
-		must(length <= FIELD_LINE || !memchr(line + 5, ' ', length - 5) ||
-		     memchr(line, '"', length));
+		must(length <= FIELD_LINE || !memchr(line + 5, ' ', length - 5) || memchr(line, '"', length));
 		word = memmem(line, length, "=?utf-8?", 8);
 		must(!word || length <= FIELD_LINE_ENCODED || memchr(line, '@', length));
 		start += length + 2;
@@ -138,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_round(&list);
 	address_list_fini(&list);
 	if (address_list_parse_field("to", text, size, &list, &words) != OK)
-		must(error != OK);	/* the field's rules are the milder ones */
+		must(error != OK); /* the field's rules are the milder ones */
 	address_list_fini(&list);
 	if (address_parse_one("from", text, size, &address, &words) == OK) {
 		must(error == OK);

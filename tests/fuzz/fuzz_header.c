@@ -39,8 +39,8 @@ static void describe(const struct body *body, size_t chunk, struct buffer *out)
 			break;
 		must(field.start < field.end && field.end == reader.position && field.end <= body->size);
 		must(strlen(field.value) == field.length || memchr(field.value, '\0', field.length));
-		buffer_printf(out, "%lld %s %d %d %lld\n", (long long)field.line, field.name,
-			      field.eight_bit, field.cut, (long long)field.end);
+		buffer_printf(out, "%lld %s %d %d %lld\n", (long long)field.line, field.name, field.eight_bit,
+		              field.cut, (long long)field.end);
 		buffer_append(out, field.value, field.length);
 	}
 	buffer_printf(out, "%lld %lld", (long long)reader.position, (long long)reader.line);
@@ -130,8 +130,9 @@ static bool try(const struct body *message, char *to, bool once_more)
 	check_header(&out);
 	must(composed->envelope.recipient_count > 0 && composed->envelope.author_count > 0);
 	if (once_more) {
-		struct body body = { .memory = out.data, .fd = -1, .size = (int64_t)out.length,
-				     .present = true };
+		struct body body = {
+			.memory = out.data, .fd = -1, .size = (int64_t)out.length, .present = true
+		};
 
 		must(try(&body, (char[]){ "a@x.test" }, false));
 	} else {
@@ -147,8 +148,9 @@ static bool try(const struct body *message, char *to, bool once_more)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct body body = { .memory = (char *)(uintptr_t)data, .fd = -1, .size = (int64_t)size,
-			     .present = true };
+	struct body body = {
+		.memory = (char *)(uintptr_t)data, .fd = -1, .size = (int64_t)size, .present = true
+	};
 
 	check_cuts(&body);
 	try(&body, NULL, true);

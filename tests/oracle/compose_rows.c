@@ -14,7 +14,7 @@
 #include "mime/compose.h"
 
 #define VALUE_MAX (64 << 20)
-#define COLUMNS 9
+#define COLUMNS   9
 
 static void die(const char *what)
 {

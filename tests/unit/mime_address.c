@@ -23,8 +23,8 @@ static char *describe(const struct address_list *list)
 		const struct address *item = &list->items[i];
 
 		buffer_printf(&out, "%s|%s%s%s%s\n", item->display ? item->display : "", item->address,
-			      item->smtputf8 ? "|utf8" : "", item->group ? "|" : "",
-			      item->group ? item->group : "");
+		              item->smtputf8 ? "|utf8" : "", item->group ? "|" : "",
+		              item->group ? item->group : "");
 	}
 	for (size_t i = 0; i < list->group_count; i++) {
 		bool empty = true;
@@ -58,8 +58,7 @@ static const struct good_case {
 	  "Chris Jones|c@public.example|A Group\n|joe@example.org|A Group\nJohn|jdoe@one.test|A Group\n" },
 	{ "(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", "*Hidden recipients\n" },
 	/* several groups, empty ones between */
-	{ "a@x.test, G:;, b@x.test, H:c@x.test;, I: ;",
-	  "|a@x.test\n|b@x.test\n|c@x.test|H\n*G\n*I\n" },
+	{ "a@x.test, G:;, b@x.test, H:c@x.test;, I: ;", "|a@x.test\n|b@x.test\n|c@x.test|H\n*G\n*I\n" },
 	/* white space around '@' is no obsolete form */
 	{ "  bob @ example.net\t", "|bob@example.net\n" },
 	{ "< bob@example.net >", "|bob@example.net\n" },
@@ -91,7 +90,8 @@ static const struct good_case {
 	{ "=?ISO-8859-1?Q?Keld_J=F8rn_Simonsen?= <keld@dkuug.test>",
 	  "Keld J\303\270rn Simonsen|keld@dkuug.test\n" },
 	{ "=?ISO-8859-1?Q?Andr=E9?= Pirard <PIRARD@vm1.test>", "Andr\303\251 Pirard|PIRARD@vm1.test\n" },
-	{ "=?utf-8?B?SsO2cmc=?= =?UTF-8*de?q?_M=c3=bcller?= <j@x.test>", "J\303\266rg M\303\274ller|j@x.test\n" },
+	{ "=?utf-8?B?SsO2cmc=?= =?UTF-8*de?q?_M=c3=bcller?= <j@x.test>",
+	  "J\303\266rg M\303\274ller|j@x.test\n" },
 	{ "=?utf-8?Q?a?= b =?utf-8?Q?c?= <j@x.test>", "a b c|j@x.test\n" },
 	/* what is no encoded-word, or may not be decoded, is shown as it is */
 	{ "\"=?utf-8?Q?a?=\" <j@x.test>", "=?utf-8?Q?a?=|j@x.test\n" },
@@ -110,8 +110,8 @@ static void check_list_is_understood(const struct good_case *one)
 	struct words words = { "" };
 	char *got;
 
-	ck_assert_msg(address_list_parse("to", one->text, strlen(one->text), &list, &words) == OK,
-		      "%s: %s", one->text, words.text);
+	ck_assert_msg(address_list_parse("to", one->text, strlen(one->text), &list, &words) == OK, "%s: %s",
+	              one->text, words.text);
 	got = describe(&list);
 	ck_assert_msg(strcmp(got, one->result) == 0, "%s: %s", one->text, got);
 	free(got);
@@ -142,11 +142,11 @@ static const struct bad_case {
 	{ "<a@x.test> Bob", "to, character 12: ',' is missing before this" },
 	{ "bob", "to, character 1: bob is no address: '@' is missing" },
 	{ "a@x.test, Bob Smith", "to, character 11: behind the name that begins with Bob an address in "
-				 "'<>' is missing" },
+	                         "'<>' is missing" },
 	{ "J. Doe <a@x.test>", "to, character 2: a name with '.' needs quotes, as in \"J. Doe\" "
-			       "<doe@example.net>" },
+	                       "<doe@example.net>" },
 	{ "Bob Smith@x.test", "to, character 1: more than one word before '@': a name stands before an "
-			      "address in '<>', a local part with spaces in quotes" },
+	                      "address in '<>', a local part with spaces in quotes" },
 	{ "bob@@x.test", "to, character 5: a domain is expected behind '@'" },
 	{ "bob@x@y", "to, character 6: a second '@' in one address" },
 	{ "bob@", "to, character 5: a domain is expected behind '@'" },
@@ -167,28 +167,42 @@ static const struct bad_case {
 	{ "[bob]@x.test", "to, character 1: '[' is not allowed here" },
 	{ "bob\\@x.test", "to, character 4: '\\' is not allowed here" },
 	{ ".bob@x.test", "to, character 1: before '@', no dot may stand first, last or beside another, "
-			 "unless in quotes" },
+	                 "unless in quotes" },
 	{ "bob.@x.test", "to, character 1: before '@', no dot may stand first, last or beside another, "
-			 "unless in quotes" },
+	                 "unless in quotes" },
 	{ "b..b@x.test", "to, character 1: before '@', no dot may stand first, last or beside another, "
-			 "unless in quotes" },
+	                 "unless in quotes" },
 	{ "bob . smith@x.test", "to, character 1: more than one word before '@': a name stands before an "
-				"address in '<>', a local part with spaces in quotes" },
+	                        "address in '<>', a local part with spaces in quotes" },
 	{ "\"a\tb\"@x.test", "to, character 1: a tab is not allowed in an address" },
 	{ "bob@.x.test", "to, character 5: a domain has no empty part before, after or between dots" },
 	{ "bob@x.test.", "to, character 5: a domain has no empty part before, after or between dots" },
 	{ "bob@x..test", "to, character 5: a domain has no empty part before, after or between dots" },
 	{ "bob@-x.test", "to, character 5: no part of a domain begins or ends with '-'" },
+	{ "bob@x-.test", "to, character 5: no part of a domain begins or ends with '-'" },
 	{ "bob@x!y.test", "to, character 5: '!' is not allowed in a domain" },
+	{ "bob@\342\230\203.example",
+	  "to, character 5: '\342\230\203.example' is no internationalised domain: "
+	  "string contains a disallowed character" },
+	{ "bob@a/\303\274.example", "to, character 5: 'a/\303\274.example' is no internationalised domain: "
+	                            "A-label roundtrip failed" },
+	{ "\"" A70 A70 A70 A70 "\"@x.test", "to, character 1: the address is longer than 254 octets" },
+	{ "<\"a@x.test>", "to, character 2: the quoted text that begins here has no closing '\"'" },
+	{ "<a(@x.test>", "to, character 3: the comment that begins here has no ')'" },
+	{ "<a@(x.test>", "to, character 4: the comment that begins here has no ')'" },
+	{ "<a@x.test(>", "to, character 10: the comment that begins here has no ')'" },
+	{ "<(a@x.test>", "to, character 2: the comment that begins here has no ')'" },
+	{ "a@x.test(", "to, character 9: the comment that begins here has no ')'" },
+	{ "G:;(", "to, character 4: the comment that begins here has no ')'" },
 	{ "bob@[192.0.2]", "to, character 5: between '[' and ']' stands an IPv4 address, or 'IPv6:' and "
-			   "an IPv6 address" },
+	                   "an IPv6 address" },
 	{ "bob@[tag:x]", "to, character 5: between '[' and ']' stands an IPv4 address, or 'IPv6:' and "
-			 "an IPv6 address" },
+	                 "an IPv6 address" },
 	{ "bob@[192.0.2.1", "to, character 5: the '[' has no ']'" },
 	{ "bob\302\240@x.test", "to, character 4: the invisible character U+00A0 is not allowed in an "
-				"address" },
+	                        "address" },
 	{ "\342\200\213bob@x.test", "to, character 1: the invisible character U+200B is not allowed in "
-				    "an address" },
+	                            "an address" },
 	{ "G: a@x.test", "to, character 1: the group that begins here has no ';'" },
 	{ "a@x.test, G: b@x.test,;", "to, character 23: an address is missing here" },
 	{ "G: H: a@x.test;;", "to, character 4: a group within a group is not allowed" },
@@ -209,8 +223,8 @@ static void check_error_names_the_place(const struct bad_case *one)
 	struct address_list list;
 	struct words words = { "" };
 
-	ck_assert_msg(address_list_parse("to", one->text, strlen(one->text), &list, &words) ==
-		      ERROR_INVALID, "accepted: %s", one->text);
+	ck_assert_msg(address_list_parse("to", one->text, strlen(one->text), &list, &words) == ERROR_INVALID,
+	              "accepted: %s", one->text);
 	ck_assert_msg(strcmp(words.text, one->words) == 0, "%s: %s", one->text, words.text);
 	ck_assert_uint_eq(list.count, 0);
 	ck_assert_ptr_null(list.items);
@@ -229,8 +243,7 @@ START_TEST(nul_is_refused)
 	struct address_list list;
 	struct words words;
 
-	ck_assert_int_eq(address_list_parse("to", text, sizeof(text) - 1, &list, &words),
-			 ERROR_INVALID);
+	ck_assert_int_eq(address_list_parse("to", text, sizeof(text) - 1, &list, &words), ERROR_INVALID);
 	ck_assert_str_eq(words.text, "to, character 9: the control character U+0000 is not allowed");
 }
 END_TEST
@@ -275,8 +288,8 @@ START_TEST(a_field_of_a_message_may_have_dots_in_names)
 }
 END_TEST
 
-static enum error parse_repeated(const char *unit, size_t times, const char *end,
-				 struct address_list *list, struct words *words)
+static enum error parse_repeated(const char *unit, size_t times, const char *end, struct address_list *list,
+                                 struct words *words)
 {
 	struct buffer text;
 	enum error error;
@@ -299,7 +312,7 @@ START_TEST(limits_are_kept)
 	ck_assert_uint_eq(list.count, ADDRESS_LIST_MAX);
 	address_list_fini(&list);
 	ck_assert_int_eq(parse_repeated("a@x.test,", ADDRESS_LIST_MAX, "a@x.test", &list, &words),
-			 ERROR_LIMIT);
+	                 ERROR_LIMIT);
 	ck_assert_str_eq(words.text, "to: more than 10000 addresses");
 	ck_assert_int_eq(parse_repeated("G:;,", ADDRESS_LIST_MAX, "G:;", &list, &words), ERROR_LIMIT);
 	ck_assert_str_eq(words.text, "to: more than 10000 groups");
@@ -332,7 +345,7 @@ START_TEST(hostile_repetition_is_answered)
 END_TEST
 
 static const struct one_case {
-	const char *text, *result;	/* "display|address", or words */
+	const char *text, *result; /* "display|address", or words */
 } one_cases[] = {
 	{ "pbx@acme.example", "|pbx@acme.example" },
 	{ "Acme PBX <pbx@acme.example>", "Acme PBX|pbx@acme.example" },
@@ -352,8 +365,7 @@ static void check_one_mailbox_is_one(const struct one_case *one)
 	char got[600];
 
 	if (address_parse_one("from_address", one->text, strlen(one->text), &address, &words) == OK)
-		snprintf(got, sizeof(got), "%s|%s", address.display ? address.display : "",
-			 address.address);
+		snprintf(got, sizeof(got), "%s|%s", address.display ? address.display : "", address.address);
 	else
 		snprintf(got, sizeof(got), "%s", words.text);
 	ck_assert_str_eq(got, one->result);
@@ -417,7 +429,7 @@ static const struct allowed_case {
 static void check_allowed_senders_are_kept(const struct allowed_case *one)
 {
 	ck_assert_msg(mime_sender_allowed(one->allowed, one->address) == one->result, "%s in %s",
-		      one->address, one->allowed ? one->allowed : "NULL");
+	              one->address, one->allowed ? one->allowed : "NULL");
 }
 
 START_TEST(allowed_senders_are_kept)

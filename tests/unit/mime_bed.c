@@ -14,8 +14,9 @@ struct body bed_body_of(const char *text, size_t length)
 
 struct mail bed_mail_of(const char *message)
 {
-	struct mail mail = { .id = 42, .first_queued_at_ms = 1764039900999,
-			     .from_address = TEXT("pbx@acme.example") };
+	struct mail mail = { .id = 42,
+		             .first_queued_at_ms = 1764039900999,
+		             .from_address = TEXT("pbx@acme.example") };
 
 	mail.body_text.fd = mail.body_html.fd = mail.message.fd = -1;
 	if (message)
@@ -32,6 +33,10 @@ char *bed_read_source(struct composed *composed, size_t slice)
 
 	ck_assert_ptr_nonnull(bytes);
 	buffer_init(&out, 256 << 20);
+	composed->source->rewind(composed->source);
+	/* what was begun and left must not show in what follows */
+	for (int64_t i = 0; i < composed->size - 1 && good; i++)
+		good = composed->source->read(composed->source, bytes, 1, &got) == OK && got == 1;
 	composed->source->rewind(composed->source);
 	do {
 		good = composed->source->read(composed->source, bytes, slice, &got) == OK && got <= slice;
@@ -78,7 +83,7 @@ void bed_check_refused(const struct mail *mail, const char *expected)
 	struct words words = { "" };
 
 	ck_assert_msg(mime_compose(mail, INSTANCE, &composed, &words) == ERROR_INVALID, "accepted, not: %s",
-		      expected);
+	              expected);
 	ck_assert_ptr_null(composed);
 	ck_assert_str_eq(words.text, expected);
 }

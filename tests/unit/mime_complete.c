@@ -6,27 +6,33 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/buffer.h"
 #include "tests/unit/mime_test.h"
 
-#define DATE "Date: Mon, 1 Jan 2024 00:00:00 +0000\n"
-#define ID "Message-ID: <x@y>\n"
+#define DATE       "Date: Mon, 1 Jan 2024 00:00:00 +0000\n"
+#define ID         "Message-ID: <x@y>\n"
 #define ADDED_DATE "Date: Tue, 25 Nov 2025 03:05:00 +0000\r\n"
-#define ADDED_ID "Message-ID: <" HASH_42 "@a.test>\r\n"
+#define ADDED_ID   "Message-ID: <" HASH_42 "@a.test>\r\n"
 
 static const struct complete_case {
 	const char *message, *result, *recipients, *message_id;
 } complete_cases[] = {
 	{ "From: f@a.test\nTo: t@x.test\n" DATE ID "\nbody\n",
 	  "From: f@a.test\r\nTo: t@x.test\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
-	  "Message-ID: <x@y>\r\n\r\nbody\r\n", "t@x.test", "x@y" },
+	  "Message-ID: <x@y>\r\n\r\nbody\r\n",
+	  "t@x.test", "x@y" },
 	/* added at the header's end */
 	{ "From: f@a.test\r\nTo: t@x.test\r\n\r\nbody",
 	  "From: f@a.test\r\nTo: t@x.test\r\n" ADDED_DATE ADDED_ID "\r\nbody\r\n", "t@x.test",
 	  HASH_42 "@a.test" },
-	{ "From: f@a.test\nTo: t@x.test\n" DATE "\n", "From: f@a.test\r\nTo: t@x.test\r\n"
-	  "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n" ADDED_ID "\r\n", "t@x.test", HASH_42 "@a.test" },
-	{ "From: f@a.test\nTo: t@x.test\n" ID "\n", "From: f@a.test\r\nTo: t@x.test\r\n"
-	  "Message-ID: <x@y>\r\n" ADDED_DATE "\r\n", "t@x.test", "x@y" },
+	{ "From: f@a.test\nTo: t@x.test\n" DATE "\n",
+	  "From: f@a.test\r\nTo: t@x.test\r\n"
+	  "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n" ADDED_ID "\r\n",
+	  "t@x.test", HASH_42 "@a.test" },
+	{ "From: f@a.test\nTo: t@x.test\n" ID "\n",
+	  "From: f@a.test\r\nTo: t@x.test\r\n"
+	  "Message-ID: <x@y>\r\n" ADDED_DATE "\r\n",
+	  "t@x.test", "x@y" },
 	/* no empty line; no last line end */
 	{ "From: f@a.test\nTo: t@x.test\n", "From: f@a.test\r\nTo: t@x.test\r\n" ADDED_DATE ADDED_ID,
 	  "t@x.test", HASH_42 "@a.test" },
@@ -38,7 +44,8 @@ static const struct complete_case {
 	{ "Return-Path: <r@x.test>\nbcc: b@x.test,\n c@x.test\n" DATE ID "BCC:\n\td@x.test\nFrom: f@a.test\n"
 	  "RETURN-PATH:\n <q@x.test>\nX-Bcc: kept\nBcc: \n\nBcc: body\n",
 	  "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <x@y>\r\nFrom: f@a.test\r\n"
-	  "X-Bcc: kept\r\n\r\nBcc: body\r\n", "b@x.test c@x.test d@x.test", "x@y" },
+	  "X-Bcc: kept\r\n\r\nBcc: body\r\n",
+	  "b@x.test c@x.test d@x.test", "x@y" },
 	/* To, Cc, Bcc in this order, each once */
 	{ "Bcc: b@x.test, t@X.test\nCc: c@x.test\nTo: G: t@x.test;,\r\n (x) \"T, 2\" <t2@x.test>\n"
 	  "To:\nFrom: f@a.test\n" DATE ID "\n",
@@ -50,11 +57,13 @@ static const struct complete_case {
 	  "DKIM-Signature: v=1;\n b=abc\n\n.\n..\nFrom \303\244\377 \n\n",
 	  "from: J. Doe <f@a.test> \r\nTO:t@x.test\r\nSubject:  a \r\n\tb\t\r\n"
 	  "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nmessage-id:\r\n <x@y> (z)\r\nDKIM-Signature: v=1;\r\n"
-	  " b=abc\r\n\r\n.\r\n..\r\nFrom \303\244\377 \r\n\r\n", "t@x.test", "x@y" },
+	  " b=abc\r\n\r\n.\r\n..\r\nFrom \303\244\377 \r\n\r\n",
+	  "t@x.test", "x@y" },
 	/* an identification that is none is told as it is */
 	{ "From: f@a.test\nTo: t@x.test\n" DATE "Message-ID: a  b\n\n",
 	  "From: f@a.test\r\nTo: t@x.test\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
-	  "Message-ID: a  b\r\n\r\n", "t@x.test", "a b" },
+	  "Message-ID: a  b\r\n\r\n",
+	  "t@x.test", "a b" },
 };
 
 static void check_complete(const struct complete_case *one, struct mail *mail)
@@ -90,8 +99,10 @@ START_TEST(complete_messages_go_out)
 
 		check_complete(one, &mail);
 		/* the same from a spool file */
-		mail.message = (struct body){ .fd = memfd_create("message", MFD_CLOEXEC), .offset = 3,
-					      .size = (int64_t)length, .present = true };
+		mail.message = (struct body){ .fd = memfd_create("message", MFD_CLOEXEC),
+			                      .offset = 3,
+			                      .size = (int64_t)length,
+			                      .present = true };
 		ck_assert_int_ge(mail.message.fd, 0);
 		ck_assert_int_eq(pwrite(mail.message.fd, one->message, length, 3), (ssize_t)length);
 		check_complete(one, &mail);
@@ -115,7 +126,8 @@ static const struct refused_case {
 	  "message, line 2, To, character 10: ';' does not separate addresses, use ','" },
 	{ "From: a@x.test\nTo: b@x.test,\n c;\n\n",
 	  "message, line 2, To, character 12: c is no address: '@' is missing" },
-	{ "From: a@x.test\nBcc: b\n\n", "message, line 2, Bcc, character 2: b is no address: '@' is missing" },
+	{ "From: a@x.test\nBcc: b\n\n",
+	  "message, line 2, Bcc, character 2: b is no address: '@' is missing" },
 	{ "From: a@x.test\nTo: b@x.test\nMessage-ID: \n\n", "message, line 3, Message-ID: empty" },
 	{ "From: a@x.test\nTo: b@x.test\nResent-To: c@x.test\n\n",
 	  "message, line 3, Resent-To: a message that is sent again needs to_addresses, cc_addresses or "
@@ -151,10 +163,74 @@ START_TEST(wrong_messages_are_refused)
 }
 END_TEST
 
+/* A message of a head, a unit many times, and a tail. */
+static struct buffer long_message(const char *head, const char *unit, size_t times, const char *tail)
+{
+	struct buffer text;
+
+	buffer_init(&text, 64 << 20);
+	buffer_append_text(&text, head);
+	for (size_t i = 0; i < times; i++)
+		buffer_append_text(&text, unit);
+	buffer_append_text(&text, tail);
+	return text;
+}
+
+static void check_long(struct buffer text, const char *words)
+{
+	struct mail mail = bed_mail_of(text.data);
+
+	bed_check_refused(&mail, words);
+	buffer_fini(&text);
+}
+
+START_TEST(limits_are_kept)
+{
+	struct buffer lists = long_message("To: ", "a@x.test,\n ", 9999, "a@x.test\n");
+	struct buffer four = long_message("From: a@x.test\n", lists.data, 4, "\n");
+
+	check_long(four, "more than 30000 recipients");
+	buffer_fini(&lists);
+	check_long(long_message("From: a@x.test\nTo: ", "a@x.test,\n ", 10000, "a@x.test\n\n"),
+	           "message, line 2, To: more than 10000 addresses");
+	check_long(long_message("To: a@x.test\nFrom: ", "a@x.test,\n ", 100, "a@x.test\n\n"),
+	           "message, line 2, From: more than 100 addresses");
+	check_long(long_message("From: a@x.test\nTo: (", "12345678", 131072, ") a@x.test\n\n"),
+	           "message, line 2, To: longer than 1 MiB");
+	check_long(long_message("From: a@x.test\n", "Bcc: a@x.test\n", 10000, "\n"),
+	           "message, line 10001: more than 10000 header fields");
+}
+END_TEST
+
+START_TEST(a_spool_file_that_fails_is_no_fault_of_the_message)
+{
+	static const char text[] = "From: f@a.test\nTo: t@x.test\n\nbody\n";
+	struct composed *composed;
+	struct words words;
+
+	for (off_t left = 0; left < (off_t)sizeof(text) - 1; left++) {
+		struct mail mail = bed_mail_of(NULL);
+		int fd = memfd_create("message", MFD_CLOEXEC);
+
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(write(fd, text, (size_t)left), left);
+		mail.message = (struct body){ .fd = fd, .size = sizeof(text) - 1, .present = true };
+		ck_assert_int_eq(mime_compose(&mail, INSTANCE, &composed, &words), ERROR_SYSTEM);
+		ck_assert_str_eq(words.text, "message cannot be read from its spool file");
+		mail.body_text = mail.message;
+		mail.message.present = false;
+		mail.to_addresses = TEXT("t@x.test");
+		ck_assert_int_eq(mime_compose(&mail, INSTANCE, &composed, &words), ERROR_SYSTEM);
+		ck_assert_str_eq(words.text, "body_text cannot be read from its spool file");
+		close(fd);
+	}
+}
+END_TEST
+
 START_TEST(the_columns_are_the_whole_envelope)
 {
 	struct mail mail = bed_mail_of("From: f@a.test\nTo: nonsense\nBcc: b@x.test\n"
-				   "Resent-To: c@x.test\n" DATE ID "\n");
+	                               "Resent-To: c@x.test\n" DATE ID "\n");
 	struct composed *composed;
 	char *text;
 
@@ -162,7 +238,7 @@ START_TEST(the_columns_are_the_whole_envelope)
 	composed = bed_compose(&mail);
 	text = bed_read_source(composed, 100);
 	ck_assert_str_eq(text, "From: f@a.test\r\nTo: nonsense\r\nResent-To: c@x.test\r\n"
-			       "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <x@y>\r\n\r\n");
+	                       "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <x@y>\r\n\r\n");
 	free(text);
 	text = bed_recipients_of(&composed->envelope);
 	ck_assert_str_eq(text, "z@x.test");
@@ -228,8 +304,9 @@ START_TEST(large_messages_are_streamed)
 	ck_assert_int_eq(write(fd, header, sizeof(header) - 1), sizeof(header) - 1);
 	for (int i = 0; i < 64; i++)
 		ck_assert_int_eq(write(fd, line, sizeof(line)), sizeof(line));
-	mail.message = (struct body){ .fd = fd, .size = (int64_t)sizeof(header) - 1 + 64 * (int64_t)sizeof(line),
-				      .present = true };
+	mail.message = (struct body){ .fd = fd,
+		                      .size = (int64_t)sizeof(header) - 1 + 64 * (int64_t)sizeof(line),
+		                      .present = true };
 	composed = bed_compose(&mail);
 	do {
 		error = composed->source->read(composed->source, bytes, sizeof(bytes), &got);
@@ -256,6 +333,8 @@ TCase *mime_complete_case(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, complete_messages_go_out);
 	tcase_add_test(tcase, wrong_messages_are_refused);
+	tcase_add_test(tcase, limits_are_kept);
+	tcase_add_test(tcase, a_spool_file_that_fails_is_no_fault_of_the_message);
 	tcase_add_test(tcase, the_columns_are_the_whole_envelope);
 	tcase_add_test(tcase, every_author_must_be_allowed);
 	tcase_add_test(tcase, a_header_of_utf8_needs_smtputf8);

@@ -14,8 +14,8 @@
 
 static const struct encode_case {
 	enum encoding encoding;
-	const char *text, *result;	/* NULL = refused */
-	int64_t line;			/* where it is refused */
+	const char *text, *result; /* NULL = refused */
+	int64_t line;              /* where it is refused */
 } encode_cases[] = {
 	{ ENCODING_NONE, "", "", 0 },
 	{ ENCODING_NONE, "a", "a\r\n", 0 },
@@ -45,15 +45,15 @@ static const struct encode_case {
 	{ ENCODING_BASE64, "a\r\n", "YQ0K\r\n", 0 },
 	{ ENCODING_BASE64, "\303\244\n", "w6QNCg==\r\n", 0 },
 	{ ENCODING_BASE64, "a\rb", NULL, 1 },
-	{ ENCODING_BASE64, A10 A10 A10 A10 A10 "12345",	/* 57 octets with CRLF: one full line */
+	{ ENCODING_BASE64, A10 A10 A10 A10 A10 "12345", /* 57 octets with CRLF: one full line */
 	  "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWExMjM0NQ0K\r\n", 0 },
 	{ ENCODING_BASE64, A10 A10 A10 A10 A10 "123456",
 	  "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWExMjM0NTYN\r\nCg==\r\n", 0 },
 };
 
 /* Feeds text cut at one and two (both may be the end); slice > 0: in slices of that many octets. */
-static enum error encode(enum encoding encoding, const char *text, size_t length, size_t one,
-			 size_t slice, struct buffer *out, int64_t *line)
+static enum error encode(enum encoding encoding, const char *text, size_t length, size_t one, size_t slice,
+                         struct buffer *out, int64_t *line)
 {
 	struct encoder encoder;
 	enum error error = OK;
@@ -85,7 +85,7 @@ static void check_encode(const struct encode_case *one, size_t cut, size_t slice
 	if (one->result) {
 		ck_assert_int_eq(error, OK);
 		ck_assert_msg(strcmp(out.data ? out.data : "", one->result) == 0, "%s: %s", one->text,
-			      out.data);
+		              out.data);
 	} else {
 		ck_assert_int_eq(error, ERROR_INVALID);
 		ck_assert_int_eq(line, one->line);
@@ -169,8 +169,8 @@ START_TEST(output_fits_where_it_is_promised)
 				buffer_append_text(&text, units[i]);
 			for (enum encoding e = ENCODING_NONE; e <= ENCODING_BASE64; e++) {
 				buffer_init(&out, 4 * text.length + 80);
-				ck_assert_int_eq(encode(e, text.data, text.length, text.length, 0, &out,
-							&line), OK);
+				ck_assert_int_eq(
+					encode(e, text.data, text.length, text.length, 0, &out, &line), OK);
 				buffer_fini(&out);
 			}
 			buffer_fini(&text);
@@ -197,7 +197,7 @@ static const struct scan_case {
 	size_t length;
 	bool ascii;
 	size_t longest;
-	const char *words;	/* NULL = accepted */
+	const char *words; /* NULL = accepted */
 } scan_cases[] = {
 	{ "", 0, true, 0, NULL },
 	{ "ab\ncde\r\n\n", 9, true, 3, NULL },
@@ -220,8 +220,10 @@ START_TEST(texts_are_judged)
 {
 	for (size_t i = 0; i < COUNT(scan_cases); i++) {
 		const struct scan_case *one = &scan_cases[i];
-		struct body body = { .memory = (char *)(uintptr_t)one->text, .fd = -1,
-				     .size = (int64_t)one->length, .present = true };
+		struct body body = { .memory = (char *)(uintptr_t)one->text,
+			             .fd = -1,
+			             .size = (int64_t)one->length,
+			             .present = true };
 		struct text_facts facts;
 		struct words words = { "" };
 		enum error error = scan_text("x", &body, &facts, &words);

@@ -14,7 +14,7 @@
 
 /* RFC 2047 8 and 2: what is decoded, and how a long text is cut. */
 static const struct word_case {
-	const char *word, *text;	/* NULL = no encoded-word */
+	const char *word, *text; /* NULL = no encoded-word */
 } word_cases[] = {
 	{ "=?ISO-8859-1?Q?a?=", "a" },
 	{ "=?ISO-8859-1?Q?a_b?=", "a b" },
@@ -99,8 +99,11 @@ START_TEST(encoded_words_are_cut_between_code_points)
 	static const char *const texts[] = {
 		"\303\244\342\202\254\360\237\230\200a \303\244\342\202\254\360\237\230\200a "
 		"\303\244\342\202\254\360\237\230\200a \303\244\342\202\254\360\237\230\200a",
-		A70 A70, "\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200",
-		"=?utf-8?Q?x?=", "a b  c_d=e?f", " ",
+		A70 A70,
+		"\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200",
+		"=?utf-8?Q?x?=",
+		"a b  c_d=e?f",
+		" ",
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++) {
@@ -156,7 +159,7 @@ START_TEST(unstructured_text_is_written)
 		field_text(&field, text_cases[i].text);
 		ck_assert(field_end(&field));
 		ck_assert_msg(strcmp(out.data, text_cases[i].field) == 0, "%s:\n%s", text_cases[i].text,
-			      out.data);
+		              out.data);
 		buffer_fini(&out);
 	}
 }
@@ -179,9 +182,11 @@ static const struct list_case {
 	  "To: a@x.test, E:;, G: b@x.test;, c@x.test, \"F, f\":;\r\n" },
 	{ "\303\204:a@x.test;, \303\226:;", "To: =?utf-8?B?w4Q=?= : a@x.test;, =?utf-8?B?w5Y=?= :;\r\n" },
 	{ "\"\":a@x.test;", "To: \"\": a@x.test;\r\n" },
-	{ "\"" A70 ".\" <j@x.test>", "To: =?utf-8?Q?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\r\n"
+	{ "\"" A70 ".\" <j@x.test>",
+	  "To: =?utf-8?Q?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\r\n"
 	  " =?utf-8?Q?aaaaaaaaaa=2E?= <j@x.test>\r\n" },
-	{ "\"x " A70 "\" <j@x.test>", "To: =?utf-8?Q?x_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\r\n"
+	{ "\"x " A70 "\" <j@x.test>",
+	  "To: =?utf-8?Q?x_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\r\n"
 	  " =?utf-8?Q?aaaaaaaaaaaa?= <j@x.test>\r\n" },
 	{ A10 A10 A10 "@x.test, " A10 A10 A10 "1234567@x.test, c@x.test",
 	  "To: " A10 A10 A10 "@x.test,\r\n " A10 A10 A10 "1234567@x.test, c@x.test\r\n" },
@@ -219,11 +224,25 @@ START_TEST(no_fold_stands_right_behind_the_name)
 	ck_assert(field_end(&field));
 	ck_assert_str_eq(out.data, "Message-ID: " A70 A70 "\r\n");
 	buffer_fini(&out);
-	buffer_init(&out, 40);
-	field_begin(&field, &out, "Subject");
-	field_text(&field, "\303\204" A70);
-	ck_assert(!field_end(&field));
-	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(a_full_buffer_is_told)
+{
+	static const char *const texts[] = { "\303\204" A70, A10 " " A10 " " A10 " " A10 };
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		for (size_t limit = 1; limit < 40; limit++) {
+			struct buffer out;
+			struct field field;
+
+			buffer_init(&out, limit);
+			field_begin(&field, &out, "Subject");
+			field_text(&field, texts[i]);
+			ck_assert(!field_end(&field));
+			buffer_fini(&out);
+		}
+	}
 }
 END_TEST
 
@@ -262,6 +281,7 @@ TCase *mime_field_case(void)
 	tcase_add_test(tcase, encoded_words_are_cut_between_code_points);
 	tcase_add_test(tcase, unstructured_text_is_written);
 	tcase_add_test(tcase, address_lists_are_written);
+	tcase_add_test(tcase, a_full_buffer_is_told);
 	tcase_add_test(tcase, no_fold_stands_right_behind_the_name);
 	tcase_add_test(tcase, dates_are_written_in_utc);
 	return tcase;

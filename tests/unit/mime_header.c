@@ -32,8 +32,8 @@ static char *describe(const struct body *body, size_t chunk)
 		}
 		if (more)
 			buffer_printf(&out, "%d:%s=%s%s%s@%d-%d;", (int)field.line, field.name, field.value,
-				      field.eight_bit ? "!" : "", field.cut ? "…" : "", (int)field.start,
-				      (int)field.end);
+			              field.eight_bit ? "!" : "", field.cut ? "…" : "", (int)field.start,
+			              (int)field.end);
 		else
 			buffer_printf(&out, "end@%d:%d", (int)reader.position, (int)reader.line);
 	}
@@ -111,8 +111,10 @@ END_TEST
 START_TEST(header_is_read_from_a_spool_file)
 {
 	static const char text[] = "xxA: b\r\n c\r\n\r\nbody";
-	struct body body = { .fd = memfd_create("header", MFD_CLOEXEC), .offset = 2,
-			     .size = (int64_t)sizeof(text) - 3, .present = true };
+	struct body body = { .fd = memfd_create("header", MFD_CLOEXEC),
+		             .offset = 2,
+		             .size = (int64_t)sizeof(text) - 3,
+		             .present = true };
 	struct header_reader reader;
 	struct header_field field;
 	struct words words;

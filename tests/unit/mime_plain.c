@@ -24,19 +24,18 @@ START_TEST(text_from_the_columns)
 	mail.body_text = bed_body_of("one\ntwo", 7);
 	composed = bed_compose(&mail);
 	text = bed_read_source(composed, 7);
-	ck_assert_str_eq(text,
-			 "Date: Tue, 25 Nov 2025 03:05:00 +0000\r\n"
-			 "Message-ID: <" HASH_42 "@acme.example>\r\n"
-			 "From: Acme PBX <pbx@acme.example>\r\n"
-			 "To: =?utf-8?B?SsO2cmc=?= <j@x.test>, b@x.test\r\n"
-			 "Cc: G: c@x.test, b@X.TEST;\r\n"
-			 "Reply-To: r@x.test\r\n"
-			 "Subject: Hello\r\n"
-			 "MIME-Version: 1.0\r\n"
-			 "Content-Type: text/plain; charset=utf-8\r\n"
-			 "Content-Transfer-Encoding: 7bit\r\n"
-			 "\r\n"
-			 "one\r\ntwo\r\n");
+	ck_assert_str_eq(text, "Date: Tue, 25 Nov 2025 03:05:00 +0000\r\n"
+	                       "Message-ID: <" HASH_42 "@acme.example>\r\n"
+	                       "From: Acme PBX <pbx@acme.example>\r\n"
+	                       "To: =?utf-8?B?SsO2cmc=?= <j@x.test>, b@x.test\r\n"
+	                       "Cc: G: c@x.test, b@X.TEST;\r\n"
+	                       "Reply-To: r@x.test\r\n"
+	                       "Subject: Hello\r\n"
+	                       "MIME-Version: 1.0\r\n"
+	                       "Content-Type: text/plain; charset=utf-8\r\n"
+	                       "Content-Transfer-Encoding: 7bit\r\n"
+	                       "\r\n"
+	                       "one\r\ntwo\r\n");
 	free(text);
 	text = bed_recipients_of(&composed->envelope);
 	ck_assert_str_eq(text, "j@x.test b@x.test c@x.test d@x.test");
@@ -60,14 +59,13 @@ START_TEST(a_message_may_be_nearly_empty)
 	mail.bcc_addresses = TEXT("d@x.test");
 	composed = bed_compose(&mail);
 	text = bed_read_source(composed, 4096);
-	ck_assert_str_eq(text,
-			 "Date: Tue, 25 Nov 2025 03:05:00 +0000\r\n"
-			 "Message-ID: <" HASH_42 "@acme.example>\r\n"
-			 "From: pbx@acme.example\r\n"
-			 "MIME-Version: 1.0\r\n"
-			 "Content-Type: text/plain; charset=utf-8\r\n"
-			 "Content-Transfer-Encoding: 7bit\r\n"
-			 "\r\n");
+	ck_assert_str_eq(text, "Date: Tue, 25 Nov 2025 03:05:00 +0000\r\n"
+	                       "Message-ID: <" HASH_42 "@acme.example>\r\n"
+	                       "From: pbx@acme.example\r\n"
+	                       "MIME-Version: 1.0\r\n"
+	                       "Content-Type: text/plain; charset=utf-8\r\n"
+	                       "Content-Transfer-Encoding: 7bit\r\n"
+	                       "\r\n");
 	free(text);
 	composed_destroy(&composed);
 }
@@ -169,6 +167,18 @@ START_TEST(what_is_not_built_is_refused_with_words)
 	mail.subject = NULL;
 	mail.body_text = bed_body_of("x", 1);
 	bed_check_refused(&mail, "message is a whole message: body_text cannot be set beside it");
+	mail.body_text.present = false;
+	mail.body_html = bed_body_of("x", 1);
+	bed_check_refused(&mail, "message is a whole message: body_html cannot be set beside it");
+	mail.body_html.present = false;
+	mail.attachments = 1;
+	bed_check_refused(&mail, "message is a whole message: attachments cannot be set beside it");
+	mail.attachments = 0;
+	mail.headers = TEXT("X: y");
+	bed_check_refused(&mail, "message is a whole message: headers cannot be set beside it");
+	mail.headers = NULL;
+	mail.reply_to = TEXT("a@x.test");
+	bed_check_refused(&mail, "message is a whole message: reply_to cannot be set beside it");
 }
 END_TEST
 
@@ -241,10 +251,12 @@ START_TEST(the_envelope_sender_is_chosen)
 	composed = bed_compose(&mail);
 	ck_assert_str_eq(composed->envelope.sender, "bounce@xn--bcher-kva.example");
 	ck_assert(!mime_envelope_allowed("@acme.example", &composed->envelope, &words));
-	ck_assert_str_eq(words.text, "the tenant may not send as bounce@xn--bcher-kva.example (allowed_senders)");
+	ck_assert_str_eq(words.text,
+	                 "the tenant may not send as bounce@xn--bcher-kva.example (allowed_senders)");
 	ck_assert(!mime_envelope_allowed("@b\303\274cher.example", &composed->envelope, &words));
 	ck_assert_str_eq(words.text, "the tenant may not send as pbx@acme.example (allowed_senders)");
-	ck_assert(mime_envelope_allowed("@b\303\274cher.example,pbx@acme.example", &composed->envelope, &words));
+	ck_assert(mime_envelope_allowed("@b\303\274cher.example,pbx@acme.example", &composed->envelope,
+	                                &words));
 	composed_destroy(&composed);
 }
 END_TEST
@@ -252,9 +264,9 @@ END_TEST
 START_TEST(utf8_addresses_are_marked)
 {
 	static const size_t offsets[] = {
-		offsetof(struct mail, to_addresses), offsetof(struct mail, cc_addresses),
+		offsetof(struct mail, to_addresses),  offsetof(struct mail, cc_addresses),
 		offsetof(struct mail, bcc_addresses), offsetof(struct mail, reply_to),
-		offsetof(struct mail, from_address), offsetof(struct mail, envelope_from),
+		offsetof(struct mail, from_address),  offsetof(struct mail, envelope_from),
 	};
 
 	for (size_t i = 0; i < COUNT(offsets); i++) {

@@ -11,11 +11,11 @@
 #include "mime/compose.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define TEXT(text) ((char *)(uintptr_t)(text))
-#define A10 "aaaaaaaaaa"
-#define A70 A10 A10 A10 A10 A10 A10 A10
+#define TEXT(text)   ((char *)(uintptr_t)(text))
+#define A10          "aaaaaaaaaa"
+#define A70          A10 A10 A10 A10 A10 A10 A10
 
-#define INSTANCE "0123456789abcdef"
+#define INSTANCE     "0123456789abcdef"
 /* The left side of the Message-ID of id 42 in INSTANCE: SHA-256 of "0123456789abcdef\n42". */
 #define HASH_42 "42.f933f171e61130ebe244"
 
