@@ -404,7 +404,7 @@ BEGIN
 		nullif(NEW.recipients_per_day, ''), coalesce(nullif(NEW.retry_min, ''), 60),
 		coalesce(nullif(NEW.retry_max, ''), 3600), coalesce(nullif(NEW.max_age, ''), 432000),
 		coalesce(nullif(NEW.streak_guard, ''), 5),
-		replace(replace(replace(',' || lower(replace(NEW.tls_fingerprints, ' ', '')),
+		replace(replace(replace(',' || lower(replace(nullif(NEW.tls_fingerprints, ''), ' ', '')),
 			',sha256:', '#'), ',spki:', '#'), ':', ''));
 	SELECT RAISE(ABORT, 'name: a tenant of this name is there already, change it with UPDATE')
 	WHERE EXISTS (SELECT 1 FROM outbox_tenant WHERE name = NEW.name);
@@ -437,7 +437,7 @@ BEGIN
 		nullif(NEW.recipients_per_day, ''), coalesce(nullif(NEW.retry_min, ''), 60),
 		coalesce(nullif(NEW.retry_max, ''), 3600), coalesce(nullif(NEW.max_age, ''), 432000),
 		coalesce(nullif(NEW.streak_guard, ''), 5),
-		replace(replace(replace(',' || lower(replace(NEW.tls_fingerprints, ' ', '')),
+		replace(replace(replace(',' || lower(replace(nullif(NEW.tls_fingerprints, ''), ' ', '')),
 			',sha256:', '#'), ',spki:', '#'), ':', ''));
 END;
 
