@@ -23,7 +23,7 @@
 
 #define POLL_MS 1000
 #define SCAN_MS 60000
-#define INSPECT_MS 60000
+#define INSPECT_MS 5000
 #define WATCH_MS 1000
 #define WAITING_MS 200
 #define STATUS_MS 250
@@ -121,13 +121,14 @@ static bool open_outbox(struct supervisor *supervisor)
 			log_text(&supervisor->log, "error", outbox->refusal.text);
 			log_end(&supervisor->log);
 			log_push(&supervisor->log);
-			tell_main(outbox, &outbox->opened, NEWS_OPENED);
+			if (!supervisor->reopened)
+				tell_main(outbox, &outbox->opened, NEWS_OPENED);
 			told = true;
 		}
 		if (wait_for(-1, 0, clock_monotonic_ms() + POLL_MS, &stop) == ERROR_INTERRUPTED)
 			return false;
 	}
-	if (told) {
+	if (told || supervisor->reopened) {
 		log_begin(&supervisor->log, LOG_WARNING, "storage.recovered", outbox->db, NULL);
 		log_text(&supervisor->log, "database", outbox->path);
 		log_end(&supervisor->log);
@@ -165,11 +166,31 @@ static void run_timers(struct supervisor *supervisor)
 		on_timer(supervisor, timer);
 }
 
+/*
+ * Modes, owners, the file itself. What can go on is a warning, told once; a file
+ * that was deleted or replaced under us is left and opened anew.
+ */
+static void inspect(struct supervisor *supervisor)
+{
+	struct words words = { "" };
+	enum error error = storage_inspect(supervisor->outbox->storage, &words);
+
+	if (error == ERROR_NOT_FOUND)
+		supervisor->reopen = true;
+	if (error == OK || strcmp(words.text, supervisor->inspected.text) == 0)
+		return;
+	supervisor->inspected = words;
+	log_begin(&supervisor->log, LOG_WARNING, error == ERROR_PERMISSION ? "storage.warning" : "storage.failed",
+		  supervisor->outbox->db, NULL);
+	log_text(&supervisor->log, "database", supervisor->outbox->path);
+	log_text(&supervisor->log, "error", words.text);
+	log_end(&supervisor->log);
+}
+
 /* What comes round by the clock, whatever else happens. */
 static void run_rounds(struct supervisor *supervisor)
 {
 	int64_t now = clock_monotonic_ms();
-	struct words words;
 
 	if (now >= supervisor->next_scan_ms) {
 		look_scan(supervisor);
@@ -180,14 +201,7 @@ static void run_rounds(struct supervisor *supervisor)
 		supervisor->next_watch_ms = now + WATCH_MS;
 	}
 	if (now >= supervisor->next_inspect_ms) {
-		if (storage_inspect(supervisor->outbox->storage, &words) != OK &&
-		    strcmp(words.text, supervisor->inspected.text) != 0) {
-			supervisor->inspected = words;
-			log_begin(&supervisor->log, LOG_WARNING, "storage.failed", supervisor->outbox->db, NULL);
-			log_text(&supervisor->log, "database", supervisor->outbox->path);
-			log_text(&supervisor->log, "error", words.text);
-			log_end(&supervisor->log);
-		}
+		inspect(supervisor);
 		supervisor->next_inspect_ms = now + INSPECT_MS;
 	}
 	if (supervisor->dirty && now >= supervisor->next_status_ms) {
@@ -291,7 +305,7 @@ static void serve(struct supervisor *supervisor)
 	recover_journal(supervisor);
 	look_scan(supervisor);
 	supervisor->next_scan_ms = clock_monotonic_ms() + SCAN_MS;
-	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE) {
+	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE && !supervisor->reopen) {
 		turn(supervisor, event);
 		event = wait_for_something(supervisor);
 	}
@@ -322,6 +336,9 @@ static bool stop_workers(struct supervisor *supervisor)
 	while (supervisor->workers > 0) {
 		int level = atomic_load(&outbox->stop);
 		int64_t now = clock_monotonic_ms();
+
+		if (level == STOP_NONE)	/* to be opened anew */
+			level = STOP_SOON;
 
 		if (level != told) {
 			tell_workers(supervisor, level);
@@ -364,11 +381,16 @@ void *supervisor_main(void *argument)
 	struct outbox *outbox = argument;
 	struct supervisor *supervisor = supervisor_create(outbox);
 
-	if (open_outbox(supervisor)) {
+	outbox->clean = true;
+	while (outbox->clean && open_outbox(supervisor)) {
 		serve(supervisor);
 		close_outbox(supervisor);
-	} else {
-		outbox->clean = true;
+		if (!supervisor->reopen || atomic_load(&outbox->stop) != STOP_NONE)
+			break;
+		log_push(&supervisor->log);
+		supervisor_destroy(supervisor);
+		supervisor = supervisor_create(outbox);
+		supervisor->reopened = true;
 	}
 	log_push(&supervisor->log);
 	if (outbox->clean)

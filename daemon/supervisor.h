@@ -55,6 +55,7 @@ struct tenant {
 
 	/* for outbox_tenant_status */
 	struct storage_counts counts;
+	bool down;			/* tenant.down was told and tenant.up not yet */
 	int worker_restarts;
 	int64_t last_sent_at;
 	char *last_error;
@@ -81,6 +82,8 @@ struct supervisor {
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
 	struct tenant *dirty;		/* status to write */
+	bool reopen;			/* the file was deleted or replaced: close all and open anew */
+	bool reopened;			/* this is not the first opening of the outbox */
 	bool storage_told;		/* a failed look was told */
 	bool places_told;		/* a worker that could not be started was told */
 	bool tenants_stale;		/* settings could not be read: again soon */

@@ -52,15 +52,25 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 	writer_settle(supervisor->outbox->writer, message);
 }
 
-static const char *words_of(const struct message *message)
+/* What a tenant's own administrator can act on: who said what, and where. */
+static void describe_trouble(const struct message *message, struct words *words)
 {
-	if (message->outcome.text)
-		return message->outcome.text;
-	for (size_t i = 0; i < message->recipient_count; i++) {
-		if (message->recipients[i].outcome.text)
-			return message->recipients[i].outcome.text;
-	}
-	return NULL;
+	const struct outcome *outcome = &message->outcome;
+	const struct tenant_settings *settings = message->judged_by;
+	const char *text;
+
+	for (size_t i = 0; i < message->recipient_count && !outcome->text; i++)
+		outcome = &message->recipients[i].outcome;
+	text = outcome->text ? outcome->text : "";
+	if (outcome->code == 0 || !settings)
+		words_set(words, "%s", text[0] ? text : "the server is in trouble");
+	else if (outcome->trouble == TROUBLE_AUTH_FAILED)
+		words_set(words, "%s rejected the login of %s: %d%s%s %s", settings->host,
+			  settings->username ? settings->username : "nobody", outcome->code,
+			  outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
+	else
+		words_set(words, "%s answered at %s: %d%s%s %s", settings->host, stage_name(outcome->stage),
+			  outcome->code, outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
 }
 
 /* The streak guard and the breaker hear what the attempt says of the server. */
@@ -68,9 +78,11 @@ static void judge_server(struct supervisor *supervisor, struct tenant *tenant, s
 			 const struct attempt_summary *summary)
 {
 	int guard = tenant->settings ? tenant->settings->streak_guard : 0;
+	struct words said, words;
 
+	describe_trouble(message, &said);
 	if (message->outcome.trouble != TROUBLE_NONE) {
-		tenant_trouble(supervisor, tenant, message->outcome.trouble, words_of(message));
+		tenant_trouble(supervisor, tenant, message->outcome.trouble, said.text);
 		return;
 	}
 	if (!summary->tried || message->offline || message->invalid)
@@ -79,10 +91,7 @@ static void judge_server(struct supervisor *supervisor, struct tenant *tenant, s
 		breaker_streak_end(&tenant->breaker);
 	if (summary->refused_whole &&
 	    breaker_streak(&tenant->breaker, summary->stage, summary->code, guard)) {
-		struct words words;
-
-		words_set(&words, "%d messages in a row were refused at %s with %d: %s", tenant->breaker.streak,
-			  stage_name(summary->stage), summary->code, words_of(message));
+		words_set(&words, "%d messages in a row were refused alike; %s", tenant->breaker.streak, said.text);
 		judge_soften(message);
 		tenant_trouble(supervisor, tenant, TROUBLE_PLAIN, words.text);
 		return;

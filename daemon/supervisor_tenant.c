@@ -83,6 +83,7 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	if (!breaker_fail(&tenant->breaker, trouble, retry_max, now, digest_random_below(UINT32_MAX)))
 		return;
 	set_last_error(tenant, error);
+	tenant->down = true;
 	if (was_down)
 		event = "tenant.probe";
 	else if (tenant->breaker.state == BREAKER_THROTTLED)
@@ -99,8 +100,10 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
 {
 	tenant->expiry_check_ms = 0;
-	if (!breaker_succeed(&tenant->breaker))
+	breaker_succeed(&tenant->breaker);
+	if (!tenant->down)
 		return;
+	tenant->down = false;
 	set_last_error(tenant, NULL);
 	log_tenant(supervisor, tenant, LOG_INFO, "tenant.up", NULL, -1);
 	tenant->look = true;
@@ -129,6 +132,7 @@ static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 		tenant->refused.text[0] = '\0';
 	if (!tenant->refused.text[0])
 		return;
+	tenant->down = true;
 	set_last_error(tenant, tenant->refused.text);
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused.text, -1);
 }

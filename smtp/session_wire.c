@@ -175,7 +175,8 @@ void session_judge_reply(struct session *session, bool accepted_before, struct o
 
 	verdict_from_reply(&place, &session->reply, outcome);
 	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what */
-	if (session->reply.code == 421 || session->reply.code < 400)
+	if (session->reply.code == 421 ||
+	    (session->reply.code < 400 && !(session->stage == STAGE_END && session->reply.code / 100 == 2)))
 		session->usable = false;
 }
 
