@@ -1,0 +1,51 @@
+/*
+ * smtp_scripts.h - the client's side of a page: what it does, and what must come of it.
+ */
+#ifndef OUTBOXD_TESTS_UNIT_SMTP_SCRIPTS_H
+#define OUTBOXD_TESTS_UNIT_SMTP_SCRIPTS_H
+
+#include "common/buffer.h"
+#include "smtp/session.h"
+#include "tests/support/scripted_server.h"
+
+#define MESSAGES_MAX 8
+#define RECIPIENTS_MAX 400
+
+/* What came of one message. */
+struct result {
+	bool opened;			/* a session was there for it */
+	struct outcome outcome;		/* of the transaction, or why no session could be opened */
+	struct recipient recipients[RECIPIENTS_MAX];
+	size_t recipient_count;
+	bool usable;
+	int ends;			/* how often before_end was called */
+	char *tls, *auth, *fallback;	/* session_facts */
+	char *parked;			/* what session_lost() said behind it, NULL = was not parked */
+};
+
+struct client {
+	const struct page *page;
+	struct tenant_settings *settings;
+	struct secret password;
+	struct resolver *resolver;
+	struct tls_trust *trust;
+	atomic_int stop;
+	int stop_level;			/* at stop_stage */
+	enum stage stop_stage;
+	bool hold_end, no_server;
+	struct session *session;
+	struct result results[MESSAGES_MAX];
+	int count;
+	struct buffer problem;
+};
+
+/* Reads the page's part of the client; false with client->problem. */
+bool client_init(struct client *client, const struct page *page, int port);
+void client_fini(struct client *client);
+/* Sends all messages of the page, one after another, and closes. */
+void client_run(struct client *client);
+
+/* Compares with the page's last part; what does not fit goes to client->problem. */
+void client_check(struct client *client, const struct scripted_server *server);
+
+#endif

@@ -1,0 +1,341 @@
+/*
+ * smtp_scripts_client.c - plays a page's client with smtp/session.h as it is.
+ */
+#include "tests/unit/smtp_scripts.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+#define PARK_MS 10000
+#define TEXT_LIMIT (64 << 20)
+
+/* One message of a page. */
+struct letter {
+	char *sender;
+	struct buffer text;
+	int64_t size;		/* 0 = that of the text */
+	bool eight_bit, smtputf8;
+};
+
+static void problem(struct client *client, const struct page_line *line, const char *what)
+{
+	buffer_printf(&client->problem, "line %d: %s: %s %s\n", line->number, what, line->word, line->rest);
+}
+
+/* --- settings ------------------------------------------------------------------------ */
+
+static enum stage stage_named(const char *name)
+{
+	for (int stage = STAGE_NONE; stage < STAGE_COUNT; stage++)
+		if (strcmp(stage_name((enum stage)stage), name) == 0)
+			return (enum stage)stage;
+	return STAGE_NONE;
+}
+
+static void take_stop(struct client *client, const struct page_line *line)
+{
+	char level[16], at[8], stage[16];
+	const char *rest = page_word(line->rest, level, sizeof(level));
+
+	rest = rest ? page_word(rest, at, sizeof(at)) : NULL;
+	if (!rest || !page_word(rest, stage, sizeof(stage)) || stage_named(stage) == STAGE_NONE) {
+		problem(client, line, "not \"stop soon|now at STAGE\"");
+		return;
+	}
+	client->stop_level = strcmp(level, "now") == 0 ? STOP_NOW : STOP_SOON;
+	client->stop_stage = stage_named(stage);
+}
+
+static void take_setting(struct client *client, const struct page_line *line)
+{
+	char column[64];
+	const char *value = page_word(line->rest, column, sizeof(column));
+	struct words words;
+
+	if (!value || tenant_settings_set(client->settings, column, value, &words) != OK)
+		problem(client, line, value ? words.text : "no column");
+}
+
+static void set_default(struct client *client, const char *column, const char *value)
+{
+	struct words words;
+
+	if (tenant_settings_set(client->settings, column, value, &words) != OK)
+		abort();
+}
+
+bool client_init(struct client *client, const struct page *page, int port)
+{
+	char text[16];
+
+	*client = (struct client){ .page = page };
+	buffer_init(&client->problem, TEXT_LIMIT);
+	client->settings = tenant_settings_create("acme");
+	snprintf(text, sizeof(text), "%d", port);
+	set_default(client, "host", "127.0.0.1");
+	set_default(client, "port", text);
+	set_default(client, "tls", "none");
+	set_default(client, "ehlo_name", "client.test.example");
+	for (size_t i = 0; i < page->count; i++) {
+		const struct page_line *line = &page->lines[i];
+
+		if (line->part != PAGE_CLIENT)
+			continue;
+		if (strcmp(line->word, "set") == 0)
+			take_setting(client, line);
+		else if (strcmp(line->word, "password") == 0)
+			secret_set(&client->password, line->rest, strlen(line->rest));
+		else if (strcmp(line->word, "stop") == 0)
+			take_stop(client, line);
+		else if (strcmp(line->word, "hold-end") == 0)
+			client->hold_end = true;
+		else if (strcmp(line->word, "no-server") == 0)
+			client->no_server = true;
+	}
+	tenant_settings_seal(client->settings);
+	return client->problem.length == 0;
+}
+
+void client_fini(struct client *client)
+{
+	for (int i = 0; i < client->count; i++) {
+		struct result *result = &client->results[i];
+
+		outcome_clear(&result->outcome);
+		for (size_t k = 0; k < result->recipient_count; k++) {
+			outcome_clear(&result->recipients[k].outcome);
+			free(result->recipients[k].address);
+		}
+		free(result->tls);
+		free(result->auth);
+		free(result->fallback);
+		free(result->parked);
+	}
+	secret_wipe(&client->password);
+	tenant_settings_release(&client->settings);
+	buffer_fini(&client->problem);
+}
+
+/* --- the observer -------------------------------------------------------------------- */
+
+static void observe_deadline(void *context, int64_t deadline_ms)
+{
+	struct client *client = context;
+
+	if (deadline_ms < clock_monotonic_ms())
+		buffer_append_text(&client->problem, "a deadline that has passed was told\n");
+}
+
+static void observe_stage(void *context, enum stage stage)
+{
+	struct client *client = context;
+
+	if (stage == client->stop_stage && client->stop_level != STOP_NONE)
+		atomic_store(&client->stop, client->stop_level);
+}
+
+static enum error observe_end(void *context, struct transaction *transaction)
+{
+	struct client *client = context;
+
+	client->results[client->count].ends++;
+	for (size_t i = 0; i < transaction->recipient_count; i++)
+		if (transaction->recipients[i].outcome.verdict == VERDICT_SENT)
+			buffer_append_text(&client->problem, "sent before the end of the data\n");
+	return client->hold_end ? ERROR_UNAVAILABLE : OK;
+}
+
+/* --- messages ---------------------------------------------------------------------------- */
+
+static void add_recipients(struct result *result, const char *list)
+{
+	while (*list && result->recipient_count < RECIPIENTS_MAX) {
+		size_t length = strcspn(list, ",");
+
+		result->recipients[result->recipient_count++] = (struct recipient){
+			.address = memory_strndup(list, length), .wanted = true,
+		};
+		list += length;
+		list += *list == ',';
+	}
+}
+
+/* "x@y*300" stands for 300 recipients r1.x@y … */
+static void multiply_recipients(struct result *result, const char *list)
+{
+	const char *star = strchr(list, '*');
+	long times = star ? strtol(star + 1, NULL, 10) : 0;
+
+	for (long i = 1; i <= times && result->recipient_count < RECIPIENTS_MAX; i++) {
+		struct buffer address;
+
+		buffer_init(&address, TEXT_LIMIT);
+		buffer_printf(&address, "r%ld.%.*s", i, (int)(star - list), list);
+		result->recipients[result->recipient_count++] = (struct recipient){
+			.address = buffer_take(&address), .wanted = true,
+		};
+	}
+	if (!star)
+		add_recipients(result, list);
+}
+
+static void take_letter(struct letter *letter, struct result *result, const char *rest)
+{
+	char word[4096];
+	struct buffer plain;
+
+	*letter = (struct letter){ 0 };
+	buffer_init(&letter->text, TEXT_LIMIT);
+	buffer_init(&plain, TEXT_LIMIT);
+	rest = page_word(rest, word, sizeof(word));
+	buffer_append_text(&plain, "");
+	page_unescape(&plain, rest && strcmp(word, "<>") != 0 ? word : "");
+	letter->sender = buffer_take(&plain);
+	rest = rest ? page_word(rest, word, sizeof(word)) : NULL;
+	buffer_append_text(&plain, "");
+	page_unescape(&plain, rest ? word : "");
+	multiply_recipients(result, plain.data);
+	buffer_fini(&plain);
+	while (rest && (rest = page_word(rest, word, sizeof(word)))) {
+		if (strcmp(word, "eight-bit") == 0)
+			letter->eight_bit = true;
+		else if (strcmp(word, "smtputf8") == 0)
+			letter->smtputf8 = true;
+		else if (strcmp(word, "size") == 0 && page_word(rest, word, sizeof(word)))
+			letter->size = strtol(word, NULL, 10);
+	}
+}
+
+/* A line of the text; one that ends in a backslash has no CRLF. */
+static void take_text(struct letter *letter, const struct page_line *line)
+{
+	size_t length = strlen(line->rest);
+	bool open = length > 0 && line->rest[length - 1] == '\\' && (length < 2 || line->rest[length - 2] != '\\');
+	char *text = memory_strndup(line->rest, open ? length - 1 : length);
+
+	page_unescape(&letter->text, text);
+	if (!open)
+		buffer_append_text(&letter->text, "\r\n");
+	free(text);
+}
+
+static void fill_text(struct letter *letter, long octets)
+{
+	static const char line[] = "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01\r\n";
+
+	for (; octets > 0; octets -= (long)sizeof(line) - 1)
+		buffer_append_text(&letter->text, line);
+}
+
+/* --- running ------------------------------------------------------------------------------ */
+
+static bool open_session(struct client *client, struct result *result)
+{
+	struct session_observer observer = { client, observe_deadline, observe_stage, observe_end };
+	struct session_settings settings = {
+		.tenant = client->settings,
+		.password = secret_is_set(&client->password) ? &client->password : NULL,
+		.trust = client->trust,
+		.resolver = client->resolver,
+		.stop = &client->stop,
+		.observer = &observer,
+	};
+	enum error error;
+
+	if (client->session && !session_usable(client->session))
+		session_close(&client->session);
+	if (client->session)
+		return true;
+	error = session_open(&settings, &client->session, &result->outcome);
+	if ((error == OK) != (client->session != NULL))
+		buffer_append_text(&client->problem, "session_open() contradicts itself\n");
+	return error == OK;
+}
+
+static void note_facts(struct client *client, struct result *result)
+{
+	struct session_facts facts;
+
+	session_facts(client->session, &facts);
+	result->tls = memory_strdup(facts.tls);
+	result->auth = memory_strdup(facts.auth);
+	result->fallback = memory_strdup(facts.fallback);
+	result->usable = session_usable(client->session);
+}
+
+static void send_letter(struct client *client, struct letter *letter)
+{
+	struct result *result = &client->results[client->count];
+	struct source_memory source;
+	struct transaction transaction = {
+		.sender = letter->sender,
+		.recipients = result->recipients,
+		.recipient_count = result->recipient_count,
+		.source = &source.source,
+		.eight_bit = letter->eight_bit,
+		.smtputf8 = letter->smtputf8,
+	};
+
+	source_memory_init(&source, letter->text.data ? letter->text.data : "", letter->text.length);
+	transaction.size = letter->size > 0 ? letter->size : (int64_t)letter->text.length;
+	result->opened = open_session(client, result);
+	if (result->opened) {
+		session_send(client->session, &transaction);
+		result->outcome = transaction.outcome;
+		note_facts(client, result);
+	}
+	client->count++;
+	free(letter->sender);
+	buffer_fini(&letter->text);
+}
+
+/* Waits until the server says something or closes, as a worker does between messages. */
+static void park(struct client *client)
+{
+	struct result *result = &client->results[client->count - 1];
+	struct pollfd fd = { .events = POLLIN };
+	struct words words = { "" };
+
+	if (!client->session)
+		return;
+	fd.fd = session_fd(client->session);
+	if (poll(&fd, 1, PARK_MS) <= 0)
+		buffer_append_text(&client->problem, "parked: nothing came\n");
+	else if (!session_lost(client->session, &words))
+		buffer_append_text(&client->problem, "parked: not lost\n");
+	result->parked = memory_strdup(words.text);
+}
+
+void client_run(struct client *client)
+{
+	const struct page *page = client->page;
+	struct letter letter;
+	bool begun = false;
+
+	for (size_t i = 0; i <= page->count; i++) {
+		const struct page_line *line = i < page->count ? &page->lines[i] : NULL;
+		bool action = !line || line->part != PAGE_CLIENT || strcmp(line->word, "message") == 0 ||
+			      strcmp(line->word, "park") == 0;
+
+		if (action && begun) {
+			send_letter(client, &letter);
+			begun = false;
+		}
+		if (!line || line->part != PAGE_CLIENT)
+			break;
+		if (strcmp(line->word, "message") == 0 && client->count < MESSAGES_MAX) {
+			take_letter(&letter, &client->results[client->count], line->rest);
+			begun = true;
+		} else if (strcmp(line->word, "|") == 0 && begun) {
+			take_text(&letter, line);
+		} else if (strcmp(line->word, "fill") == 0 && begun) {
+			fill_text(&letter, strtol(line->rest, NULL, 10));
+		} else if (strcmp(line->word, "park") == 0) {
+			park(client);
+		}
+	}
+	session_close(&client->session);
+}
