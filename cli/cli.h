@@ -15,19 +15,19 @@
 
 struct invocation {
 	const struct verb *verb;
-	const char *database;	/* NULL = none was named */
+	const char *database; /* NULL = none was named */
 	struct options options;
 };
 
 struct verb {
-	const char *name;	/* one or two words; NULL ends a table */
-	const char *operands;	/* as the help writes them, "" = none */
+	const char *name;     /* one or two words; NULL ends a table */
+	const char *operands; /* as the help writes them, "" = none */
 	const char *summary;
 	size_t operands_min, operands_max;
-	const struct option_rule *rules;	/* may be NULL */
-	bool columns;		/* other options name columns of outbox_tenant */
-	int (*run)(const struct invocation *invocation);	/* NULL: not built yet */
-	const char *notes;	/* the help's last lines; may be NULL */
+	const struct option_rule *rules;                 /* may be NULL */
+	bool columns;                                    /* other options name columns of outbox_tenant */
+	int (*run)(const struct invocation *invocation); /* NULL: not built yet */
+	const char *notes;                               /* the help's last lines; may be NULL */
 };
 
 /* The tables of each file, found by main.c. */
@@ -39,7 +39,10 @@ extern const struct option_rule cli_tenant_test_rules[];
 int cli_tenant_test(const struct invocation *invocation);
 
 /* The row of each listing verb's options. */
-#define CLI_JSON_RULE { .name = "json", .help = "one JSON document: an array of objects" }
+#define CLI_JSON_RULE                                                                                        \
+	{                                                                                                    \
+		.name = "json", .help = "one JSON document: an array of objects"                             \
+	}
 
 /* "outboxctl: …" on standard error. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -11,7 +11,8 @@ static int run_init(const struct invocation *invocation)
 {
 	const char *done;
 	struct words words;
-	enum error error = admin_init(invocation->database, options_have(&invocation->options, "wal"), &done, &words);
+	enum error error = admin_init(invocation->database, options_have(&invocation->options, "wal"), &done,
+	                              &words);
 
 	if (error != OK)
 		return cli_fail_file(error, &words);

@@ -11,12 +11,12 @@
 
 #include "common/error.h"
 
-#define INPUT_MAX_BYTES	     1000000000	/* SQLite takes no longer row */
+#define INPUT_MAX_BYTES      1000000000 /* SQLite takes no longer row */
 #define INPUT_TEXT_MAX_BYTES (64 << 20)
 
 struct input {
-	int fd;		/* -1 = none */
-	int64_t size;	/* octets, from the file's start */
+	int fd;       /* -1 = none */
+	int64_t size; /* octets, from the file's start */
 };
 
 /*

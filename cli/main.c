@@ -61,7 +61,7 @@ static void print_rules(const struct option_rule *rules)
 		char left[64];
 
 		(void)snprintf(left, sizeof left, "--%s%s%s", rules->name, rules->argument ? " " : "",
-			       rules->argument ? rules->argument : "");
+		               rules->argument ? rules->argument : "");
 		(void)printf("  %-26s %s\n", left, rules->help);
 	}
 }
@@ -69,8 +69,8 @@ static void print_rules(const struct option_rule *rules)
 static int print_verb_help(const struct verb *verb)
 {
 	(void)printf("usage: outboxctl [--database FILE] %s%s%s%s%s\n\n%s.\n\n", verb->name,
-		     *verb->operands ? " " : "", verb->operands, verb->columns ? " --COLUMN VALUE…" : "",
-		     verb->rules ? " [OPTION…]" : "", verb->summary);
+	             *verb->operands ? " " : "", verb->operands, verb->columns ? " --COLUMN VALUE…" : "",
+	             verb->rules ? " [OPTION…]" : "", verb->summary);
 	print_rules(verb->rules);
 	print_rules(common_rules);
 	if (verb->notes)
@@ -113,9 +113,9 @@ static int too_many_operands(const struct invocation *invocation)
 		if (options->given[i].rule && options->given[i].rule->refusal)
 			return cli_usage(invocation, "%s", options->given[i].rule->refusal);
 	return cli_usage(invocation, "%s takes %s%zu argument%s (%zu given)", invocation->verb->name,
-			 invocation->verb->operands_min < invocation->verb->operands_max ? "at most " : "",
-			 invocation->verb->operands_max, invocation->verb->operands_max == 1 ? "" : "s",
-			 options->operand_count);
+	                 invocation->verb->operands_min < invocation->verb->operands_max ? "at most " : "",
+	                 invocation->verb->operands_max, invocation->verb->operands_max == 1 ? "" : "s",
+	                 options->operand_count);
 }
 
 static int run_verb(struct invocation *invocation)
@@ -150,21 +150,21 @@ static int parse_and_run(int argc, char *const *argv, const char *database)
 	enum error error;
 
 	invocation.verb = find_verb(argc, argv, &used);
-	if (!invocation.verb && used == 2 && (argc == 1 || strcmp(argv[1], "--help") == 0)) {
-		print_help(argv[0]);
-		return argc == 1 ? EX_USAGE : EX_OK;
-	}
+	if (!invocation.verb && used == 2 && argc > 1 && strcmp(argv[1], "--help") == 0)
+		return print_help(argv[0]);
+	if (!invocation.verb && used == 2 && argc == 1)
+		return cli_usage(&invocation, "%s what?", argv[0]);
 	if (!invocation.verb)
 		return cli_usage(&invocation, "there is no verb %.40s%s%.40s", argv[0], used == 2 ? " " : "",
-				 used == 2 ? argv[1] : "");
+		                 used == 2 ? argv[1] : "");
 	if (!invocation.verb->run) {
 		cli_say("%s is not built yet", invocation.verb->name);
 		return EX_USAGE;
 	}
 	error = options_parse(&(struct option_grammar){ .rules = invocation.verb->rules,
-							.common = common_rules,
-							.columns = invocation.verb->columns },
-			      argc - used, argv + used, &invocation.options, &words);
+	                                                .common = common_rules,
+	                                                .columns = invocation.verb->columns },
+	                      argc - used, argv + used, &invocation.options, &words);
 	status = error == OK ? run_verb(&invocation) : cli_usage(&invocation, "%s", words.text);
 	options_fini(&invocation.options);
 	return status;
@@ -187,8 +187,8 @@ static int run(int argc, char *const *argv)
 		status = cli_usage(&invocation, "which verb?");
 	else
 		status = parse_and_run(argc - 1 - invocation.options.consumed,
-				       argv + 1 + invocation.options.consumed,
-				       options_value(&invocation.options, "database"));
+		                       argv + 1 + invocation.options.consumed,
+		                       options_value(&invocation.options, "database"));
 	options_fini(&invocation.options);
 	return status;
 }

@@ -48,7 +48,7 @@ static bool given_already(const struct options *options, const struct option_giv
 
 /* One option at argv[0]; *used = how many of argv it takes. */
 static enum error parse_option(const struct option_grammar *grammar, int argc, char *const *argv, int *used,
-			       struct option_given *new, struct words *words)
+                               struct option_given *new, struct words *words)
 {
 	const char *name = argv[0] + 2;
 	const char *equals = strchr(name, '=');
@@ -86,12 +86,12 @@ static enum error parse_option(const struct option_grammar *grammar, int argc, c
 }
 
 static enum error add_option(const struct option_grammar *grammar, int argc, char *const *argv, int *used,
-			     struct options *options, struct words *words)
+                             struct options *options, struct words *words)
 {
 	struct option_given new = { .rule = NULL };
 	enum error error = parse_option(grammar, argc, argv, used, &new, words);
 
-	if (error == OK && !(new.rule && new.rule->many) && given_already(options, &new)) {
+	if (error == OK && !(new.rule &&new.rule->many) && given_already(options, &new)) {
 		words_set(words, "--%s is given twice", new.rule ? new.rule->name : new.column);
 		error = ERROR_INVALID;
 	}
@@ -104,7 +104,7 @@ static enum error add_option(const struct option_grammar *grammar, int argc, cha
 }
 
 enum error options_parse(const struct option_grammar *grammar, int argc, char *const *argv,
-			 struct options *options, struct words *words)
+                         struct options *options, struct words *words)
 {
 	bool only_operands = false;
 

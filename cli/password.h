@@ -13,7 +13,8 @@
  */
 enum error password_prompt(const char *tenant, struct secret *password, struct words *words);
 
-/* All of a descriptor without its last line end. Blocks for its end. ERROR_INVALID: empty, a NUL, or too long. */
+/* All of a descriptor without its last line end. Blocks for its end. ERROR_INVALID: empty, a NUL, or too
+ * long. */
 enum error password_read(int fd, const char *name, struct secret *password, struct words *words);
 
 #endif

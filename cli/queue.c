@@ -31,8 +31,8 @@ static int run_queue(const struct invocation *invocation)
 {
 	const struct options *options = &invocation->options;
 	struct admin_query query = { .tenant = options_value(options, "tenant"),
-				     .state = options_value(options, "state"),
-				     .limit = PAGE_ROWS };
+		                     .state = options_value(options, "state"),
+		                     .limit = PAGE_ROWS };
 	size_t given = PAGE_ROWS;
 	enum message_state state;
 	struct table *table;
@@ -43,7 +43,7 @@ static int run_queue(const struct invocation *invocation)
 
 	if (query.state && strcmp(query.state, "all") != 0 && !message_state_parse(query.state, &state))
 		return cli_usage(invocation, "there is no such state: draft, queued, deferred, sent, failed, "
-					     "uncertain, cancelled, or all");
+		                             "uncertain, cancelled, or all");
 	status = cli_open(invocation, &admin);
 	if (status != EX_OK)
 		return status;
@@ -161,7 +161,8 @@ static int change_all(const struct invocation *invocation, enum admin_change cha
 		int64_t id;
 
 		if (!parse_id(options->operands[i], &id))
-			return cli_usage(invocation, "%.40s is no id: a whole number from 1 on", options->operands[i]);
+			return cli_usage(invocation, "%.40s is no id: a whole number from 1 on",
+			                 options->operands[i]);
 	}
 	status = cli_open(invocation, &admin);
 	if (status != EX_OK)
@@ -173,7 +174,8 @@ static int change_all(const struct invocation *invocation, enum admin_change cha
 		(void)parse_id(options->operands[i], &id);
 		error = admin_change(admin, id, change, &words);
 		if (error == OK) {
-			(void)printf("%lld %s\n", (long long)id, change == ADMIN_RETRY ? "queued" : "cancelled");
+			(void)printf("%lld %s\n", (long long)id,
+			             change == ADMIN_RETRY ? "queued" : "cancelled");
 			continue;
 		}
 		if (error == ERROR_INVALID) { /* a rule's sentence does not say of which message */
@@ -204,7 +206,7 @@ static int retry_tenant(const struct invocation *invocation, const char *tenant)
 	status = cli_close(&admin, error, &words);
 	if (status == EX_OK)
 		(void)printf("%s: %lld deferred message%s queued, its backoff is to end\n", tenant,
-			     (long long)queued, queued == 1 ? "" : "s");
+		             (long long)queued, queued == 1 ? "" : "s");
 	return status;
 }
 
@@ -224,7 +226,9 @@ static int run_cancel(const struct invocation *invocation)
 
 static const struct option_rule queue_rules[] = {
 	{ .name = "tenant", .argument = "T", .help = "only this tenant's" },
-	{ .name = "state", .argument = "S", .help = "only those in this state, or all (else: those unfinished)" },
+	{ .name = "state",
+	  .argument = "S",
+	  .help = "only those in this state, or all (else: those unfinished)" },
 	CLI_JSON_RULE,
 	{ .name = NULL },
 };
@@ -238,10 +242,10 @@ static const struct option_rule retry_rules[] = {
 
 const struct verb cli_queue_verbs[] = {
 	{ "queue", "", "Lists messages", 0, 0, queue_rules, false, run_queue, NULL },
-	{ "show", "ID", "Shows a message and its recipients, without its bodies", 1, 1, show_rules, false, run_show,
-	  NULL },
-	{ "retry", "ID...", "Queues messages now, also failed and cancelled ones", 0, SIZE_MAX, retry_rules, false,
-	  run_retry, "Recipients that were accepted already get nothing again." },
+	{ "show", "ID", "Shows a message and its recipients, without its bodies", 1, 1, show_rules, false,
+	  run_show, NULL },
+	{ "retry", "ID...", "Queues messages now, also failed and cancelled ones", 0, SIZE_MAX, retry_rules,
+	  false, run_retry, "Recipients that were accepted already get nothing again." },
 	{ "cancel", "ID...", "Cancels messages", 1, SIZE_MAX, NULL, false, run_cancel,
 	  "A message that is just being sent may be sent all the same." },
 	{ .name = NULL },

@@ -42,7 +42,7 @@ static const struct {
 struct sending {
 	struct admin_setting columns[SEND_COLUMNS + 2];
 	size_t count;
-	char *owned[SEND_COLUMNS + 2];	/* same order: the values, to be freed */
+	char *owned[SEND_COLUMNS + 2]; /* same order: the values, to be freed */
 	struct input message;
 };
 
@@ -139,7 +139,8 @@ static int check_usage(const struct invocation *invocation)
 	if (!options_have(options, "tenant"))
 		return cli_usage(invocation, "whose message? Give --tenant");
 	if (options_have(options, "text") && options_have(options, "message"))
-		return cli_usage(invocation, "--text and --message exclude one another: a message is complete in itself");
+		return cli_usage(invocation,
+		                 "--text and --message exclude one another: a message is complete in itself");
 	if (!options_have(options, "to") && !options_have(options, "cc") && !options_have(options, "bcc") &&
 	    !options_have(options, "message") && !options_have(options, "draft"))
 		return cli_usage(invocation, "to whom? Give --to, --cc or --bcc");
@@ -150,9 +151,9 @@ static int check_usage(const struct invocation *invocation)
 static int insert(const struct invocation *invocation, const struct sending *sending)
 {
 	struct admin_mail mail = { .columns = sending->columns,
-				   .count = sending->count,
-				   .message_fd = sending->message.fd,
-				   .message_size = sending->message.size };
+		                   .count = sending->count,
+		                   .message_fd = sending->message.fd,
+		                   .message_size = sending->message.size };
 	struct admin *admin;
 	struct words words;
 	enum error error;
@@ -192,7 +193,10 @@ static const struct option_rule send_rules[] = {
 	{ .name = "tenant", .argument = "T", .help = "whose message it is" },
 	{ .name = "from", .argument = "A", .help = "From address (else the tenant's)" },
 	{ .name = "envelope-from", .argument = "A", .help = "envelope sender, <> = the null sender" },
-	{ .name = "to", .argument = "A", .help = "recipients; may be repeated, as --cc and --bcc", .many = true },
+	{ .name = "to",
+	  .argument = "A",
+	  .help = "recipients; may be repeated, as --cc and --bcc",
+	  .many = true },
 	{ .name = "cc", .argument = "A", .help = "recipients of copies", .many = true },
 	{ .name = "bcc", .argument = "A", .help = "recipients that no header field shows", .many = true },
 	{ .name = "reply-to", .argument = "A", .help = "Reply-To address", .many = true },
@@ -202,7 +206,9 @@ static const struct option_rule send_rules[] = {
 	{ .name = "priority", .argument = "N", .help = "-9 to 9, higher first" },
 	{ .name = "not-before", .argument = "SECONDS", .help = "send no sooner than (since 1970)" },
 	{ .name = "expires-at", .argument = "SECONDS", .help = "give up at (since 1970)" },
-	{ .name = "idempotency-key", .argument = "KEY", .help = "refused if the tenant has a message with it" },
+	{ .name = "idempotency-key",
+	  .argument = "KEY",
+	  .help = "refused if the tenant has a message with it" },
 	{ .name = "reference", .argument = "R", .help = "your own mark, repeated in the log" },
 	{ .name = "draft", .help = "do not send until 'retry' queues it" },
 	{ .name = "html", .argument = "FILE", .help = "not built yet" },

@@ -13,16 +13,16 @@
 #include "common/text.h"
 
 #define CELL_BYTES 65536
-#define GAP	   2
+#define GAP        2
 
 struct table {
 	FILE *out;
 	const struct table_column *columns;
 	size_t column_count;
-	size_t *widths;		/* of the first page */
+	size_t *widths; /* of the first page */
 	bool json;
-	bool begun;		/* heading, or "[", is written */
-	char **cells;		/* column_count a row; with json one a row */
+	bool begun;   /* heading, or "[", is written */
+	char **cells; /* column_count a row; with json one a row */
 	size_t cell_count, cell_room;
 };
 
@@ -105,7 +105,8 @@ void table_when(int64_t at, int64_t now, char text[TABLE_WHEN_BYTES])
 	while (distance >= (uint64_t)scale[i].below && i < 3)
 		i++;
 	(void)snprintf(text, TABLE_WHEN_BYTES, "%s%llu %s%s", past ? "" : "in ",
-		       (unsigned long long)(distance / (uint64_t)scale[i].unit), scale[i].name, past ? " ago" : "");
+	               (unsigned long long)(distance / (uint64_t)scale[i].unit), scale[i].name,
+	               past ? " ago" : "");
 }
 
 static char *cell_text(const struct table_column *column, const struct admin_value *value)
@@ -233,7 +234,8 @@ void table_flush(struct table *table)
 		begin_table(table);
 	for (size_t i = 0; i < table->cell_count; i++) {
 		if (table->json)
-			(void)fprintf(table->out, "%s\n%s", table->begun || i > 0 ? "," : "[", table->cells[i]);
+			(void)fprintf(table->out, "%s\n%s", table->begun || i > 0 ? "," : "[",
+			              table->cells[i]);
 		else
 			print_cell(table, i % table->column_count, table->cells[i]);
 		free(table->cells[i]);
@@ -289,7 +291,8 @@ static void field_text(struct buffer *out, const struct admin_value *value)
 		return;
 	}
 	/* beyond the year 9999 it is no time */
-	if (value->integer < 0 || value->integer > (milliseconds ? INT64_C(253402300799000) : INT64_C(253402300799))) {
+	if (value->integer < 0 ||
+	    value->integer > (milliseconds ? INT64_C(253402300799000) : INT64_C(253402300799))) {
 		(void)buffer_printf(out, "%lld", (long long)value->integer);
 		return;
 	}

@@ -18,15 +18,15 @@
 
 enum table_kind {
 	TABLE_TEXT,
-	TABLE_NUMBER,	/* to the right */
-	TABLE_WHEN,	/* seconds since 1970, as "in 5 min" or "3 h ago" */
+	TABLE_NUMBER, /* to the right */
+	TABLE_WHEN,   /* seconds since 1970, as "in 5 min" or "3 h ago" */
 };
 
 struct table_column {
-	const char *name;	/* of the database's column; NULL ends a table */
+	const char *name; /* of the database's column; NULL ends a table */
 	const char *heading;
 	enum table_kind kind;
-	int widest;		/* columns of the terminal, longer text is cut; 0 = all of it */
+	int widest; /* columns of the terminal, longer text is cut; 0 = all of it */
 };
 
 struct table;

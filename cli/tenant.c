@@ -14,8 +14,8 @@
 #include "cli/password.h"
 #include "cli/table.h"
 
-#define PASSWORD_REFUSAL                                                                          \
-	"a password is not taken from the command line, where ps would show it: --password alone " \
+#define PASSWORD_REFUSAL                                                                                     \
+	"a password is not taken from the command line, where ps would show it: --password alone "           \
 	"asks for it, --password-stdin reads it, --password-file names a file in secrets_dir"
 
 static const struct option_rule settings_rules[] = {
@@ -35,7 +35,7 @@ static struct admin_setting *settings_of(const struct options *options, size_t *
 	for (size_t i = 0; i < options->given_count; i++)
 		if (options->given[i].column)
 			settings[(*count)++] = (struct admin_setting){ .column = options->given[i].column,
-								       .value = options->given[i].value };
+				                                       .value = options->given[i].value };
 	return settings;
 }
 
@@ -59,10 +59,10 @@ static int read_password(const struct invocation *invocation, const char *name, 
 }
 
 typedef enum error write_tenant(struct admin *admin, const char *name, const struct admin_setting *settings,
-				size_t count, const struct secret *password, struct words *words);
+                                size_t count, const struct secret *password, struct words *words);
 
 static int write_settings(const struct invocation *invocation, write_tenant *write,
-			  const struct admin_setting *settings, size_t count)
+                          const struct admin_setting *settings, size_t count)
 {
 	const char *name = invocation->options.operands[0];
 	struct secret password = { .bytes = NULL };
@@ -76,7 +76,8 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 	if (status == EX_OK)
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
-		error = write(admin, name, settings, count, secret_is_set(&password) ? &password : NULL, &words);
+		error = write(admin, name, settings, count, secret_is_set(&password) ? &password : NULL,
+		              &words);
 		status = cli_close(&admin, error, &words);
 		if (error == ERROR_LIMIT) /* said already: no such column */
 			status = EX_USAGE;
@@ -108,13 +109,13 @@ static int run_set(const struct invocation *invocation)
 static int run_suspend(const struct invocation *invocation)
 {
 	return write_settings(invocation, admin_tenant_set,
-			      &(struct admin_setting){ .column = "enabled", .value = "0" }, 1);
+	                      &(struct admin_setting){ .column = "enabled", .value = "0" }, 1);
 }
 
 static int run_resume(const struct invocation *invocation)
 {
 	return write_settings(invocation, admin_tenant_set,
-			      &(struct admin_setting){ .column = "enabled", .value = "1" }, 1);
+	                      &(struct admin_setting){ .column = "enabled", .value = "1" }, 1);
 }
 
 static int run_remove(const struct invocation *invocation)
@@ -131,8 +132,8 @@ static int run_remove(const struct invocation *invocation)
 		return status;
 	error = admin_tenant_remove(admin, name, purge, &purged, &words);
 	if (purge && purged > 0)
-		(void)printf("%lld finished message%s of %s removed\n", (long long)purged, purged == 1 ? "" : "s",
-			     name);
+		(void)printf("%lld finished message%s of %s removed\n", (long long)purged,
+		             purged == 1 ? "" : "s", name);
 	return cli_close(&admin, error, &words);
 }
 
@@ -209,19 +210,21 @@ static const struct option_rule remove_rules[] = {
 	{ .name = NULL },
 };
 
-#define SETTINGS_NOTES                                                                                  \
-	"COLUMN is a column of outbox_tenant, with - for _: --host mail.example.net --port 587\n"         \
-	"--tls starttls --auth auto --username U --from-address A ... (outboxctl schema lists them);\n"   \
+#define SETTINGS_NOTES                                                                                       \
+	"COLUMN is a column of outbox_tenant, with - for _: --host mail.example.net --port 587\n"            \
+	"--tls starttls --auth auto --username U --from-address A ... (outboxctl schema lists them);\n"      \
 	"an empty VALUE sets the default. --password-file NAME names a file in outboxd's secrets_dir."
 
 const struct verb cli_tenant_verbs[] = {
 	{ "tenant add", "NAME", "Adds a tenant", 1, 1, settings_rules, true, run_add, SETTINGS_NOTES },
-	{ "tenant set", "NAME", "Changes settings of a tenant", 1, 1, settings_rules, true, run_set, SETTINGS_NOTES },
+	{ "tenant set", "NAME", "Changes settings of a tenant", 1, 1, settings_rules, true, run_set,
+	  SETTINGS_NOTES },
 	{ "tenant list", "", "Lists the tenants", 0, 0, list_rules, false, run_list, NULL },
 	{ "tenant show", "NAME", "Shows a tenant's settings", 1, 1, list_rules, false, run_show, NULL },
-	{ "tenant remove", "NAME", "Removes a tenant that has no messages", 1, 1, remove_rules, false, run_remove,
+	{ "tenant remove", "NAME", "Removes a tenant that has no messages", 1, 1, remove_rules, false,
+	  run_remove, NULL },
+	{ "tenant suspend", "NAME", "Keeps a tenant's mail and sends none", 1, 1, NULL, false, run_suspend,
 	  NULL },
-	{ "tenant suspend", "NAME", "Keeps a tenant's mail and sends none", 1, 1, NULL, false, run_suspend, NULL },
 	{ "tenant resume", "NAME", "Ends a suspension", 1, 1, NULL, false, run_resume, NULL },
 	{ "tenant test", "NAME", "Opens a session with a tenant's server and sends nothing", 1, 1,
 	  cli_tenant_test_rules, false, cli_tenant_test,

@@ -61,7 +61,8 @@ static int read_secret_file(const struct invocation *invocation, const char *nam
 	if (!folder)
 		return cli_usage(invocation, "the tenant's password is in a file: give --secrets-dir");
 	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = dir < 0 || strchr(name, '/') ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	fd = dir < 0 || strchr(name, '/') ? -1
+	                                  : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		words_set_errno(&words, errno, "password_file %s in %s", name, folder);
 		error = errno == ENOENT ? ERROR_NOT_FOUND : ERROR_PERMISSION;
@@ -79,7 +80,7 @@ static int read_secret_file(const struct invocation *invocation, const char *nam
 
 /* What wins over the column password, as in outboxd. */
 static int find_password(const struct invocation *invocation, const struct tenant_settings *tenant,
-			 struct secret *password)
+                         struct secret *password)
 {
 	if (tenant->password_command) {
 		cli_say("tenant test with password_command is not built yet");
@@ -96,8 +97,9 @@ static int tell_trouble(const char *tenant, enum stage stage, const struct outco
 	if (stage != STAGE_NONE)
 		(void)printf(": failed\n");
 	if (trouble->code)
-		cli_say("%s: the server said %d%s%s: %s", tenant, trouble->code, *trouble->enhanced ? " " : "",
-			trouble->enhanced, trouble->text ? trouble->text : "no reason");
+		cli_say("%s: the server said %d%s%s: %s", tenant, trouble->code,
+		        *trouble->enhanced ? " " : "", trouble->enhanced,
+		        trouble->text ? trouble->text : "no reason");
 	else
 		cli_say("%s: %s", tenant, trouble->text ? trouble->text : "no session could be opened");
 	return EX_UNAVAILABLE;
@@ -109,23 +111,23 @@ static void tell_facts(const struct session *session, const char *tenant)
 
 	session_facts(session, &facts);
 	(void)printf(": ok\n%s: %s (%s) is ready; %s%s; %s%s%s%s\n", tenant, facts.server, facts.address,
-		     facts.tls ? "encrypted with " : "not encrypted", facts.tls ? facts.tls : "",
-		     facts.auth ? "logged in with " : "not logged in", facts.auth ? facts.auth : "",
-		     facts.fallback ? "; fell back: " : "", facts.fallback ? facts.fallback : "");
+	             facts.tls ? "encrypted with " : "not encrypted", facts.tls ? facts.tls : "",
+	             facts.auth ? "logged in with " : "not logged in", facts.auth ? facts.auth : "",
+	             facts.fallback ? "; fell back: " : "", facts.fallback ? facts.fallback : "");
 }
 
 static int open_and_close(struct tenant_settings *tenant, const struct secret *password,
-			  struct tls_trust *trust, struct resolver *resolver)
+                          struct tls_trust *trust, struct resolver *resolver)
 {
 	static const atomic_int stop = STOP_NONE;
 	enum stage stage = STAGE_NONE;
 	struct session_observer observer = { .context = &stage, .stage = tell_step };
 	struct session_settings settings = { .tenant = tenant,
-					     .password = secret_is_set(password) ? password : NULL,
-					     .trust = trust,
-					     .resolver = resolver,
-					     .stop = &stop,
-					     .observer = &observer };
+		                             .password = secret_is_set(password) ? password : NULL,
+		                             .trust = trust,
+		                             .resolver = resolver,
+		                             .stop = &stop,
+		                             .observer = &observer };
 	struct outcome trouble = { .text = NULL };
 	struct session *session = NULL;
 	int status = EX_OK;
@@ -150,11 +152,13 @@ static int run_session(struct tenant_settings *tenant, const struct secret *pass
 
 	wait_setup();
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (tenant->tls_verify == TLS_VERIFY_FULL && (tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT))
+	if (tenant->tls_verify == TLS_VERIFY_FULL &&
+	    (tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT))
 		error = tls_trust_load(tenant->tls_ca_file, &trust, &words);
 	if (error == OK)
 		error = resolver_create(NULL, &resolver, &words);
-	status = error == OK ? open_and_close(tenant, password, trust, resolver) : cli_fail(ERROR_UNAVAILABLE, &words);
+	status = error == OK ? open_and_close(tenant, password, trust, resolver)
+	                     : cli_fail(ERROR_UNAVAILABLE, &words);
 	if (resolver)
 		resolver_destroy(&resolver);
 	if (trust)

@@ -6,20 +6,21 @@
  * what was asked for, and nothing at all where it is refused.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "storage/admin_internal.h"
-#include "storage/schema_sql.h"
+#include "storage/migrate.h"
 
-#define ROOM_MS		  2
-#define SCHEMA_VERSION 1
+#define ROOM_MS 2
 
 void admin_verb(struct admin *admin)
 {
@@ -57,15 +58,15 @@ enum error admin_error(struct admin *admin, int rc, const char *doing, struct wo
 enum error admin_begin(struct admin *admin, struct words *words)
 {
 	admin_verb(admin);
-	return admin_error(admin, connection_run(&admin->connection, "BEGIN IMMEDIATE"), "writing the database",
-			   words);
+	return admin_error(admin, connection_run(&admin->connection, "BEGIN IMMEDIATE"),
+	                   "writing the database", words);
 }
 
 enum error admin_end(struct admin *admin, enum error error, struct words *words)
 {
 	if (error == OK)
 		error = admin_error(admin, connection_run(&admin->connection, "COMMIT"),
-				    "committing to the database", words);
+		                    "committing to the database", words);
 	if (!sqlite3_get_autocommit(admin->connection.db))
 		(void)connection_run(&admin->connection, "ROLLBACK");
 	return error;
@@ -115,10 +116,31 @@ void admin_leave_room(int64_t begun_ms)
 
 	if (pause < ROOM_MS)
 		pause = ROOM_MS;
-	(void)nanosleep(&(struct timespec){ .tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1000000 }, NULL);
+	(void)nanosleep(&(struct timespec){ .tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1000000 },
+	                NULL);
 }
 
 /* ---- what is in a file --------------------------------------------------------- */
+
+/* In words of their own where SQLite would say "unable to open database file". Opens nothing. */
+static enum error check_access(const char *path, struct words *words)
+{
+	static const char *const companions[] = { "", "-wal", "-shm" };
+	struct buffer name;
+	enum error error = OK;
+
+	buffer_init(&name, 2 * PATH_MAX);
+	for (size_t i = 0; i < sizeof companions / sizeof companions[0] && error == OK; i++) {
+		buffer_clear(&name);
+		if (!buffer_printf(&name, "%s%s", path, companions[i]) || access(name.data, F_OK) != 0 ||
+		    access(name.data, R_OK | W_OK) == 0)
+			continue;
+		words_set(words, "%s cannot be read and written by this user", name.data);
+		error = ERROR_PERMISSION;
+	}
+	buffer_fini(&name);
+	return error;
+}
 
 static enum error look_at_file(const char *path, struct words *words)
 {
@@ -138,38 +160,44 @@ static enum error look_at_file(const char *path, struct words *words)
 	}
 	name = S_ISREG(st.st_mode) ? storage_file_system_refused((long)fs.f_type) : NULL;
 	if (S_ISREG(st.st_mode) && !name)
-		return OK;
+		return check_access(path, words);
 	if (name)
-		words_set(words, "%s is on a network or user-space file system (%s), where SQLite's WAL is not safe",
-			  path, name);
+		words_set(words,
+		          "%s is on a network or user-space file system (%s), where SQLite's WAL is not safe",
+		          path, name);
 	else
 		words_set(words, "%s is not a regular file", path);
 	return ERROR_REFUSED;
 }
 
-/* -1: not an outbox. */
+/* -1: not an outbox, also where an application has a table of that name. */
 static int schema_version(struct admin *admin, int64_t *version)
 {
 	int64_t ours = 0;
 	int rc = connection_ask_int(&admin->connection,
-				    "SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'", &ours);
+	                            "SELECT count(*) FROM sqlite_master WHERE name = 'outbox_meta'", &ours);
 
 	*version = -1;
 	if (rc == SQLITE_OK && ours)
 		rc = connection_ask_int(&admin->connection,
-					"SELECT value FROM outbox_meta WHERE key = 'schema_version'", version);
-	return rc;
+		                        "SELECT value FROM outbox_meta WHERE key = 'schema_version'",
+		                        version);
+	return (rc & 0xff) == SQLITE_ERROR ? SQLITE_OK : rc; /* no such column: not ours */
 }
 
 static enum error check_version(const char *path, int64_t version, struct words *words)
 {
-	if (version == SCHEMA_VERSION)
+	if (version == STORAGE_SCHEMA_VERSION)
 		return OK;
 	if (version < 0)
 		words_set(words, "%s has no outbox tables: run outboxctl init", path);
+	else if (version > STORAGE_SCHEMA_VERSION)
+		words_set(words, "%s has schema version %lld, newer than this program's %d", path,
+		          (long long)version, STORAGE_SCHEMA_VERSION);
 	else
-		words_set(words, "%s has schema version %lld, %s than this program's %d", path, (long long)version,
-			  version > SCHEMA_VERSION ? "newer" : "older", SCHEMA_VERSION);
+		words_set(words,
+		          "%s has schema version %lld, older than this program's %d: run outboxctl init",
+		          path, (long long)version, STORAGE_SCHEMA_VERSION);
 	return ERROR_REFUSED;
 }
 
@@ -198,8 +226,9 @@ enum error admin_open(const char *path, struct admin **admin, struct words *word
 	error = check_schema(made, path, words);
 	/* nobody else moves the WAL into the file while no outboxd runs */
 	if (error == OK)
-		error = admin_error(made, connection_run(&made->connection, "PRAGMA wal_autocheckpoint = 1000"),
-				    path, words);
+		error = admin_error(made,
+		                    connection_run(&made->connection, "PRAGMA wal_autocheckpoint = 1000"),
+		                    path, words);
 	if (error != OK) {
 		admin_close(&made);
 		return error;
@@ -223,17 +252,19 @@ void admin_close(struct admin **admin)
 static enum error check_names(struct admin *admin, const char *path, struct words *words)
 {
 	char taken[128], encoding[16];
-	int rc = connection_ask_text(&admin->connection,
-				     "SELECT type || ' ' || name FROM sqlite_master WHERE lower(substr(name, 1, 6)) = 'outbox' "
-				     "ORDER BY name LIMIT 1",
-				     taken, sizeof taken);
+	int rc = connection_ask_text(
+		&admin->connection,
+		"SELECT type || ' ' || name FROM sqlite_master WHERE lower(substr(name, 1, 6)) = 'outbox' "
+		"ORDER BY name LIMIT 1",
+		taken, sizeof taken);
 
 	if (rc == SQLITE_OK)
 		rc = connection_ask_text(&admin->connection, "PRAGMA encoding", encoding, sizeof encoding);
 	if (rc != SQLITE_OK)
 		return admin_error(admin, rc, path, words);
 	if (*taken)
-		words_set(words, "%s has a %s that is not ours: names that begin with outbox must be free", path, taken);
+		words_set(words, "%s has a %s that is not ours: names that begin with outbox must be free",
+		          path, taken);
 	else if (strcmp(encoding, "UTF-8") != 0)
 		words_set(words, "%s is encoded in %s: only UTF-8 is served", path, encoding);
 	else
@@ -243,7 +274,7 @@ static enum error check_names(struct admin *admin, const char *path, struct word
 
 /* *done says if it was changed. */
 static enum error demand_wal(struct admin *admin, const char *path, bool change, const char **done,
-			     struct words *words)
+                             struct words *words)
 {
 	char mode[16];
 	int rc = connection_ask_text(&admin->connection, "PRAGMA journal_mode", mode, sizeof mode);
@@ -251,8 +282,10 @@ static enum error demand_wal(struct admin *admin, const char *path, bool change,
 	if (rc == SQLITE_OK && strcmp(mode, "wal") == 0)
 		return OK;
 	if (rc == SQLITE_OK && !change) {
-		words_set(words, "%s is not in WAL mode, which outboxd needs: say init --wal to change it for all its users",
-			  path);
+		words_set(
+			words,
+			"%s is not in WAL mode, which outboxd needs: say init --wal to change it for all its users",
+			path);
 		return ERROR_REFUSED;
 	}
 	if (rc == SQLITE_OK)
@@ -267,38 +300,32 @@ static enum error demand_wal(struct admin *admin, const char *path, bool change,
 	return OK;
 }
 
-static enum error add_tables(struct admin *admin, const char *path, struct words *words)
-{
-	enum error error = admin_begin(admin, words);
-
-	if (error != OK)
-		return error;
-	/* again, under the lock: another init may have been first */
-	error = check_names(admin, path, words);
-	if (error == OK)
-		error = admin_error(admin, connection_run(&admin->connection, storage_schema_sql),
-				    "making the tables", words);
-	return admin_end(admin, error, words);
-}
-
 static enum error init_existing(struct admin *admin, const char *path, bool wal, const char **done,
-				struct words *words)
+                                struct words *words)
 {
+	static const char *const said[] = {
+		[MIGRATED_NOTHING] = NULL,
+		[MIGRATED_CREATED] = "has the outbox's tables now",
+		[MIGRATED_UPGRADED] = "has the present schema now",
+	};
+	enum migrated migrated = MIGRATED_NOTHING;
 	int64_t version;
 	int rc = schema_version(admin, &version);
 	enum error error = rc != SQLITE_OK ? admin_error(admin, rc, path, words) : OK;
 
+	/* what will be refused is refused before the mode is changed */
 	if (error == OK && version < 0)
 		error = check_names(admin, path, words);
-	else if (error == OK)
+	else if (error == OK && version > STORAGE_SCHEMA_VERSION)
 		error = check_version(path, version, words);
 	*done = "is an outbox already";
 	if (error == OK)
 		error = demand_wal(admin, path, wal, done, words);
-	if (error != OK || version >= 0)
-		return error;
-	*done = "has the outbox's tables now";
-	return add_tables(admin, path, words);
+	if (error == OK)
+		error = storage_migrate(admin->connection.db, path, true, &migrated, words);
+	if (error == OK && said[migrated])
+		*done = said[migrated];
+	return error;
 }
 
 enum error admin_init(const char *path, bool wal, const char **done, struct words *words)

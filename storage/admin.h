@@ -28,7 +28,7 @@ struct admin;
  * ("run outboxctl init"), not in WAL, an older or newer schema, a network file system.
  */
 enum error admin_open(const char *path, struct admin **admin, struct words *words);
-void admin_close(struct admin **admin);	/* leaves NULL */
+void admin_close(struct admin **admin); /* leaves NULL */
 
 /*
  * Makes an outbox of path: a new file (0660, WAL) or our tables beside those of
@@ -42,10 +42,10 @@ enum error admin_init(const char *path, bool wal, const char **done, struct word
 /* A row goes to the caller column by column; text is valid until each returns. */
 enum admin_type { ADMIN_NULL, ADMIN_INTEGER, ADMIN_TEXT };
 struct admin_value {
-	const char *name;	/* the column's */
+	const char *name; /* the column's */
 	enum admin_type type;
 	int64_t integer;
-	const char *text;	/* terminated; as stored: may hold anything */
+	const char *text; /* terminated; as stored: may hold anything */
 	size_t length;
 };
 typedef void admin_each(void *context, const struct admin_value *values, size_t count);
@@ -61,21 +61,21 @@ struct admin_setting {
  * the table has not is ERROR_LIMIT (a mistake in the command, not in the data).
  */
 enum error admin_tenant_add(struct admin *admin, const char *name, const struct admin_setting *settings,
-			    size_t count, const struct secret *password, struct words *words);
+                            size_t count, const struct secret *password, struct words *words);
 enum error admin_tenant_set(struct admin *admin, const char *name, const struct admin_setting *settings,
-			    size_t count, const struct secret *password, struct words *words);
+                            size_t count, const struct secret *password, struct words *words);
 
 /* Deletes a tenant; with purge first its finished messages, unless it has others. */
 enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge, int64_t *purged,
-			       struct words *words);
+                               struct words *words);
 
 /* Rows of outbox_tenant by name (NULL = all); a password is only ever "(set)". */
 enum error admin_tenants(struct admin *admin, const char *name, admin_each *each, void *context,
-			 struct words *words);
+                         struct words *words);
 
 /* A tenant's settings, sealed, with its password: for a session. The caller releases them. */
 enum error admin_tenant_settings(struct admin *admin, const char *name, struct tenant_settings **settings,
-				 struct words *words);
+                                 struct words *words);
 
 /*
  * Tells outboxd, through the change feed, to forget the tenant's backoff. queued,
@@ -88,30 +88,31 @@ enum error admin_tenant_retry(struct admin *admin, const char *name, int64_t *qu
 struct admin_mail {
 	const struct admin_setting *columns;
 	size_t count;
-	int message_fd;		/* -1 = none */
-	int64_t message_size;	/* octets */
+	int message_fd;       /* -1 = none */
+	int64_t message_size; /* octets */
 };
 enum error admin_send(struct admin *admin, const struct admin_mail *mail, int64_t *id, struct words *words);
 
 /* Messages (outbox_all) in the order of their ids, at most limit after after_id, each page one short read. */
 struct admin_query {
-	const char *tenant;	/* NULL = all */
-	const char *state;	/* a state, "all", NULL = unfinished */
-	int64_t after_id;	/* moved to the last one given */
+	const char *tenant; /* NULL = all */
+	const char *state;  /* a state, "all", NULL = unfinished */
+	int64_t after_id;   /* moved to the last one given */
 	int limit;
 };
 enum error admin_queue(struct admin *admin, struct admin_query *query, size_t *given, admin_each *each,
-		       void *context, struct words *words);
+                       void *context, struct words *words);
 
 /* One message (outbox_all), then its recipients (outbox_delivery), each to its own. */
 enum error admin_message(struct admin *admin, int64_t id, admin_each *message, admin_each *delivery,
-			 void *context, struct words *words);
+                         void *context, struct words *words);
 
 /* Queues a message anew, or cancels it. */
 enum admin_change { ADMIN_RETRY, ADMIN_CANCEL };
 enum error admin_change(struct admin *admin, int64_t id, enum admin_change change, struct words *words);
 
-/* A row a tenant: outbox_tenant_status, with queued, deferred and oldest_due_at as the tables have them now. */
+/* A row a tenant: outbox_tenant_status, with queued, deferred and oldest_due_at as the tables have them now.
+ */
 enum error admin_status(struct admin *admin, admin_each *each, void *context, struct words *words);
 
 #endif

@@ -7,7 +7,7 @@
 #include "storage/admin.h"
 #include "storage/sqlite_internal.h"
 
-#define ADMIN_BUSY_MS	  5000
+#define ADMIN_BUSY_MS     5000
 #define ADMIN_COLUMNS_MAX 64
 
 struct admin {

@@ -15,15 +15,15 @@
 #include "common/clock.h"
 #include "storage/admin_internal.h"
 
-#define COPY_BYTES 65536
+#define COPY_BYTES      65536
 #define STATEMENT_BYTES 4096
-#define RETRY_AT_ONCE 500
+#define RETRY_AT_ONCE   500
 
 /* ---- send ------------------------------------------------------------------- */
 
 /* Fills the BLOB that the INSERT made of zeros. */
 static enum error copy_message(struct admin *admin, int64_t id, const struct admin_mail *mail,
-			       struct words *words)
+                               struct words *words)
 {
 	sqlite3_blob *blob = NULL;
 	char *block = memory_alloc(COPY_BYTES);
@@ -33,7 +33,8 @@ static enum error copy_message(struct admin *admin, int64_t id, const struct adm
 
 	while (rc == SQLITE_OK && error == OK && done < mail->message_size) {
 		int64_t left = mail->message_size - done;
-		ssize_t got = pread(mail->message_fd, block, left < COPY_BYTES ? (size_t)left : COPY_BYTES, done);
+		ssize_t got = pread(mail->message_fd, block, left < COPY_BYTES ? (size_t)left : COPY_BYTES,
+		                    done);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -74,7 +75,7 @@ static bool insert_text(const struct admin_mail *mail, struct buffer *sql)
 }
 
 static enum error insert(struct admin *admin, const char *sql, const struct admin_mail *mail, int64_t *id,
-			 struct words *words)
+                         struct words *words)
 {
 	struct statement statement = admin_prepare(admin, sql);
 	int index = 1;
@@ -83,7 +84,8 @@ static enum error insert(struct admin *admin, const char *sql, const struct admi
 	for (size_t i = 0; i < mail->count; i++)
 		statement_text(&statement, index++, mail->columns[i].value);
 	if (mail->message_fd >= 0 && statement.rc == SQLITE_OK)
-		statement.rc = sqlite3_bind_zeroblob64(statement.stmt, index, (sqlite3_uint64)mail->message_size);
+		statement.rc = sqlite3_bind_zeroblob64(statement.stmt, index,
+		                                       (sqlite3_uint64)mail->message_size);
 	(void)statement_row(&statement);
 	*id = sqlite3_last_insert_rowid(admin->connection.db);
 	error = admin_error(admin, admin_finish(&statement), "writing the message", words);
@@ -127,18 +129,18 @@ static void page_row(void *context, const struct admin_value *values, size_t cou
 }
 
 enum error admin_queue(struct admin *admin, struct admin_query *query, size_t *given, admin_each *each,
-		       void *context, struct words *words)
+                       void *context, struct words *words)
 {
 	struct page page = { .each = each, .context = context, .last_id = query->after_id };
 	bool all = query->state && strcmp(query->state, "all") == 0;
-	const char *states = all	    ? "" :
-			     query->state ? " AND state = ?3" :
-					    " AND state IN ('draft', 'queued', 'deferred', 'uncertain')";
+	const char *states = all            ? ""
+	                     : query->state ? " AND state = ?3"
+	                                    : " AND state IN ('draft', 'queued', 'deferred', 'uncertain')";
 	struct statement statement;
 	char sql[512];
 
 	(void)snprintf(sql, sizeof sql, "SELECT * FROM outbox_all WHERE id > ?1%s%s ORDER BY id LIMIT ?4",
-		       query->tenant ? " AND tenant = ?2" : "", states);
+	               query->tenant ? " AND tenant = ?2" : "", states);
 	admin_verb(admin);
 	statement = admin_prepare(admin, sql);
 	statement_int(&statement, 1, query->after_id);
@@ -159,7 +161,7 @@ static enum error no_such_message(int64_t id, struct words *words)
 }
 
 static int rows_of_message(struct admin *admin, const char *sql, int64_t id, admin_each *each, void *context,
-			   size_t *rows)
+                           size_t *rows)
 {
 	struct statement statement = admin_prepare(admin, sql);
 
@@ -169,7 +171,7 @@ static int rows_of_message(struct admin *admin, const char *sql, int64_t id, adm
 }
 
 enum error admin_message(struct admin *admin, int64_t id, admin_each *message, admin_each *delivery,
-			 void *context, struct words *words)
+                         void *context, struct words *words)
 {
 	size_t found = 0, recipients;
 	enum error error;
@@ -178,11 +180,12 @@ enum error admin_message(struct admin *admin, int64_t id, admin_each *message, a
 	admin_verb(admin);
 	rc = connection_run(&admin->connection, "BEGIN");
 	if (rc == SQLITE_OK)
-		rc = rows_of_message(admin, "SELECT * FROM outbox_all WHERE id = ?1", id, message, context, &found);
+		rc = rows_of_message(admin, "SELECT * FROM outbox_all WHERE id = ?1", id, message, context,
+		                     &found);
 	if (rc == SQLITE_OK && found)
 		rc = rows_of_message(admin,
-				     "SELECT * FROM outbox_delivery WHERE outbox_id = ?1 ORDER BY recipient", id,
-				     delivery, context, &recipients);
+		                     "SELECT * FROM outbox_delivery WHERE outbox_id = ?1 ORDER BY recipient",
+		                     id, delivery, context, &recipients);
 	error = admin_error(admin, rc, "reading the message", words);
 	if (error == OK && !found)
 		error = no_such_message(id, words);
@@ -216,7 +219,8 @@ enum error admin_status(struct admin *admin, admin_each *each, void *context, st
 /* In a transaction. */
 static enum error set_state(struct admin *admin, int64_t id, const char *state, struct words *words)
 {
-	struct statement statement = admin_prepare(admin, "UPDATE outbox_status SET state = ?2 WHERE outbox_id = ?1");
+	struct statement statement = admin_prepare(
+		admin, "UPDATE outbox_status SET state = ?2 WHERE outbox_id = ?1");
 	bool changed;
 	enum error error;
 
@@ -234,16 +238,18 @@ enum error admin_change(struct admin *admin, int64_t id, enum admin_change chang
 
 	if (error != OK)
 		return error;
-	return admin_end(admin, set_state(admin, id, change == ADMIN_RETRY ? "queued" : "cancelled", words), words);
+	return admin_end(admin, set_state(admin, id, change == ADMIN_RETRY ? "queued" : "cancelled", words),
+	                 words);
 }
 
 /* In a transaction: the next deferred messages of a tenant behind *last_id, queued. */
 static enum error queue_some(struct admin *admin, const char *tenant, int64_t *last_id, int *count,
-			     struct words *words)
+                             struct words *words)
 {
 	struct statement statement = admin_prepare(
-		admin, "SELECT outbox_id FROM outbox_status WHERE tenant = ?1 AND outbox_id > ?2 AND state = 'deferred' "
-		       "ORDER BY outbox_id LIMIT ?3");
+		admin,
+		"SELECT outbox_id FROM outbox_status WHERE tenant = ?1 AND outbox_id > ?2 AND state = 'deferred' "
+		"ORDER BY outbox_id LIMIT ?3");
 	int64_t ids[RETRY_AT_ONCE];
 	enum error error;
 
@@ -261,7 +267,8 @@ static enum error queue_some(struct admin *admin, const char *tenant, int64_t *l
 	return error;
 }
 
-static enum error queue_deferred(struct admin *admin, const char *tenant, int64_t *queued, struct words *words)
+static enum error queue_deferred(struct admin *admin, const char *tenant, int64_t *queued,
+                                 struct words *words)
 {
 	enum error error = OK;
 	int64_t last_id = 0;
@@ -296,7 +303,7 @@ enum error admin_tenant_retry(struct admin *admin, const char *name, int64_t *qu
 	if (error != OK)
 		return error;
 	statement = admin_prepare(admin, "INSERT INTO outbox_change (kind, key) "
-					 "SELECT 'retry', name FROM outbox_tenant WHERE name = ?1");
+	                                 "SELECT 'retry', name FROM outbox_tenant WHERE name = ?1");
 	statement_text(&statement, 1, name);
 	(void)statement_row(&statement);
 	found = sqlite3_changes(admin->connection.db) > 0;

@@ -14,7 +14,7 @@
 #include "storage/admin_internal.h"
 
 #define STATEMENT_BYTES 16384
-#define PURGE_AT_ONCE	500
+#define PURGE_AT_ONCE   500
 
 static enum error no_such_tenant(const char *name, struct words *words)
 {
@@ -38,10 +38,11 @@ static enum error tenant_exists(struct admin *admin, const char *name, struct wo
 
 /* Names of columns go into the statement's text: only those that the table has. */
 static enum error check_columns(struct admin *admin, const struct admin_setting *settings, size_t count,
-				struct words *words)
+                                struct words *words)
 {
 	struct statement statement = admin_prepare(
-		admin, "SELECT 1 FROM pragma_table_info('outbox_tenant') WHERE name = ?1 AND name NOT IN ('name', 'password')");
+		admin,
+		"SELECT 1 FROM pragma_table_info('outbox_tenant') WHERE name = ?1 AND name NOT IN ('name', 'password')");
 	const char *unknown = NULL;
 	int rc;
 
@@ -63,21 +64,21 @@ static enum error check_columns(struct admin *admin, const struct admin_setting 
 
 /* Binds name as 1, the password as 2 if there is one, then the settings. */
 static void bind_settings(struct statement *statement, const char *name, const struct admin_setting *settings,
-			  size_t count, const struct secret *password)
+                          size_t count, const struct secret *password)
 {
 	int index = 1;
 
 	statement_text(statement, index++, name);
 	if (password && statement->rc == SQLITE_OK)
 		statement->rc = sqlite3_bind_text(statement->stmt, index++, (const char *)password->bytes,
-						  (int)password->length, SQLITE_STATIC);
+		                                  (int)password->length, SQLITE_STATIC);
 	for (size_t i = 0; i < count; i++)
 		statement_text(statement, index++, settings[i].value);
 }
 
 static enum error write_tenant(struct admin *admin, const char *sql, const char *name,
-			       const struct admin_setting *settings, size_t count,
-			       const struct secret *password, struct words *words)
+                               const struct admin_setting *settings, size_t count,
+                               const struct secret *password, struct words *words)
 {
 	struct statement statement;
 	enum error error = admin_begin(admin, words);
@@ -96,7 +97,7 @@ static enum error write_tenant(struct admin *admin, const char *sql, const char 
 }
 
 enum error admin_tenant_add(struct admin *admin, const char *name, const struct admin_setting *settings,
-			    size_t count, const struct secret *password, struct words *words)
+                            size_t count, const struct secret *password, struct words *words)
 {
 	struct buffer sql;
 	enum error error = check_columns(admin, settings, count, words);
@@ -122,7 +123,7 @@ enum error admin_tenant_add(struct admin *admin, const char *name, const struct 
 }
 
 enum error admin_tenant_set(struct admin *admin, const char *name, const struct admin_setting *settings,
-			    size_t count, const struct secret *password, struct words *words)
+                            size_t count, const struct secret *password, struct words *words)
 {
 	struct buffer sql;
 	enum error error = check_columns(admin, settings, count, words);
@@ -134,7 +135,7 @@ enum error admin_tenant_set(struct admin *admin, const char *name, const struct 
 	fits = buffer_printf(&sql, "UPDATE outbox_tenant SET %s", password ? "password = ?2" : "");
 	for (size_t i = 0; i < count; i++)
 		fits = fits && buffer_printf(&sql, "%s%s = ?%zu", i > 0 || password ? ", " : "",
-					     settings[i].column, i + 2 + (password != NULL));
+		                             settings[i].column, i + 2 + (password != NULL));
 	if (fits && buffer_append_text(&sql, " WHERE name = ?1")) {
 		error = write_tenant(admin, sql.data, name, settings, count, password, words);
 	} else {
@@ -149,7 +150,8 @@ enum error admin_tenant_set(struct admin *admin, const char *name, const struct 
 static enum error check_finished(struct admin *admin, const char *name, struct words *words)
 {
 	struct statement statement = admin_prepare(
-		admin, "SELECT count(*) FROM outbox_status WHERE tenant = ?1 AND state NOT IN ('sent', 'failed', 'cancelled')");
+		admin,
+		"SELECT count(*) FROM outbox_status WHERE tenant = ?1 AND state NOT IN ('sent', 'failed', 'cancelled')");
 	int64_t count = 0;
 	int rc;
 
@@ -161,14 +163,14 @@ static enum error check_finished(struct admin *admin, const char *name, struct w
 		return admin_error(admin, rc, "counting messages", words);
 	if (count == 0)
 		return OK;
-	words_set(words, "tenant %s has %lld message%s not finished: cancel them first, or let them be sent", name,
-		  (long long)count, count == 1 ? " that is" : "s that are");
+	words_set(words, "tenant %s has %lld message%s not finished: cancel them first, or let them be sent",
+	          name, (long long)count, count == 1 ? " that is" : "s that are");
 	return ERROR_INVALID;
 }
 
 /* Runs a statement with the tenant's name in a transaction of its own; *changes = rows of its table. */
 static enum error run_for_tenant(struct admin *admin, const char *sql, const char *name, const char *doing,
-				 int *changes, struct words *words)
+                                 int *changes, struct words *words)
 {
 	struct statement statement;
 	enum error error = admin_begin(admin, words);
@@ -189,10 +191,11 @@ static enum error purge_finished(struct admin *admin, const char *name, int64_t 
 	enum error error;
 	int changes = PURGE_AT_ONCE;
 
-	(void)snprintf(sql, sizeof sql,
-		       "DELETE FROM outbox WHERE id IN (SELECT outbox_id FROM outbox_status WHERE tenant = ?1 "
-		       "AND state IN ('sent', 'failed', 'cancelled') LIMIT %d)",
-		       PURGE_AT_ONCE);
+	(void)snprintf(
+		sql, sizeof sql,
+		"DELETE FROM outbox WHERE id IN (SELECT outbox_id FROM outbox_status WHERE tenant = ?1 "
+		"AND state IN ('sent', 'failed', 'cancelled') LIMIT %d)",
+		PURGE_AT_ONCE);
 	error = check_finished(admin, name, words);
 	while (error == OK && changes == PURGE_AT_ONCE) {
 		int64_t begun_ms = clock_monotonic_ms();
@@ -206,7 +209,7 @@ static enum error purge_finished(struct admin *admin, const char *name, int64_t 
 }
 
 enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge, int64_t *purged,
-			       struct words *words)
+                               struct words *words)
 {
 	enum error error;
 	int changes = 0;
@@ -218,7 +221,7 @@ enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge
 		error = purge_finished(admin, name, purged, words);
 	if (error == OK)
 		error = run_for_tenant(admin, "DELETE FROM outbox_tenant WHERE name = ?1", name,
-				       "removing the tenant", &changes, words);
+		                       "removing the tenant", &changes, words);
 	return error;
 }
 
@@ -245,7 +248,7 @@ static void mask_password(void *context, const struct admin_value *values, size_
 }
 
 enum error admin_tenants(struct admin *admin, const char *name, admin_each *each, void *context,
-			 struct words *words)
+                         struct words *words)
 {
 	struct masked masked = { .each = each, .context = context };
 	struct statement statement;
@@ -253,7 +256,8 @@ enum error admin_tenants(struct admin *admin, const char *name, admin_each *each
 	int rc;
 
 	admin_verb(admin);
-	statement = admin_prepare(admin, "SELECT * FROM outbox_tenant WHERE ?1 IS NULL OR name = ?1 ORDER BY name");
+	statement = admin_prepare(admin,
+	                          "SELECT * FROM outbox_tenant WHERE ?1 IS NULL OR name = ?1 ORDER BY name");
 	statement_text(&statement, 1, name);
 	rows = admin_rows(&statement, mask_password, &masked);
 	rc = admin_finish(&statement);
@@ -273,7 +277,8 @@ static enum error read_settings(sqlite3_stmt *stmt, struct tenant_settings *sett
 
 		if (strcmp(column, "name") == 0)
 			continue;
-		error = tenant_settings_set(settings, column, (const char *)sqlite3_column_text(stmt, i), words);
+		error = tenant_settings_set(settings, column, (const char *)sqlite3_column_text(stmt, i),
+		                            words);
 		if (error != OK && error != ERROR_NOT_FOUND)
 			return error;
 	}
@@ -282,7 +287,7 @@ static enum error read_settings(sqlite3_stmt *stmt, struct tenant_settings *sett
 }
 
 enum error admin_tenant_settings(struct admin *admin, const char *name, struct tenant_settings **settings,
-				 struct words *words)
+                                 struct words *words)
 {
 	struct tenant_settings *made = tenant_settings_create(name);
 	struct statement statement;
