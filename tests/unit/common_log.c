@@ -339,6 +339,8 @@ START_TEST(reopened_files_are_new_files)
 	ck_assert_int_eq(rename(tenant, tenant_moved), 0);
 	log_reopen(log);
 	push_one(log, "after.it", NULL, "acme");
+	until_contains(tenant, "after.it");
+	ck_assert_uint_eq(open_below(folder), 2);	/* the old ones are closed */
 	log_close(&log);
 	contains(moved, "\n", 1);
 	contains(moved, "before.it", 1);
@@ -473,6 +475,37 @@ START_TEST(closing_waits_two_seconds_for_a_stuck_file_and_no_longer)
 	ck_assert_int_ge(clock_monotonic_ms() - before_ms, 1500);	/* it might have come free */
 	ck_assert_int_lt(clock_monotonic_ms() - before_ms, 3000);
 	ck_assert_uint_eq(open_below(folder), 0);	/* and the thread has ended in good order */
+}
+END_TEST
+
+START_TEST(what_was_written_makes_room)
+{
+	struct log *log = start(main_path, NULL);
+	char last[32];
+
+	for (int i = 0; i < 20000; i++) {	/* far more than may wait at once */
+		push_large(log, i);
+		if (i % 2000 != 1999)
+			continue;
+		snprintf(last, sizeof(last), " number=%d ", i);
+		until_contains(main_path, last);
+		ck_assert_int_eq(truncate(main_path, 0), 0);
+	}
+	for (int i = 0; i < 10000; i++) {
+		size_t held;
+
+		pthread_mutex_lock(&log->lock);
+		held = log->held;
+		pthread_mutex_unlock(&log->lock);
+		if (held == 0)
+			break;
+		ck_assert_int_lt(i, 9999);
+		wait_for(-1, 0, deadline_after_ms(2), NULL);
+	}
+	push_one(log, "the.last", NULL, NULL);
+	log_close(&log);
+	contains(main_path, "\n", 1);
+	contains(main_path, "the.last", 1);
 }
 END_TEST
 
@@ -685,6 +718,7 @@ TCase *common_log_cases(void)
 	tcase_add_test(cases, a_fifo_that_nobody_reads_stops_no_giver_and_what_is_dropped_is_counted);
 	tcase_add_test(cases, dropped_lines_are_told_though_nobody_gives_any_more);
 	tcase_add_test(cases, closing_waits_two_seconds_for_a_stuck_file_and_no_longer);
+	tcase_add_test(cases, what_was_written_makes_room);
 	tcase_add_test(cases, a_stuck_file_is_left_by_opening_anew);
 	tcase_add_test(cases, a_full_disk_is_told_when_there_is_room_again);
 	tcase_add_test(cases, a_batch_beyond_all_bounds_loses_lines_and_counts_them);
