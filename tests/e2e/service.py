@@ -130,8 +130,7 @@ class Service:
         process, self.process = self.process, None
         pids = self._kill_all(process)
         limit = time.monotonic() + 10
-        while any(os.path.exists("/proc/%d" % pid) and not _zombie(pid)
-                  for pid in pids):
+        while not all(gone(pid) for pid in pids):
             assert time.monotonic() < limit, "it survives signal 9"
             time.sleep(0.005)
         return pids
@@ -143,9 +142,13 @@ class Service:
                 parse(line).get("level") in ("critical", "fatal")]
 
 
-def _zombie(pid):
+def gone(pid):
+    """True when a process has ended with all its threads: only then are its
+    files closed and its locks free, even if nobody has waited for it yet."""
     try:
         with open("/proc/%d/stat" % pid) as stream:
-            return stream.read().rpartition(")")[2].split()[0] in ("Z", "X")
+            state = stream.read().rpartition(")")[2].split()[0]
+        return state in ("Z", "X") and len(os.listdir("/proc/%d/task"
+                                                      % pid)) <= 1
     except (FileNotFoundError, ProcessLookupError):
         return True

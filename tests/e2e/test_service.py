@@ -207,9 +207,8 @@ def test_service_dies_with_its_monitor(case):
     daemon.process.kill()
     daemon.process.wait()
     daemon.process = None
-    case.outbox().wait("the service gone", lambda: not any(
-        os.path.exists("/proc/%d" % p) and not service._zombie(p)
-        for p in pids), 5)
+    case.outbox().wait("the service gone",
+                       lambda: all(service.gone(pid) for pid in pids), 5)
     daemon.start()
     case.outbox().insert("acme", str(box))
     case.outbox().wait_all()

@@ -47,7 +47,7 @@ def test_expired_certificate(case):
 
 
 def test_wrong_name(case):
-    found = certificate_is_refused(case, "wrong", "name")
+    found = certificate_is_refused(case, "wrong", "mx.elsewhere.example")
     mended(case, *found, tls_name="mx.elsewhere.example")
 
 
