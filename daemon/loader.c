@@ -395,3 +395,78 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 	request_release(request);
 	return error;
 }
+
+/* Shared by the thread that asks the disk and the supervisor that does not wait for it. */
+struct loader_stamp {
+	atomic_int references;
+	struct loader *loader;
+	char *path;
+	_Atomic int64_t stamp;
+	atomic_bool known;
+};
+
+static void stamp_release(struct loader_stamp *stamp)
+{
+	if (atomic_fetch_sub(&stamp->references, 1) > 1)
+		return;
+	loader_release(stamp->loader);
+	free(stamp->path);
+	free(stamp);
+}
+
+static void *stamp_main(void *argument)
+{
+	struct loader_stamp *stamp = argument;
+	struct stat st;
+
+	if (stat(stamp->path, &st) == 0)
+		atomic_store(&stamp->stamp, st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec);
+	atomic_store(&stamp->known, true);
+	atomic_fetch_sub(&stamp->loader->threads, 1);
+	stamp_release(stamp);
+	return NULL;
+}
+
+struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings)
+{
+	struct loader_stamp *stamp;
+	struct buffer path;
+	pthread_t thread;
+
+	if (!loader->secrets_dir || !settings->password_file || !is_name(settings->password_file))
+		return NULL;
+	if (atomic_fetch_add(&loader->threads, 1) >= LOADER_THREADS) {
+		atomic_fetch_sub(&loader->threads, 1);
+		return NULL;
+	}
+	buffer_init(&path, 8192);
+	buffer_printf(&path, "%s/%s", loader->secrets_dir, settings->password_file);
+	stamp = memory_alloc(sizeof(*stamp));
+	stamp->path = buffer_take(&path);
+	stamp->loader = loader;
+	atomic_fetch_add(&loader->references, 1);
+	atomic_store(&stamp->references, 2);
+	if (thread_start(&thread, "loader", stamp_main, stamp) == 0) {
+		pthread_detach(thread);
+		return stamp;
+	}
+	atomic_fetch_sub(&loader->threads, 1);
+	stamp_release(stamp);
+	stamp_release(stamp);
+	return NULL;
+}
+
+bool loader_stamp_known(const struct loader_stamp *asked, int64_t *stamp)
+{
+	if (!atomic_load(&asked->known))
+		return false;
+	*stamp = atomic_load(&asked->stamp);
+	return true;
+}
+
+void loader_stamp_release(struct loader_stamp **asked)
+{
+	if (*asked)
+		stamp_release(*asked);
+	*asked = NULL;
+}

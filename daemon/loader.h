@@ -45,6 +45,18 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 		      int64_t deadline_ms, const struct interrupt *interrupt,
 		      struct materials *materials, struct words *words);
 
+/*
+ * When the file of a tenant's secret was last changed, asked in the background:
+ * a new password in it clears the tenant's backoff.
+ */
+struct loader_stamp;
+
+/* Supervisor thread; does not block. NULL: the tenant has no such file, or no thread can be had now. */
+struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings);
+/* True once it is known: *stamp tells two versions of the file apart, 0 = it cannot be read. Does not block. */
+bool loader_stamp_known(const struct loader_stamp *asked, int64_t *stamp);
+void loader_stamp_release(struct loader_stamp **asked);
+
 /* Authorities are read again at their next use (SIGHUP). */
 void loader_forget(struct loader *loader);
 

@@ -153,6 +153,7 @@ static void on_timer(struct supervisor *supervisor, struct timer *timer)
 	}
 	if (tenant->expiry_check_ms > 0)
 		timers_set_earlier(&supervisor->timers, timer, tenant->expiry_check_ms);
+	tenant_check_secret(supervisor, tenant);
 	dispatch(supervisor, tenant);
 }
 

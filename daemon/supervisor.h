@@ -55,6 +55,9 @@ struct tenant {
 
 	/* for outbox_tenant_status */
 	struct storage_counts counts;
+	struct loader_stamp *stamp;	/* while it is down: asks whether its secret's file is a new one */
+	int64_t stamp_at_failure;	/* of the file, 0 = not known */
+	int64_t next_stamp_ms;
 	bool down;			/* tenant.down was told and tenant.up not yet */
 	int worker_restarts;
 	int64_t last_sent_at;

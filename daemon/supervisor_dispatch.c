@@ -269,8 +269,13 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	int64_t now = clock_monotonic_ms();
 	int allowance;
 
-	if (!supervisor->accept_work || atomic_load(&supervisor->outbox->disk_trouble))
+	if (!supervisor->accept_work)
 		return;
+	if (atomic_load(&supervisor->outbox->disk_trouble)) {
+		/* What cannot be recorded is not sent; the tenant keeps its turn. */
+		timers_set_earlier(&supervisor->timers, &tenant->timer, now + PLACE_RETRY_MS);
+		return;
+	}
 	if (now < tenant->pause_until_ms) {
 		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->pause_until_ms);
 		return;

@@ -17,6 +17,8 @@
 #define STATUS_EVERY_MS 1000
 #define COUNT_SHARE 100 /* counting a queue may take one part in so many of the time */
 #define EXPIRY_CHECK_MS 60000
+#define SECRET_CHECK_MS 20000
+#define SECRET_POLL_MS 1000
 
 struct tenant *tenant_find(struct supervisor *supervisor, const char *name)
 {
@@ -94,6 +96,8 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	tenant->expiry_check_ms = now + EXPIRY_CHECK_MS;
 	timers_set(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
 	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+	tenant->next_stamp_ms = now;
+	tenant_check_secret(supervisor, tenant);
 	tenant_dirty(supervisor, tenant);
 }
 
@@ -118,6 +122,37 @@ void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 	tenant->look = true;
 	tenant_dirty(supervisor, tenant);
 	timers_set(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+}
+
+/*
+ * A new password in a file is noticed within a minute and clears the backoff,
+ * as a new one in the column does at once.
+ */
+void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
+{
+	int64_t now = clock_monotonic_ms(), stamp;
+
+	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings || !tenant->settings->password_file) {
+		loader_stamp_release(&tenant->stamp);
+		tenant->stamp_at_failure = 0;
+		return;
+	}
+	if (tenant->stamp && loader_stamp_known(tenant->stamp, &stamp)) {
+		bool changed = tenant->stamp_at_failure != 0 && stamp != 0 && stamp != tenant->stamp_at_failure;
+
+		loader_stamp_release(&tenant->stamp);
+		if (stamp != 0)
+			tenant->stamp_at_failure = stamp;
+		if (changed) {
+			tenant_reset(supervisor, tenant);
+			return;
+		}
+	}
+	if (!tenant->stamp && now >= tenant->next_stamp_ms) {
+		tenant->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings);
+		tenant->next_stamp_ms = now + SECRET_CHECK_MS;
+	}
+	timers_set_earlier(&supervisor->timers, &tenant->timer, now + (tenant->stamp ? SECRET_POLL_MS : SECRET_CHECK_MS));
 }
 
 /* Settings that this version does not build keep a tenant down, with words, until they change. */
@@ -212,6 +247,7 @@ void tenant_free_all(struct supervisor *supervisor)
 	HASH_ITER(hh, supervisor->tenants, tenant, next) {
 		HASH_DEL(supervisor->tenants, tenant);
 		tenant_settings_release(&tenant->settings);
+		loader_stamp_release(&tenant->stamp);
 		free(tenant->last_error);
 		free(tenant->name);
 		free(tenant);

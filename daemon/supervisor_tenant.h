@@ -17,6 +17,8 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant);
 void tenant_reset(struct supervisor *supervisor, struct tenant *tenant);	/* clears the backoff */
 bool tenant_may_send(const struct tenant *tenant);
+/* While it is down: whether the file of its secret is a new one. */
+void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);
 /* SIGUSR1: the tenant and each of its workers, a line each. */
 void tenant_tell(struct supervisor *supervisor, struct tenant *tenant);
 void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant);

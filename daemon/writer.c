@@ -18,7 +18,7 @@
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS 250
 #define CHECKPOINT_MS 1000
-#define BATCH_MESSAGES 1024
+#define BATCH_MESSAGES 256
 
 struct writer {
 	struct outbox *outbox;

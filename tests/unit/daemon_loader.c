@@ -2,6 +2,7 @@
  * daemon_loader.c - secrets from columns, files and programs, and a disk that hangs.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,37 @@ START_TEST(a_missing_authority_file_is_named)
 }
 END_TEST
 
+static int64_t stamp_of_file(void)
+{
+	struct loader_stamp *stamp = loader_stamp_ask(loader, settings);
+	int64_t until = deadline_after_ms(20000), value = -1;
+
+	ck_assert_ptr_nonnull(stamp);
+	while (!loader_stamp_known(stamp, &value) && deadline_left_ms(until) > 0)
+		poll(NULL, 0, 1);
+	loader_stamp_release(&stamp);
+	return value;
+}
+
+START_TEST(a_changed_file_has_another_stamp)
+{
+	char path[128];
+	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	int64_t first;
+
+	ck_assert_ptr_null(loader_stamp_ask(loader, settings));
+	set("password_file", "acme.pw");
+	ck_assert_int_eq(stamp_of_file(), 0);
+	write_file("acme.pw", "one", 0600);
+	first = stamp_of_file();
+	ck_assert_int_gt(first, 0);
+	ck_assert_int_eq(stamp_of_file(), first);
+	path_of("acme.pw", path);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+	ck_assert_int_eq(stamp_of_file(), INT64_C(1000000000000));
+}
+END_TEST
+
 TCase *loader_tests(void)
 {
 	TCase *tests = tcase_create("loader");
@@ -196,5 +228,6 @@ TCase *loader_tests(void)
 	tcase_add_test(tests, without_folders_both_are_refused);
 	tcase_add_test(tests, a_hanging_program_does_not_hold_the_worker);
 	tcase_add_test(tests, a_missing_authority_file_is_named);
+	tcase_add_test(tests, a_changed_file_has_another_stamp);
 	return tests;
 }
