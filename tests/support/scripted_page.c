@@ -14,8 +14,11 @@ static char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
+	size_t length = strlen(name);
 
-	return memory_strndup(name, strcspn(name, "."));
+	if (length > 5 && strcmp(name + length - 5, ".smtp") == 0)
+		length -= 5;
+	return memory_strndup(name, length);
 }
 
 static int hex_digit(char c)

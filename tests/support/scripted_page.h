@@ -11,8 +11,10 @@
  *     hello A, B   220, EHLO and a reply that offers A and B     ehlo A, B   without the 220
  *     envelope N   MAIL, N × RCPT, DATA up to the 354            accept N    and the data, and 250
  *     data   to the lone dot     data N   so many octets of it    idle MS    nothing must come meanwhile
- *     tls   a handshake          not-tls   an answer to it that is none    bytes N   a write from now on
- *     repeat N LINE   flood N OCTETS   wait MS   close   reset   stall   gone (the client must close)   quit
+ *     tls   a handshake     tls-refused   one that the client must not finish
+ *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
+ *     repeat N LINE   flood N OCTETS   wait MS   close   reset   stall   quit
+ *     gone   the client must close and say nothing before     drain   whatever it says before
  *   expect [N]             what must have come of message N:
  *     verdict R sent|retry|refused|uncertain|untried [recipient|message|tenant [CODE]]
  *     tenant none|plain|auth_failed|throttled   usable yes|no   opened no   stage NAME   enhanced CODE

@@ -265,6 +265,29 @@ static bool do_tls(struct play *play, const char *rest)
 	return true;
 }
 
+/* Reads whatever comes until the client closes. */
+static bool do_drain(struct play *play, const char *rest)
+{
+	enum peer_event event;
+
+	(void)rest;
+	while ((event = peer_fill(&play->peer, PEER_WAIT_MS)) == PEER_OCTETS)
+		buffer_clear(&play->peer.in);
+	if (event == PEER_SILENCE)
+		return problem(play, "the client did not close");
+	peer_close(&play->peer);
+	play->over = true;
+	return true;
+}
+
+/* A handshake that the client must not finish. */
+static bool do_tls_refused(struct play *play, const char *rest)
+{
+	if (!peer_start_tls(&play->peer, play->server->certificate) || peer_fill(&play->peer, PEER_WAIT_MS) == PEER_END)
+		return do_drain(play, rest);
+	return problem(play, "the client took the certificate");
+}
+
 /* A ClientHello is answered by something that is no TLS. */
 static bool do_not_tls(struct play *play, const char *rest)
 {
@@ -381,7 +404,7 @@ static const struct {
 	{ "data", do_data }, { "tls", do_tls }, { "not-tls", do_not_tls }, { "bytes", do_bytes },
 	{ "wait", do_wait }, { "idle", do_idle }, { "repeat", do_repeat }, { "flood", do_flood },
 	{ "close", do_close }, { "reset", do_reset }, { "stall", do_stall }, { "gone", do_gone },
-	{ "quit", do_quit },
+	{ "drain", do_drain }, { "tls-refused", do_tls_refused }, { "quit", do_quit },
 };
 
 static bool run_line(struct play *play)
