@@ -102,7 +102,7 @@ void table_when(int64_t at, int64_t now, char text[TABLE_WHEN_BYTES])
 		(void)snprintf(text, TABLE_WHEN_BYTES, "now");
 		return;
 	}
-	while (distance >= (uint64_t)scale[i].below && i < 3)
+	while (i < 3 && distance >= (uint64_t)scale[i].below)
 		i++;
 	(void)snprintf(text, TABLE_WHEN_BYTES, "%s%llu %s%s", past ? "" : "in ",
 	               (unsigned long long)(distance / (uint64_t)scale[i].unit), scale[i].name,

@@ -182,6 +182,15 @@ def a_newer_schema_is_refused_by_every_verb(scratch):
         assert "newer" in scratch.errors
 
 
+def an_older_schema_is_refused_but_for_init(scratch):
+    scratch.ready()
+    scratch.sql("UPDATE outbox_meta SET value = 0 WHERE key = 'schema_version'")
+    scratch.run("status", status=78)
+    assert "older" in scratch.errors and "outboxctl init" in scratch.errors
+    scratch.run("init", status=78)  # there is no version 0 in the world to migrate from
+    assert scratch.sql("SELECT value FROM outbox_meta WHERE key = 'schema_version'") == [(0,)]
+
+
 def what_is_no_outbox_has_a_status_and_words_of_its_own(scratch):
     scratch.run("status", status=66)
     assert "does not exist" in scratch.errors
