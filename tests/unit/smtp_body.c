@@ -1,0 +1,142 @@
+/*
+ * smtp_body.c - dots and line ends, whole, octet by octet, cut at every offset.
+ */
+#include "smtp/body.h"
+
+#include <string.h>
+
+#include "tests/unit/smtp_test.h"
+
+#define OUT_BYTES 4096
+
+static const struct {
+	const char *in, *out;
+} good[] = {
+	{ "", ".\r\n" },
+	{ "a", "a\r\n.\r\n" },
+	{ "a\r\n", "a\r\n.\r\n" },
+	{ "a\n", "a\r\n.\r\n" },
+	{ "\r\n", "\r\n.\r\n" },
+	{ "\n\n", "\r\n\r\n.\r\n" },
+	{ ".", "..\r\n.\r\n" },
+	{ ".\r\n", "..\r\n.\r\n" },
+	{ "..\r\n", "...\r\n.\r\n" },
+	{ "a.\r\n.b\r\n", "a.\r\n..b\r\n.\r\n" },
+	{ "a\n.\nb", "a\r\n..\r\nb\r\n.\r\n" },
+	{ "a\r\n.\nb", "a\r\n..\r\nb\r\n.\r\n" },
+	{ "a\n.\r\nb", "a\r\n..\r\nb\r\n.\r\n" },
+	{ "caf\xc3\xa9 \x80\xff\r\n", "caf\xc3\xa9 \x80\xff\r\n.\r\n" },
+};
+
+static enum error transform(const char *in, size_t length, size_t first, size_t step, char *out, size_t *out_length)
+{
+	struct body_transform state;
+	enum error error;
+	size_t done;
+
+	*out_length = 0;
+	body_transform_begin(&state);
+	for (size_t at = 0; at < length;) {
+		size_t piece = at < first ? first - at : step;
+
+		if (piece == 0 || piece > length - at)
+			piece = length - at;
+		error = body_transform_feed(&state, in + at, piece, out + *out_length, &done);
+		if (error != OK)
+			return error;
+		ck_assert_uint_le(done, 2 * piece + 1);
+		*out_length += done;
+		at += piece;
+	}
+	error = body_transform_end(&state, out + *out_length, &done);
+	ck_assert_uint_le(done, 6);
+	*out_length += done;
+	return error;
+}
+
+START_TEST(transforms)
+{
+	const char *in = good[_i].in, *want = good[_i].out;
+	char out[OUT_BYTES];
+	size_t length;
+
+	for (size_t cut = 0; cut <= strlen(in); cut++) {
+		ck_assert_int_eq(transform(in, strlen(in), cut, 0, out, &length), OK);
+		ck_assert_uint_eq(length, strlen(want));
+		ck_assert_mem_eq(out, want, length);
+	}
+	ck_assert_int_eq(transform(in, strlen(in), 1, 1, out, &length), OK);
+	ck_assert_uint_eq(length, strlen(want));
+	ck_assert_mem_eq(out, want, length);
+}
+END_TEST
+
+static const struct {
+	const char *in;
+	size_t length;
+} bad[] = {
+#define BAD(in) { in, sizeof(in) - 1 }
+	BAD("a\rb"), BAD("\r"), BAD("a\r"), BAD("a\r\r\n"), BAD("\r.\r\n"), BAD("a\r\n\r"), BAD("a\0b"), BAD("\0"),
+	BAD("\r\0"),
+};
+
+START_TEST(refused)
+{
+	char out[OUT_BYTES];
+	size_t length;
+
+	for (size_t cut = 0; cut <= bad[_i].length; cut++)
+		ck_assert_int_eq(transform(bad[_i].in, bad[_i].length, cut, 0, out, &length), ERROR_INVALID);
+	ck_assert_int_eq(transform(bad[_i].in, bad[_i].length, 1, 1, out, &length), ERROR_INVALID);
+}
+END_TEST
+
+/* No bare CR or LF, and what ends the data is at the end alone. */
+static bool is_safe(const char *out, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (out[i] == '\n' && (i == 0 || out[i - 1] != '\r'))
+			return false;
+		if (out[i] == '\r' && (i + 1 == length || out[i + 1] != '\n'))
+			return false;
+	}
+	if (length == 3)
+		return memcmp(out, ".\r\n", 3) == 0;
+	return memcmp(out, ".\r\n", 3) != 0 && memmem(out, length, "\r\n.\r\n", 5) == out + length - 5;
+}
+
+/* Every text of up to seven octets out of these four. */
+START_TEST(all_short_texts)
+{
+	static const char letters[] = { '\r', '\n', '.', 'a' };
+	size_t size = (size_t)_i;
+	unsigned taken = 0;
+
+	for (unsigned number = 0; number < 1u << (2 * size); number++) {
+		struct body_transform state;
+		char in[8], out[64];
+		size_t length, end;
+
+		for (size_t i = 0; i < size; i++)
+			in[i] = letters[number >> (2 * i) & 3];
+		body_transform_begin(&state);
+		if (body_transform_feed(&state, in, size, out, &length) != OK ||
+		    body_transform_end(&state, out + length, &end) != OK)
+			continue;
+		taken++;
+		if (!is_safe(out, length + end))
+			ck_abort_msg("\"%.*s\" became \"%.*s\"", (int)size, in, (int)(length + end), out);
+	}
+	ck_assert_uint_gt(taken, 0);
+}
+END_TEST
+
+TCase *smtp_body_cases(void)
+{
+	TCase *tcase = tcase_create("body");
+
+	tcase_add_loop_test(tcase, transforms, 0, COUNT(good));
+	tcase_add_loop_test(tcase, refused, 0, COUNT(bad));
+	tcase_add_loop_test(tcase, all_short_texts, 1, 8);
+	return tcase;
+}

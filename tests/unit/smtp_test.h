@@ -1,0 +1,16 @@
+/*
+ * smtp_test.h - unit tests of smtp/'s pure parts.
+ */
+#ifndef OUTBOXD_TESTS_UNIT_SMTP_TEST_H
+#define OUTBOXD_TESTS_UNIT_SMTP_TEST_H
+
+#include <check.h>
+
+TCase *smtp_body_cases(void);
+TCase *smtp_reply_cases(void);
+TCase *smtp_settings_cases(void);
+TCase *smtp_verdict_cases(void);
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif
