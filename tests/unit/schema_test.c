@@ -18,7 +18,7 @@ int main(void)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		TCase *one = cases[i]();
 
-		tcase_set_timeout(one, 120);
+		tcase_set_timeout(one, 300);
 		suite_add_tcase(suite, one);
 	}
 	runner = srunner_create(suite);
