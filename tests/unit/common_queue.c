@@ -220,6 +220,27 @@ START_TEST(no_wake_up_is_lost_between_looking_and_waiting)
 }
 END_TEST
 
+START_TEST(a_taker_is_woken_without_an_item_too)
+{
+	struct queue queue;
+
+	ck_assert_int_eq(queue_init(&queue, true), OK);
+	queue_wake(&queue);
+	ck_assert(has_event(&queue));
+	ck_assert_ptr_null(queue_take_all(&queue));
+	ck_assert(!has_event(&queue));
+	queue_fini(&queue);
+
+	ck_assert_int_eq(queue_init(&queue, false), OK);
+	queue_wake(&queue);	/* nobody is there */
+	queue_bind(&queue);
+	queue_wake(&queue);
+	ck_assert_int_eq(wait_for(-1, 0, deadline_after_ms(50000), NULL), ERROR_UNAVAILABLE);
+	queue_unbind(&queue);
+	queue_fini(&queue);
+}
+END_TEST
+
 START_TEST(a_queue_that_holds_something_is_not_ended)
 {
 	struct item item = { 0 };
@@ -241,6 +262,7 @@ TCase *common_queue_cases(void)
 	tcase_add_loop_test(cases, many_givers_with_an_eventfd, 0, 2);
 	tcase_add_loop_test(cases, many_givers_with_a_signal, 0, 2);
 	tcase_add_test(cases, no_wake_up_is_lost_between_looking_and_waiting);
+	tcase_add_test(cases, a_taker_is_woken_without_an_item_too);
 	tcase_add_test_raise_signal(cases, a_queue_that_holds_something_is_not_ended, SIGABRT);
 	return cases;
 }

@@ -154,6 +154,21 @@ START_TEST(several_descriptors)
 }
 END_TEST
 
+START_TEST(a_brief_wait_says_what_ended_it)
+{
+	struct pollfd fd = { .fd = pipe_fds[0], .events = POLLIN };
+	int64_t before_ms = clock_monotonic_ms();
+
+	ck_assert_int_eq(wait_briefly(&fd, 1, 0), ERROR_TIMEOUT);
+	ck_assert_int_eq(wait_briefly(&fd, 1, 20500), ERROR_TIMEOUT);
+	ck_assert_int_ge(clock_monotonic_ms(), before_ms + 20);
+	wait_wake(pthread_self());
+	ck_assert_int_eq(wait_briefly(&fd, 1, -1), ERROR_UNAVAILABLE);
+	ck_assert_int_eq(write(pipe_fds[1], "x", 1), 1);
+	ck_assert_int_eq(wait_briefly(&fd, 1, -1), OK);
+}
+END_TEST
+
 TCase *common_wait_cases(void)
 {
 	TCase *cases = tcase_create("wait");
@@ -169,5 +184,6 @@ TCase *common_wait_cases(void)
 	tcase_add_test(cases, only_a_level_of_the_threshold_calls_off);
 	tcase_add_test(cases, each_call_off_from_another_thread_arrives);
 	tcase_add_test(cases, several_descriptors);
+	tcase_add_test(cases, a_brief_wait_says_what_ended_it);
 	return cases;
 }
