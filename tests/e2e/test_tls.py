@@ -181,7 +181,7 @@ def test_parked_connection_is_used_again(case):
     idle_timeout, and QUIT after it."""
     box = case.box()
     case.tenant("acme", "required", max_connections=1)
-    daemon = case.serve(settings=["idle_timeout=1s"])
+    daemon = case.serve(settings=["idle_timeout=5s"])
     one = case.outbox().insert("acme", str(box))
     case.outbox().wait_state(one, "sent")
     two = case.outbox().insert("acme", str(box))
