@@ -307,21 +307,26 @@ static void add_to_digest(struct buffer *all, struct tenant_settings *settings, 
 	buffer_append(all, one, sizeof(one));
 }
 
-void tenant_settings_seal(struct tenant_settings *settings)
+/* Columns in their order, each of one width: no two rows add up to the same. */
+static void make_digest(struct tenant_settings *settings, bool connection_only, unsigned char *digest)
 {
 	struct buffer all;
 
-	if (!settings->tls_chosen)
-		settings->tls = settings->port == 465 ? TLS_IMPLICIT : TLS_STARTTLS;
-
-	/* Columns in their order, each of one width: no two rows add up to the same. */
 	buffer_init(&all, COLUMN_COUNT * DIGEST_SHA256_BYTES);
 	for (size_t i = 0; i < COLUMN_COUNT; i++)
-		if (columns[i].connection)
+		if (columns[i].connection || !connection_only)
 			add_to_digest(&all, settings, &columns[i]);
-	digest_sha256(all.data, all.length, settings->connection_digest);
+	digest_sha256(all.data, all.length, digest);
 	explicit_bzero(all.data, all.length);
 	buffer_fini(&all);
+}
+
+void tenant_settings_seal(struct tenant_settings *settings)
+{
+	if (!settings->tls_chosen)
+		settings->tls = settings->port == 465 ? TLS_IMPLICIT : TLS_STARTTLS;
+	make_digest(settings, true, settings->connection_digest);
+	make_digest(settings, false, settings->digest);
 }
 
 const char *auth_choice_name(enum auth_choice choice)

@@ -51,6 +51,7 @@ struct tenant_settings {
 	int retry_min, retry_max, max_age;			/* s */
 	int streak_guard;					/* 0 = off */
 	unsigned char connection_digest[32];	/* SHA-256 over all columns that a connection depends on */
+	unsigned char digest[32];		/* over all columns: the same = nothing changed */
 };
 
 /* All defaults, one reference. */
@@ -69,7 +70,7 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *col
 
 /*
  * Decides tls where it is NULL (implicit on port 465, else starttls) and computes
- * connection_digest; last call of who builds the object.
+ * the digests; last call of who builds the object.
  */
 void tenant_settings_seal(struct tenant_settings *settings);
 

@@ -222,6 +222,7 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->shutdown_grace_ms = cfg_getint(cfg, "shutdown_grace");
 	config->idle_timeout_ms = cfg_getint(cfg, "idle_timeout");
 	config->stall_grace_ms = cfg_getint(cfg, "stall_grace");
+	config->expiry_check_ms = cfg_getint(cfg, "expiry_check");
 	config->max_workers = (int)cfg_getint(cfg, "max_workers");
 	config->max_probes = (int)cfg_getint(cfg, "max_probes");
 	config->unsettled_max = (int)cfg_getint(cfg, "unsettled_max");
@@ -244,6 +245,7 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_INT_CB("shutdown_grace", 60000, CFGF_NONE, check_duration),
 		CFG_INT_CB("idle_timeout", 10000, CFGF_NONE, check_duration),
 		CFG_INT_CB("stall_grace", 30000, CFGF_NONE, check_duration),
+		CFG_INT_CB("expiry_check", 60000, CFGF_NONE, check_duration),
 		CFG_INT_CB("max_workers", 1000, CFGF_NONE, check_number),
 		CFG_INT_CB("max_probes", 200, CFGF_NONE, check_number),
 		CFG_INT_CB("unsettled_max", 256, CFGF_NONE, check_number),

@@ -29,6 +29,7 @@ struct config {
 	char *command_dir;	/* NULL = password_command is refused */
 	char *dns_servers;	/* NULL = the system's */
 	int64_t shutdown_grace_ms, idle_timeout_ms, stall_grace_ms;
+	int64_t expiry_check_ms;	/* how often expired mail is looked for where nothing can be sent */
 	int max_workers;	/* of all outboxes together */
 	int max_probes;		/* besides them, for tenants whose server was in trouble */
 	int unsettled_max;	/* accepted messages a tenant that wait for their record */

@@ -30,7 +30,7 @@ struct budget {
 struct service {
 	struct config *config;		/* as at the start; constant */
 	/* what SIGHUP may change; main writes */
-	_Atomic int64_t idle_timeout_ms, stall_grace_ms, shutdown_grace_ms;
+	_Atomic int64_t idle_timeout_ms, stall_grace_ms, shutdown_grace_ms, expiry_check_ms;
 	atomic_int unsettled_max;
 	struct log *log;
 	struct loader *loader;

@@ -151,7 +151,8 @@ static void on_timer(struct supervisor *supervisor, struct timer *timer)
 		else
 			timers_set_earlier(&supervisor->timers, timer, clock_monotonic_ms() + wait_ms);
 	}
-	if (tenant->expiry_check_ms > 0)
+	/* One that has passed is the business of dispatch(), which sets the next; a suspended tenant has none. */
+	if (tenant->expiry_check_ms > clock_monotonic_ms())
 		timers_set_earlier(&supervisor->timers, timer, tenant->expiry_check_ms);
 	tenant_check_secret(supervisor, tenant);
 	dispatch(supervisor, tenant);

@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "daemon/supervisor_dispatch.h"
@@ -241,15 +242,30 @@ static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant
 	}
 }
 
+/* Sessions with the server as it is now: a retired one counts until it has ended. */
+static int sessions_of(const struct tenant *tenant)
+{
+	int count = 0;
+
+	for (const struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		if (!worker->retired || memcmp(worker->settings->connection_digest,
+					       tenant->settings->connection_digest,
+					       sizeof(tenant->settings->connection_digest)) == 0)
+			count++;
+	}
+	return count;
+}
+
 /* One more session: the first one at once, further ones for mail that has waited. */
 static bool wants_session(struct supervisor *supervisor, struct tenant *tenant)
 {
 	int64_t since = ready_first(tenant)->ready_ms, now = clock_monotonic_ms();
 
+	if (sessions_of(tenant) >= tenant->settings->max_connections)
+		return false;
 	if (tenant->worker_count == 0)
 		return true;
-	if (tenant->worker_count >= tenant->settings->max_connections ||
-	    tenant->breaker.state != BREAKER_CLOSED || tenant->breaker.pace < BREAKER_PACE_NORMAL)
+	if (tenant->breaker.state != BREAKER_CLOSED || tenant->breaker.pace < BREAKER_PACE_NORMAL)
 		return false;
 	if (now - since > FURTHER_SESSION_MS)
 		return true;

@@ -18,7 +18,6 @@
 
 #define DOWN_LIMIT 4	  /* fetched for a probe */
 #define EXPIRED_LIMIT 64  /* a look for expired messages */
-#define EXPIRY_CHECK_MS 60000
 #define RETRY_LOOK_MS 1000
 
 static void storage_trouble(struct supervisor *supervisor, const struct words *words)
@@ -172,7 +171,16 @@ static int adopt_chain(struct supervisor *supervisor, struct tenant *tenant, str
 	return count;
 }
 
-/* While a server is down its mail grows old all the same: what has expired is found now and then. */
+void look_for_expired(struct supervisor *supervisor, struct tenant *tenant)
+{
+	/* The next look stays where it is: a probe that fails again and again must not put it off. */
+	if (tenant->expiry_check_ms == 0)
+		tenant->expiry_check_ms = clock_monotonic_ms() +
+					  atomic_load(&supervisor->outbox->service->expiry_check_ms);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+}
+
+/* While nothing can be sent mail grows old all the same: what has expired is found now and then. */
 static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 {
 	struct storage_due_query query = {
@@ -196,7 +204,7 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 		return;
 	}
 	took = clock_monotonic_ms() - now;
-	tenant->expiry_check_ms = now + EXPIRY_CHECK_MS + took * 1000;
+	tenant->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) + took * 1000;
 	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
 }
 
@@ -245,11 +253,10 @@ void look_tenant(struct supervisor *supervisor, struct tenant *tenant)
 	struct words words;
 	int64_t now = clock_monotonic_ms();
 
-	if (!tenant_may_send(tenant))
+	if (!tenant->settings || !tenant->settings->enabled)
 		return;
-	if (tenant->breaker.state != BREAKER_CLOSED)
-		look_expired(supervisor, tenant);
-	if (!tenant->look || query.limit <= 0 || breaker_allowance(&tenant->breaker, now) == 0)
+	look_expired(supervisor, tenant);
+	if (!tenant_may_send(tenant) || !tenant->look || query.limit <= 0 || breaker_allowance(&tenant->breaker, now) == 0)
 		return;
 	if (storage_due(supervisor->outbox->storage, &query, &first, &tenant->next_due, &words) != OK) {
 		storage_trouble(supervisor, &words);

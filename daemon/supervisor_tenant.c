@@ -16,7 +16,6 @@
 
 #define STATUS_EVERY_MS 1000
 #define COUNT_SHARE 100 /* counting a queue may take one part in so many of the time */
-#define EXPIRY_CHECK_MS 60000
 #define SECRET_CHECK_MS 20000
 #define SECRET_POLL_MS 1000
 
@@ -93,9 +92,8 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	log_tenant(supervisor, tenant, LOG_WARNING, event, error, tenant->breaker.retry_at_ms - now);
 	/* What waited for this server goes back to the table: a tenant that is down costs no memory. */
 	ready_drop(supervisor, tenant);
-	tenant->expiry_check_ms = now + EXPIRY_CHECK_MS;
 	timers_set(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
-	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+	look_for_expired(supervisor, tenant);
 	tenant->next_stamp_ms = now;
 	tenant_check_secret(supervisor, tenant);
 	tenant_dirty(supervisor, tenant);
@@ -168,6 +166,7 @@ static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 	if (!tenant->refused.text[0])
 		return;
 	tenant->down = true;
+	look_for_expired(supervisor, tenant);
 	set_last_error(tenant, tenant->refused.text);
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused.text, -1);
 }
@@ -184,6 +183,11 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 		tenant = tenant_add(supervisor, settings->name);
 	tenant->present = true;
 	old = tenant->settings;
+	/* Written, and the same as before: no reason to disturb anybody. */
+	if (old && memcmp(old->digest, settings->digest, sizeof(old->digest)) == 0) {
+		tenant_settings_release(&settings);
+		return;
+	}
 	was_refused = tenant->refused.text[0] != '\0';
 	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
 					   sizeof(old->connection_digest)) != 0;

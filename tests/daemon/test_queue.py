@@ -1,0 +1,320 @@
+"""What goes out, when, and in which order."""
+
+import time
+
+
+def test_insert_at_idle_is_seen(case):
+    """By an event, not by the look that comes every second anyway: ten
+    inserts one after another would take that about ten seconds."""
+    server = case.server()
+    case.tenant("acme", server)
+    case.start()
+    box = case.outbox()
+    started = time.monotonic()
+    for i in range(10):
+        number = box.insert("acme", "bob@example.net", subject="%d" % i)
+        box.wait_state(number, "sent")
+    assert time.monotonic() - started < 8
+    assert server.subjects() == ["%d" % i for i in range(10)]
+
+
+def test_databases_are_separate(case):
+    """The same tenant name in two files is two tenants."""
+    servers = {name: case.server() for name in ("one.db", "two.db")}
+    ids = {}
+    for name, server in servers.items():
+        box = case.outbox(name)
+        case.tenant("acme", server, box)
+        ids[name] = box.insert("acme", "bob@example.net", subject=name)
+    daemon = case.start("one.db", "two.db")
+    for name, server in servers.items():
+        case.outbox(name).wait_state(ids[name], "sent")
+        assert server.subjects() == [name]
+        event = daemon.wait_event("delivery.sent", db=name[:3])
+        assert len(event) == 1
+
+
+def test_priority_first(case):
+    """While one is under way, later and more urgent ones overtake."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "first")
+    case.tenant("acme", server, max_connections=1)
+    case.start()
+    box = case.outbox()
+    box.insert("acme", "bob@example.net", subject="first")
+    gate.reached()
+    for priority in (-9, 3, 0, 9, 3, -2):
+        box.insert("acme", "bob@example.net", subject="p%d" % priority,
+                   priority=priority)
+    gate.release()
+    box.wait_all()
+    assert server.subjects()[0] == "first"
+    assert server.subjects()[1:] == ["p9", "p3", "p3", "p0", "p-2", "p-9"]
+
+
+def test_aged_competes_as_nine(case):
+    server = case.server()
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    old = box.insert("acme", "bob@example.net", subject="old", priority=-9)
+    box.insert("acme", "bob@example.net", subject="new8", priority=8)
+    box.insert("acme", "bob@example.net", subject="new9", priority=9)
+    case.as_daemon("UPDATE outbox_status SET due_at = due_at - 700 "
+                   "WHERE outbox_id = ?", old)
+    case.start()
+    box.wait_all()
+    assert server.subjects() == ["old", "new9", "new8"]
+
+
+def test_not_before(case):
+    server = case.server()
+    case.tenant("acme", server)
+    case.start()
+    box = case.outbox()
+    moment = int(time.time()) + 3
+    late = box.insert("acme", "bob@example.net", subject="late",
+                      not_before=moment, priority=9)
+    soon = box.insert("acme", "bob@example.net", subject="soon")
+    box.wait_state(soon, "sent")
+    row = box.wait_state(late, "sent")
+    assert row["finished_at_ms"] >= moment * 1000
+    assert server.subjects() == ["soon", "late"]
+
+
+def test_not_before_at_start(case):
+    """Not due when outboxd starts: found at its time all the same."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    moment = int(time.time()) + 4
+    late = box.insert("acme", "bob@example.net", not_before=moment)
+    case.start()
+    row = box.wait_state(late, "sent")
+    assert row["finished_at_ms"] >= moment * 1000
+
+
+def test_expires_while_down(case):
+    """The server is never reached; the message ends with its reason."""
+    case.tenant("acme", None, retry_max=3600, retry_min=60)
+    daemon = case.start(settings=["expiry_check=1s"])
+    box = case.outbox()
+    moment = int(time.time()) + 2
+    number = box.insert("acme", "bob@example.net", expires_at=moment)
+    stays = box.insert("acme", "bob@example.net")
+    box.wait_tenant("acme", "backoff")
+    row = box.wait_state(number, "failed")
+    assert row["finished_at_ms"] >= moment * 1000
+    assert "expired" in row["result"], row["result"]
+    assert box.deliveries(number)["bob@example.net"]["state"] == "failed"
+    assert daemon.wait_event("delivery.failed", id=number)
+    assert box.state(stays) == "queued"
+    assert box.tenant_status("acme")["state"] == "backoff"
+
+
+def test_max_age_while_down(case):
+    """Deferred or queued: the age runs while the server is down."""
+    case.tenant("acme", None, retry_max=3600, max_age=60)
+    box = case.outbox()
+    old = box.insert("acme", "bob@example.net")
+    young = box.insert("acme", "bob@example.net")
+    case.as_daemon("UPDATE outbox_status SET queued_at_ms = queued_at_ms - "
+                   "57000 WHERE outbox_id = ?", old)
+    case.start(settings=["expiry_check=1s"])
+    row = box.wait_state(old, "failed")
+    assert "expired" in row["result"], row["result"]
+    assert box.state(young) == "queued"
+
+
+def test_expires_where_settings_are_refused(case):
+    """What is not built yet keeps mail waiting, but not for ever."""
+    case.tenant("acme", None, messages_per_minute=10)
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net",
+                        expires_at=int(time.time()) + 2)
+    case.start(settings=["expiry_check=1s"])
+    assert "expired" in box.wait_state(number, "failed")["result"]
+
+
+def test_suspended_while_down(case):
+    """Nothing of it is looked at; the others and its own return are well."""
+    server = case.server()
+    case.tenant("acme", None)
+    case.tenant("other", server)
+    daemon = case.start(settings=["expiry_check=1s"])
+    box = case.outbox()
+    kept = box.insert("acme", "bob@example.net", subject="kept")
+    box.wait_tenant("acme", "backoff")
+    box.set_tenant("acme", enabled=0)
+    box.wait_tenant("acme", "suspended")
+    moment = int(time.time()) + 3
+    box.wait_state(box.insert("other", "bob@example.net", subject="other",
+                              not_before=moment), "sent")
+    box.set_tenant("acme", enabled=1, port=server.port)
+    box.wait_state(kept, "sent")
+    assert daemon.events("tenant.up", tenant="acme")
+
+
+def test_expired_is_not_sent(case):
+    """Too old when it is looked at: no attempt, whatever the server says."""
+    server = case.server()
+    case.tenant("acme", server, max_age=60)
+    box = case.outbox()
+    old = box.insert("acme", "bob@example.net", subject="old")
+    young = box.insert("acme", "bob@example.net", subject="young")
+    case.as_daemon("UPDATE outbox_status SET queued_at_ms = queued_at_ms - "
+                   "70000 WHERE outbox_id = ?", old)
+    case.start()
+    box.wait_state(young, "sent")
+    row = box.wait_state(old, "failed")
+    assert "expired" in row["result"]
+    assert server.subjects() == ["young"]
+
+
+def test_cancel_before_mail_is_never_sent(case):
+    """Queued behind a slow one, also in its worker's own inbox."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    box.insert("acme", "bob@example.net", subject="slow", priority=9)
+    behind = [box.insert("acme", "bob@example.net", subject="behind")
+              for _ in range(5)]
+    case.start()
+    gate.reached()
+    for number in behind[::2]:
+        box.execute("UPDATE outbox_status SET state = 'cancelled' "
+                    "WHERE outbox_id = ?", number)
+    gate.release()
+    for number in behind[1::2]:
+        box.wait_state(number, "sent")
+    assert server.subjects() == ["slow", "behind", "behind"]
+    for number in behind[::2]:
+        assert box.state(number) == "cancelled"
+        assert not box.deliveries(number)
+    assert "RSET" not in server.commands("RSET")
+
+
+def test_cancel_too_late(case):
+    """After the last read the server's answer wins, and the row says so."""
+    server = case.server()
+    gate = server.hold("dot")
+    case.tenant("acme", server)
+    case.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    gate.reached()
+    box.execute("UPDATE outbox_status SET state = 'cancelled' "
+                "WHERE outbox_id = ?", number)
+    gate.release()
+    row = box.wait_state(number, "sent")
+    assert row["result"].startswith("cancel came too late"), row["result"]
+    assert box.deliveries(number)["bob@example.net"]["state"] == "sent"
+
+
+def test_cancel_then_4xx_stays_cancelled(case):
+    server = case.server()
+    gate = server.hold("dot")
+    server.on("dot", lambda session, mail:
+              (gate.wait(), "450 4.2.0 later")[1])
+    case.tenant("acme", server)
+    daemon = case.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    gate.reached()
+    box.execute("UPDATE outbox_status SET state = 'cancelled' "
+                "WHERE outbox_id = ?", number)
+    gate.release()
+    daemon.wait_event("delivery.cancelled", id=number)
+    assert box.state(number) == "cancelled"
+    assert len(server.commands("MAIL")) == 1
+
+
+def test_cancel_then_queue_again_while_under_way(case):
+    """Asked for anew while the first try is accepted: that answers both."""
+    server = case.server()
+    gate = server.hold("dot")
+    case.tenant("acme", server)
+    case.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    gate.reached()
+    for state in ("cancelled", "queued"):
+        box.execute("UPDATE outbox_status SET state = ? WHERE outbox_id = ?",
+                    state, number)
+    gate.release()
+    box.wait_state(number, "sent")
+    assert len(server.mails) == 1
+
+
+def test_suspend_and_resume(case):
+    """Suspended: kept and not sent; resumed: sent at once."""
+    server = case.server()
+    case.tenant("acme", server)
+    case.tenant("other", server)
+    daemon = case.start()
+    box = case.outbox()
+    box.set_tenant("acme", enabled=0)
+    box.wait_tenant("acme", "suspended")
+    kept = box.insert("acme", "bob@example.net", subject="kept")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    box.wait("counted", lambda: box.tenant_status("acme")["queued"] == 1)
+    assert box.state(kept) == "queued"
+    assert "kept" not in server.subjects()
+    box.set_tenant("acme", enabled=1)
+    box.wait_state(kept, "sent")
+    assert daemon.events("tenant.suspended", tenant="acme")
+
+
+def test_suspension_stops_the_line(case):
+    """What waits behind the message under way is not sent any more."""
+    server = case.server()
+    gate = server.hold("dot")
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    numbers = [box.insert("acme", "bob@example.net", subject="%d" % i)
+               for i in range(4)]
+    case.start()
+    gate.reached()
+    box.set_tenant("acme", enabled=0)
+    box.wait_tenant("acme", "suspended")
+    gate.release()
+    box.wait_state(numbers[0], "sent")
+    box.wait("settled and told", lambda: box.tenant_status("acme")
+             ["queued"] == 3)
+    assert server.subjects() == ["0"]
+    box.set_tenant("acme", enabled=1)
+    box.wait_all()
+    assert sorted(server.subjects()) == ["0", "1", "2", "3"]
+
+
+def test_age_stands_still_while_suspended(case):
+    server = case.server()
+    case.tenant("acme", server, max_age=60)
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    box.set_tenant("acme", enabled=0)
+    case.as_daemon("UPDATE outbox_status SET queued_at_ms = queued_at_ms - "
+                   "100000 WHERE outbox_id = ?", number)
+    case.as_daemon("UPDATE outbox_suspension SET since_ms = since_ms - 90000")
+    case.start()
+    box.set_tenant("acme", enabled=1)
+    box.wait_state(number, "sent")
+
+
+def test_invalid_message_fails_with_words(case):
+    """What SQL cannot see: nothing is sent, the row and the log say why."""
+    server = case.server()
+    case.tenant("acme", server, allowed_senders="@acme.example")
+    daemon = case.start()
+    box = case.outbox()
+    rows = [("bob@", {}, "to_addresses"),
+            ("bob@example.net", {"body_html": "<p>x"}, "not built yet"),
+            ("bob@example.net", {"from_address": "eve@evil.example"},
+             "eve@evil.example")]
+    for to, columns, words in rows:
+        number = box.insert("acme", to, **columns)
+        row = box.wait_state(number, "failed")
+        assert words in row["result"], row["result"]
+        daemon.wait_event("message.invalid", id=number)
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    assert len(server.mails) == 1
