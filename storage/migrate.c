@@ -23,7 +23,7 @@ enum found { FOUND_NOTHING, FOUND_OURS, FOUND_NOT_OURS, FOUND_OTHER_ENCODING };
 
 struct schema {
 	enum found found;
-	int version;	  /* of ours */
+	int version;      /* of ours */
 	char detail[200]; /* the name that is not ours, the encoding */
 };
 
@@ -82,10 +82,11 @@ static enum error ask(const struct migration *migration, const char *sql, char *
 static enum error look_for_version(const struct migration *migration, struct schema *schema)
 {
 	char text[32];
-	enum error error = ask(migration,
-			       "SELECT value FROM outbox_meta WHERE key = 'schema_version' AND value NOT GLOB '*[^0-9]*'"
-			       " AND length(value) BETWEEN 1 AND 9",
-			       text, sizeof text);
+	enum error error = ask(
+		migration,
+		"SELECT value FROM outbox_meta WHERE key = 'schema_version' AND value NOT GLOB '*[^0-9]*'"
+		" AND length(value) BETWEEN 1 AND 9",
+		text, sizeof text);
 
 	if (error != OK || *text == '\0')
 		return error;
@@ -103,17 +104,17 @@ static enum error look(const struct migration *migration, struct schema *schema)
 	schema->found = FOUND_NOT_OURS;
 	/* key and value: somebody else's outbox_meta would make the next question an error */
 	error = ask(migration,
-		    "SELECT 1 FROM pragma_table_info('outbox_meta') WHERE name IN ('key', 'value')"
-		    " GROUP BY 1 HAVING count(*) = 2",
-		    meta, sizeof meta);
+	            "SELECT 1 FROM pragma_table_info('outbox_meta') WHERE name IN ('key', 'value')"
+	            " GROUP BY 1 HAVING count(*) = 2",
+	            meta, sizeof meta);
 	if (error == OK && *meta)
 		error = look_for_version(migration, schema);
 	if (error != OK || schema->found == FOUND_OURS)
 		return error;
 	error = ask(migration,
-		    "SELECT type || ' ' || name FROM sqlite_master WHERE lower(substr(name, 1, 6)) = 'outbox'"
-		    " ORDER BY name LIMIT 1",
-		    schema->detail, sizeof schema->detail);
+	            "SELECT type || ' ' || name FROM sqlite_master WHERE lower(substr(name, 1, 6)) = 'outbox'"
+	            " ORDER BY name LIMIT 1",
+	            schema->detail, sizeof schema->detail);
 	if (error != OK || *schema->detail)
 		return error;
 	error = ask(migration, "PRAGMA encoding", schema->detail, sizeof schema->detail);
@@ -149,8 +150,8 @@ static enum error judge(const struct migration *migration, const struct schema *
 		words_set(words, "%s has no outbox tables: run outboxctl init", path);
 		return ERROR_NOT_FOUND;
 	case FOUND_NOT_OURS:
-		words_set(words, "%s has a %s that is not ours: names that begin with outbox must be free", path,
-			  schema->detail);
+		words_set(words, "%s has the %s, which is not ours: names that begin with outbox must be free",
+		          path, schema->detail);
 		return ERROR_REFUSED;
 	case FOUND_OTHER_ENCODING:
 		words_set(words, "%s is encoded in %s: only UTF-8 is served", path, schema->detail);
@@ -158,11 +159,11 @@ static enum error judge(const struct migration *migration, const struct schema *
 	case FOUND_OURS: break;
 	}
 	if (schema->version > STORAGE_SCHEMA_VERSION)
-		words_set(words, "%s has schema version %d, newer than this program's %d", path, schema->version,
-			  STORAGE_SCHEMA_VERSION);
+		words_set(words, "%s has schema version %d, newer than this program's %d", path,
+		          schema->version, STORAGE_SCHEMA_VERSION);
 	else if (!has_way(migration, schema->version))
-		words_set(words, "%s has schema version %d, older than any that this program can migrate", path,
-			  schema->version);
+		words_set(words, "%s has schema version %d, older than any that this program can migrate",
+		          path, schema->version);
 	else
 		return OK;
 	return ERROR_REFUSED;
@@ -172,14 +173,15 @@ static enum error judge(const struct migration *migration, const struct schema *
 
 static enum error open_model(struct migration *migration)
 {
-	int rc = sqlite3_open_v2(":memory:", &migration->model, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+	int rc = sqlite3_open_v2(":memory:", &migration->model, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	                         NULL);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(migration->model, storage_schema_sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		return OK;
 	words_set(migration->words, "%s: the schema cannot be made in memory: %s", migration->path,
-		  sqlite3_errmsg(migration->model));
+	          sqlite3_errmsg(migration->model));
 	return ERROR_UNAVAILABLE;
 }
 
@@ -209,7 +211,7 @@ static enum error drop_it(const struct migration *migration, sqlite3_stmt *row)
 	char sql[200];
 
 	(void)snprintf(sql, sizeof sql, "DROP %s IF EXISTS %s", (const char *)sqlite3_column_text(row, 0),
-		       (const char *)sqlite3_column_text(row, 1));
+	               (const char *)sqlite3_column_text(row, 1));
 	return run(migration, "dropping the old rules", sql);
 }
 
@@ -227,7 +229,7 @@ static enum error demand_it(const struct migration *migration, sqlite3_stmt *row
 	if (error != OK || *found)
 		return error;
 	words_set(migration->words, "%s: the migrated schema lacks %s", migration->path,
-		  (const char *)sqlite3_column_text(row, 1));
+	          (const char *)sqlite3_column_text(row, 1));
 	return ERROR_REFUSED;
 }
 
@@ -241,8 +243,9 @@ static enum error run_steps(const struct migration *migration, int version)
 		char doing[64], sql[96];
 
 		(void)snprintf(doing, sizeof doing, "migrating from version %d", version);
-		(void)snprintf(sql, sizeof sql, "UPDATE outbox_meta SET value = '%d' WHERE key = 'schema_version'",
-			       version + 1);
+		(void)snprintf(sql, sizeof sql,
+		               "UPDATE outbox_meta SET value = '%d' WHERE key = 'schema_version'",
+		               version + 1);
 		error = run(migration, doing, step_from(migration, version)->sql);
 		if (error == OK)
 			error = run(migration, doing, sql);
@@ -255,22 +258,28 @@ static enum error upgrade(struct migration *migration, int version)
 	enum error error = open_model(migration);
 
 	if (error == OK)
-		error = for_model(migration, "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
-					     " ORDER BY type", drop_it);
+		error = for_model(migration,
+		                  "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+		                  " ORDER BY type",
+		                  drop_it);
 	if (error == OK)
 		error = run_steps(migration, version);
 	if (error == OK)
-		error = for_model(migration, "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
-					     " ORDER BY type DESC, rowid", make_it);
-	if (error == OK)
 		error = for_model(migration,
-				  "SELECT 'SELECT 1 FROM pragma_table_info(''' || m.name || ''') WHERE name = ''' || c.name"
-				  " || '''', 'column ' || m.name || '.' || c.name"
-				  " FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table'"
-				  " UNION ALL SELECT 'SELECT 1 FROM sqlite_master WHERE type = ''index'' AND name = '''"
-				  " || name || '''', 'index ' || name FROM sqlite_master WHERE type = 'index' AND sql <> ''"
-				  " UNION ALL SELECT 'SELECT 1 FROM outbox_meta WHERE key = ''' || key || '''',"
-				  " 'key ' || key || ' in outbox_meta' FROM outbox_meta", demand_it);
+		                  "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
+		                  " ORDER BY type DESC, rowid",
+		                  make_it);
+	if (error == OK)
+		error = for_model(
+			migration,
+			"SELECT 'SELECT 1 FROM pragma_table_info(''' || m.name || ''') WHERE name = ''' || c.name"
+			" || '''', 'column ' || m.name || '.' || c.name"
+			" FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table'"
+			" UNION ALL SELECT 'SELECT 1 FROM sqlite_master WHERE type = ''index'' AND name = '''"
+			" || name || '''', 'index ' || name FROM sqlite_master WHERE type = 'index' AND sql <> ''"
+			" UNION ALL SELECT 'SELECT 1 FROM outbox_meta WHERE key = ''' || key || '''',"
+			" 'key ' || key || ' in outbox_meta' FROM outbox_meta",
+			demand_it);
 	(void)sqlite3_close(migration->model);
 	migration->model = NULL;
 	return error;
@@ -321,7 +330,7 @@ static enum error migrate(struct migration *migration, enum migrated *done)
 }
 
 enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum migrated *done,
-			   struct words *words)
+                           struct words *words)
 {
 	/* version 1 is the first: no steps yet */
 	struct migration migration = { .db = db, .path = path, .may_create = may_create, .words = words };
@@ -329,14 +338,12 @@ enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum 
 	return migrate(&migration, done);
 }
 
-enum error storage_migrate_steps(sqlite3 *db, const char *path, const struct migration_step *steps, size_t count,
-				 enum migrated *done, struct words *words)
+enum error storage_migrate_steps(sqlite3 *db, const char *path, const struct migration_step *steps,
+                                 size_t count, enum migrated *done, struct words *words)
 {
-	struct migration migration = { .db = db,
-				       .path = path,
-				       .steps = steps,
-				       .count = count,
-				       .words = words };
+	struct migration migration = {
+		.db = db, .path = path, .steps = steps, .count = count, .words = words
+	};
 
 	return migrate(&migration, done);
 }

@@ -29,9 +29,9 @@ struct migration_step {
 };
 
 enum migrated {
-	MIGRATED_NOTHING,	/* present version, nothing was written */
-	MIGRATED_CREATED,	/* all tables were made */
-	MIGRATED_UPGRADED,	/* an older version was brought to the present one */
+	MIGRATED_NOTHING,  /* present version, nothing was written */
+	MIGRATED_CREATED,  /* all tables were made */
+	MIGRATED_UPGRADED, /* an older version was brought to the present one */
 };
 
 /*
@@ -47,10 +47,10 @@ enum migrated {
  * ERROR_PERMISSION; ERROR_UNAVAILABLE: busy or disk trouble.
  */
 enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum migrated *done,
-			   struct words *words);
+                           struct words *words);
 
 /* The same with steps of the caller's, for the tests: as yet there is no older version in the world. */
-enum error storage_migrate_steps(sqlite3 *db, const char *path, const struct migration_step *steps, size_t count,
-				 enum migrated *done, struct words *words);
+enum error storage_migrate_steps(sqlite3 *db, const char *path, const struct migration_step *steps,
+                                 size_t count, enum migrated *done, struct words *words);
 
 #endif

@@ -71,12 +71,18 @@ void bed_open(struct bed *bed, int way)
 
 void bed_close(struct bed *bed)
 {
-	/* whatever a test did: no mark outlives a statement, no message lacks its row or keeps one too many */
-	ck_assert_str_eq(bed_ask(bed, "SELECT sum(value) FROM outbox_meta WHERE key IN ('daemon', 'trigger')"), "0");
-	ck_assert_str_eq(bed_ask(bed, "SELECT count(*) FROM outbox_status WHERE outbox_id NOT IN (SELECT id FROM outbox)"),
-			 "0");
-	ck_assert_str_eq(bed_ask(bed, "SELECT count(*) FROM outbox WHERE id NOT IN (SELECT outbox_id FROM outbox_status)"),
-			 "0");
+	/* whatever a test did: no mark outlives a statement, no message lacks its row or keeps one too many
+	 */
+	ck_assert_str_eq(
+		bed_ask(bed, "SELECT sum(value) FROM outbox_meta WHERE key IN ('daemon', 'trigger')"), "0");
+	ck_assert_str_eq(
+		bed_ask(bed,
+	                "SELECT count(*) FROM outbox_status WHERE outbox_id NOT IN (SELECT id FROM outbox)"),
+		"0");
+	ck_assert_str_eq(
+		bed_ask(bed,
+	                "SELECT count(*) FROM outbox WHERE id NOT IN (SELECT outbox_id FROM outbox_status)"),
+		"0");
 	ck_assert_str_eq(bed_ask(bed, "PRAGMA integrity_check"), "ok");
 	ck_assert_int_eq(sqlite3_close(bed->db), SQLITE_OK);
 	free(bed->heard);
@@ -185,9 +191,11 @@ const char *bed_ask(struct bed *bed, const char *format, ...)
 /* Every row of ours, as text. */
 static char *everything(struct bed *bed)
 {
-	static const char *const tables[] = { "outbox_meta", "outbox_change", "outbox_tenant", "outbox_suspension",
-					      "outbox_tenant_status", "outbox", "outbox_attachment", "outbox_status",
-					      "outbox_delivery" };
+	static const char *const tables[] = {
+		"outbox_meta",       "outbox_change",        "outbox_tenant",
+		"outbox_suspension", "outbox_tenant_status", "outbox",
+		"outbox_attachment", "outbox_status",        "outbox_delivery"
+	};
 	char *text = NULL;
 	size_t length = 0;
 
@@ -253,7 +261,7 @@ void bed_pass(struct bed *bed, int seconds)
 const char *bed_feed(struct bed *bed)
 {
 	const char *feed = bed_ask(bed, "SELECT group_concat(kind || ' ' || key, ', ') FROM"
-					" (SELECT kind, key FROM outbox_change ORDER BY seq)");
+	                                " (SELECT kind, key FROM outbox_change ORDER BY seq)");
 
 	bed_run(bed, "DELETE FROM outbox_change");
 	return feed;

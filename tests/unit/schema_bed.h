@@ -20,13 +20,13 @@
 #define BED_WAYS 16
 
 /* For long lists: four of them, in which each clause and each setting is met. */
-#define BED_FEW_WAYS	4
-#define BED_FEW_WAY(i)	((i) * 5)
+#define BED_FEW_WAYS   4
+#define BED_FEW_WAY(i) ((i)*5)
 
 struct bed {
 	sqlite3 *db;
-	const char *conflict;	/* "", " OR IGNORE", …: takes the place of @@ in the statements below */
-	char *heard;		/* the sentences that were provoked, one a line */
+	const char *conflict; /* "", " OR IGNORE", …: takes the place of @@ in the statements below */
+	char *heard;          /* the sentences that were provoked, one a line */
 	size_t heard_length;
 };
 
@@ -39,7 +39,8 @@ void bed_run(struct bed *bed, const char *format, ...) __attribute__((format(pri
 /* As outboxd: one transaction of its own, marked. */
 void bed_run_as_daemon(struct bed *bed, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* What a question answers: columns parted by |, rows by a newline, NULL for NULL. Valid until the next four. */
+/* What a question answers: columns parted by |, rows by a newline, NULL for NULL. Valid until the next four.
+ */
 const char *bed_ask(struct bed *bed, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The statement must fail with exactly this sentence, and every row of ours must be as before. */

@@ -59,11 +59,14 @@ END_TEST
 /* Newer words than SQLite 3.31 has; one STRICT table would make the whole file unreadable to it. */
 START_TEST(nothing_is_newer_than_sqlite_3_31)
 {
-	static const char *const newer[] = { "STRICT", "RETURNING", "->", "iif(", "unixepoch(", "GENERATED", "MATERIALIZED",
-					     "string_agg", "concat(", "format(", "octet_length(", "IS DISTINCT",
-					     "UPDATE FROM", "json", "FILTER (", "RIGHT JOIN", "FULL JOIN", "sign(", "unhex(",
-					     "NULLS FIRST", "DROP COLUMN", "sqlite_schema", "subsec", "timediff", "CHECK",
-					     "REFERENCES", "WITH RECURSIVE", "user_version", "application_id", "PRAGMA" };
+	static const char *const newer[] = {
+		"STRICT",        "RETURNING",      "->",           "iif(",           "unixepoch(",
+		"GENERATED",     "MATERIALIZED",   "string_agg",   "concat(",        "format(",
+		"octet_length(", "IS DISTINCT",    "UPDATE FROM",  "json",           "FILTER (",
+		"RIGHT JOIN",    "FULL JOIN",      "sign(",        "unhex(",         "NULLS FIRST",
+		"DROP COLUMN",   "sqlite_schema",  "subsec",       "timediff",       "CHECK",
+		"REFERENCES",    "WITH RECURSIVE", "user_version", "application_id", "PRAGMA"
+	};
 	const char *at = strstr(storage_schema_sql, "SAVEPOINT");
 
 	ck_assert_ptr_nonnull(at);
@@ -71,7 +74,8 @@ START_TEST(nothing_is_newer_than_sqlite_3_31)
 		ck_assert_msg(!strstr(at, newer[i]), "%s", newer[i]);
 	/* RAISE takes only a literal before 3.47 */
 	for (at = strstr(at, "RAISE("); at; at = strstr(at + 1, "RAISE("))
-		ck_assert_msg(strncmp(at, "RAISE(ABORT, '", 14) == 0 || strncmp(at, "RAISE(IGNORE)", 13) == 0, "%.60s", at);
+		ck_assert_msg(strncmp(at, "RAISE(ABORT, '", 14) == 0 || strncmp(at, "RAISE(IGNORE)", 13) == 0,
+		              "%.60s", at);
 }
 END_TEST
 
@@ -104,8 +108,9 @@ START_TEST(the_daemons_questions_have_their_indexes)
 		return; /* the words of the plan are those of 3.36 to 3.44 */
 	bed_open(&bed, 0);
 	for (size_t i = 0; i < COUNT(questions); i++)
-		ck_assert_str_eq(strrchr(bed_ask(&bed, "EXPLAIN QUERY PLAN %s", questions[i].question), '|') + 1,
-				 questions[i].plan);
+		ck_assert_str_eq(strrchr(bed_ask(&bed, "EXPLAIN QUERY PLAN %s", questions[i].question), '|') +
+		                         1,
+		                 questions[i].plan);
 	bed_close(&bed);
 }
 END_TEST
@@ -124,18 +129,21 @@ START_TEST(a_file_of_an_applications_own_keeps_all_else)
 
 	ck_assert_int_eq(sqlite3_open(":memory:", &bed.db), SQLITE_OK);
 	run(bed.db, "PRAGMA user_version = 17; PRAGMA application_id = 4711;"
-		    "CREATE TABLE orders (id INTEGER PRIMARY KEY, mail INTEGER REFERENCES outbox (id));"
-		    "CREATE TABLE outgoing (x); CREATE VIEW unsent AS SELECT id FROM orders");
+	            "CREATE TABLE orders (id INTEGER PRIMARY KEY, mail INTEGER REFERENCES outbox (id));"
+	            "CREATE TABLE outgoing (x); CREATE VIEW unsent AS SELECT id FROM orders");
 	run(bed.db, storage_schema_sql);
 	ck_assert_str_eq(bed_ask(&bed, "PRAGMA user_version"), "17");
 	ck_assert_str_eq(bed_ask(&bed, "PRAGMA application_id"), "4711");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT group_concat(name) FROM sqlite_master WHERE substr(name, 1, 6) <> 'outbox'"
-				       " AND name NOT LIKE 'sqlite_%%'"),
-			 "orders,outgoing,unsent");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT group_concat(name) FROM sqlite_master WHERE substr(name, 1, 6) <> 'outbox'"
+	                " AND name NOT LIKE 'sqlite_%%'"),
+		"orders,outgoing,unsent");
 	/* in one transaction with its own row, and with its own foreign key to ours */
-	run(bed.db, "PRAGMA foreign_keys = ON; INSERT INTO outbox_tenant (name, host, from_address) VALUES ('a', 'h', 'a@b');"
-		    "BEGIN; INSERT INTO outbox (tenant, to_addresses) VALUES ('a', 'c@d');"
-		    "INSERT INTO orders (mail) VALUES (last_insert_rowid()); COMMIT");
+	run(bed.db,
+	    "PRAGMA foreign_keys = ON; INSERT INTO outbox_tenant (name, host, from_address) VALUES ('a', 'h', 'a@b');"
+	    "BEGIN; INSERT INTO outbox (tenant, to_addresses) VALUES ('a', 'c@d');"
+	    "INSERT INTO orders (mail) VALUES (last_insert_rowid()); COMMIT");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT mail FROM orders"), "1");
 	ck_assert_int_eq(sqlite3_close(bed.db), SQLITE_OK);
 }
@@ -148,10 +156,12 @@ START_TEST(each_outbox_has_a_name_of_its_own)
 	bed_open(&one, 0);
 	bed_open(&two, 0);
 	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "1");
-	ck_assert_str_eq(bed_ask(&one, "SELECT length(value), value GLOB '*[^0-9a-f]*' FROM outbox_meta WHERE key = 'instance'"),
-			 "32|0");
+	ck_assert_str_eq(
+		bed_ask(&one,
+	                "SELECT length(value), value GLOB '*[^0-9a-f]*' FROM outbox_meta WHERE key = 'instance'"),
+		"32|0");
 	ck_assert_str_ne(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'instance'"),
-			 bed_ask(&two, "SELECT value FROM outbox_meta WHERE key = 'instance'"));
+	                 bed_ask(&two, "SELECT value FROM outbox_meta WHERE key = 'instance'"));
 	bed_close(&one);
 	bed_close(&two);
 }
@@ -162,12 +172,16 @@ START_TEST(the_view_has_both_tables_and_no_bodies)
 	struct bed bed;
 
 	bed_open(&bed, 0);
-	ck_assert_str_eq(bed_ask(&bed, "SELECT group_concat(c.name) FROM pragma_table_info('outbox') AS c WHERE c.name NOT IN"
-				       " (SELECT name FROM pragma_table_info('outbox_all'))"),
-			 "body_text,body_html,message");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT group_concat(c.name) FROM pragma_table_info('outbox_status') AS c WHERE c.name"
-				       " NOT IN (SELECT name FROM pragma_table_info('outbox_all'))"),
-			 "outbox_id");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT group_concat(c.name) FROM pragma_table_info('outbox') AS c WHERE c.name NOT IN"
+	                " (SELECT name FROM pragma_table_info('outbox_all'))"),
+		"body_text,body_html,message");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT group_concat(c.name) FROM pragma_table_info('outbox_status') AS c WHERE c.name"
+	                " NOT IN (SELECT name FROM pragma_table_info('outbox_all'))"),
+		"outbox_id");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT count(*) FROM outbox_all"), "8");
 	bed_close(&bed);
 }
@@ -182,9 +196,9 @@ START_TEST(the_clock_is_right)
 	run(bed.db, storage_schema_sql);
 	/* one statement has one time */
 	ck_assert_str_eq(bed_ask(&bed, "SELECT ms - CAST(strftime('%%s', 'now') AS INTEGER) * 1000"
-				       " - CAST(substr(strftime('%%f', 'now'), 4) AS INTEGER),"
-				       " s - CAST(strftime('%%s', 'now') AS INTEGER) FROM outbox_now"),
-			 "0|0");
+	                               " - CAST(substr(strftime('%%f', 'now'), 4) AS INTEGER),"
+	                               " s - CAST(strftime('%%s', 'now') AS INTEGER) FROM outbox_now"),
+	                 "0|0");
 	ck_assert_int_eq(sqlite3_close(bed.db), SQLITE_OK);
 }
 END_TEST
@@ -200,15 +214,18 @@ START_TEST(a_failed_statement_leaves_no_mark)
 	struct bed bed;
 
 	bed_open(&bed, 0);
-	bed_run(&bed, "CREATE TABLE theirs (x UNIQUE); INSERT INTO theirs VALUES (1);"
-		      "CREATE TRIGGER their_copy AFTER INSERT ON outbox_status BEGIN INSERT INTO theirs VALUES (1); END;"
-		      "CREATE TRIGGER their_refusal AFTER UPDATE ON outbox_status BEGIN SELECT RAISE(ABORT, 'theirs'); END");
+	bed_run(&bed,
+	        "CREATE TABLE theirs (x UNIQUE); INSERT INTO theirs VALUES (1);"
+	        "CREATE TRIGGER their_copy AFTER INSERT ON outbox_status BEGIN INSERT INTO theirs VALUES (1); END;"
+	        "CREATE TRIGGER their_refusal AFTER UPDATE ON outbox_status BEGIN SELECT RAISE(ABORT, 'theirs'); END");
 	for (size_t i = 0; i < COUNT(inserts); i++) {
 		bed_run(&bed, "BEGIN");
 		ck_assert_int_ne(sqlite3_exec(bed.db, inserts[i], NULL, NULL, NULL), SQLITE_OK);
-		ck_assert_int_ne(sqlite3_exec(bed.db, "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 1", NULL,
-					      NULL, NULL),
-				 SQLITE_OK);
+		ck_assert_int_ne(
+			sqlite3_exec(bed.db,
+		                     "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 1", NULL,
+		                     NULL, NULL),
+			SQLITE_OK);
 		bed_run(&bed, sqlite3_get_autocommit(bed.db) ? "SELECT 1" : "COMMIT");
 	}
 	bed_run(&bed, "DROP TRIGGER their_copy; DROP TRIGGER their_refusal");

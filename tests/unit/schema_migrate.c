@@ -64,7 +64,8 @@ static void make_path(void)
 {
 	int fd;
 
-	(void)snprintf(path, sizeof path, "%s/outbox-migrate-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	(void)snprintf(path, sizeof path, "%s/outbox-migrate-XXXXXX",
+	               getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(close(fd), 0);
@@ -79,9 +80,11 @@ static void remove_path(void)
 static char *contents(sqlite3 *db)
 {
 	struct bed bed = { .db = db, .conflict = "" };
-	const char *tables = bed_ask(&bed, "SELECT group_concat('SELECT ' || quote(name) || ', * FROM ' || name, ';')"
-					   " FROM sqlite_master WHERE type = 'table'");
-	char *all = sqlite3_mprintf("%s", bed_ask(&bed, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"));
+	const char *tables = bed_ask(
+		&bed, "SELECT group_concat('SELECT ' || quote(name) || ', * FROM ' || name, ';')"
+		      " FROM sqlite_master WHERE type = 'table'");
+	char *all = sqlite3_mprintf(
+		"%s", bed_ask(&bed, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"));
 	char *list = sqlite3_mprintf("%s", tables), *one, *rest = list;
 
 	while ((one = strsep(&rest, ";")) != NULL) {
@@ -99,19 +102,20 @@ static sqlite3 *make_version_0(void)
 	sqlite3 *db = open_file();
 
 	must(db, "PRAGMA user_version = 17; CREATE TABLE orders (x); INSERT INTO orders VALUES ('theirs');"
-		 "CREATE VIEW outbox_orders AS SELECT x FROM orders");
+	         "CREATE VIEW outbox_orders AS SELECT x FROM orders");
 	must(db, "DROP VIEW outbox_orders");
 	must(db, storage_schema_sql);
 	must(db, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b');"
-		 "INSERT INTO outbox (tenant, to_addresses, priority) VALUES ('acme', 'c@d', 5)");
+	         "INSERT INTO outbox (tenant, to_addresses, priority) VALUES ('acme', 'c@d', 5)");
 	must(db, undo);
 	/* names that begin with ours, beside an outbox that is there: theirs, and they stay */
-	must(db, "CREATE VIEW outbox_report AS SELECT x FROM orders; CREATE INDEX outbox_subjects ON outbox (subject)");
+	must(db,
+	     "CREATE VIEW outbox_report AS SELECT x FROM orders; CREATE INDEX outbox_subjects ON outbox (subject)");
 	return db;
 }
 
 static enum error migrate(sqlite3 *db, const struct migration_step *way, size_t count, enum migrated *done,
-			  struct words *words)
+                          struct words *words)
 {
 	return storage_migrate_steps(db, "test.db", way, count, done, words);
 }
@@ -142,15 +146,15 @@ START_TEST(names_that_are_not_ours_are_refused)
 		const char *sql, *words;
 	} files[] = {
 		{ "CREATE TABLE Outbox (x)",
-		  "test.db has a table Outbox that is not ours: names that begin with outbox must be free" },
+		  "test.db has the table Outbox, which is not ours: names that begin with outbox must be free" },
 		{ "CREATE TABLE t (x); CREATE INDEX outbox_t ON t (x)",
-		  "test.db has a index outbox_t that is not ours: names that begin with outbox must be free" },
+		  "test.db has the index outbox_t, which is not ours: names that begin with outbox must be free" },
 		{ "CREATE TABLE outbox_meta (x)",
-		  "test.db has a table outbox_meta that is not ours: names that begin with outbox must be free" },
+		  "test.db has the table outbox_meta, which is not ours: names that begin with outbox must be free" },
 		{ "CREATE TABLE outbox_meta (key, value); INSERT INTO outbox_meta VALUES ('schema_version', 'one')",
-		  "test.db has a table outbox_meta that is not ours: names that begin with outbox must be free" },
+		  "test.db has the table outbox_meta, which is not ours: names that begin with outbox must be free" },
 		{ "CREATE TABLE outbox_meta (key, value)",
-		  "test.db has a table outbox_meta that is not ours: names that begin with outbox must be free" },
+		  "test.db has the table outbox_meta, which is not ours: names that begin with outbox must be free" },
 		{ "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (x)",
 		  "test.db is encoded in UTF-16le: only UTF-8 is served" },
 	};
@@ -185,7 +189,8 @@ START_TEST(a_newer_schema_is_refused)
 	ck_assert_str_eq(words.text, "test.db has schema version 2, newer than this program's 1");
 	must(db, "UPDATE outbox_meta SET value = 0 WHERE key = 'schema_version'");
 	ck_assert_int_eq(storage_migrate(db, "test.db", true, NULL, &words), ERROR_REFUSED);
-	ck_assert_str_eq(words.text, "test.db has schema version 0, older than any that this program can migrate");
+	ck_assert_str_eq(words.text,
+	                 "test.db has schema version 0, older than any that this program can migrate");
 	sqlite3_close(db);
 }
 END_TEST
@@ -201,14 +206,17 @@ START_TEST(an_older_schema_is_brought_to_the_present_one)
 	ck_assert_int_eq(done, MIGRATED_UPGRADED);
 	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "1");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT id, priority, state, requeues, to_addresses FROM outbox_all"),
-			 "1|5|queued|0|c@d");
+	                 "1|5|queued|0|c@d");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT x FROM outbox_report"), "theirs");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT count(*) FROM sqlite_master WHERE name IN ('outbox_subjects', 'outbox_old_rule')"),
-			 "1");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT count(*) FROM sqlite_master WHERE name IN ('outbox_subjects', 'outbox_old_rule')"),
+		"1");
 	ck_assert_str_eq(bed_ask(&bed, "PRAGMA user_version"), "17");
 	/* the rules are the present ones */
-	must(db, "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 1; DELETE FROM outbox WHERE id = 1;"
-		 "UPDATE outbox_tenant SET enabled = 0");
+	must(db,
+	     "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 1; DELETE FROM outbox WHERE id = 1;"
+	     "UPDATE outbox_tenant SET enabled = 0");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT tenant FROM outbox_suspension"), "acme");
 	ck_assert_int_eq(migrate(db, steps, COUNT(steps), &done, &words), OK);
 	ck_assert_int_eq(done, MIGRATED_NOTHING);
@@ -216,7 +224,8 @@ START_TEST(an_older_schema_is_brought_to_the_present_one)
 }
 END_TEST
 
-/* Its statements one by one, each in turn replaced by one that fails: the file stays as it was, and can be migrated. */
+/* Its statements one by one, each in turn replaced by one that fails: the file stays as it was, and can be
+ * migrated. */
 START_TEST(a_migration_that_fails_leaves_the_old_version)
 {
 	sqlite3 *db = make_version_0();
@@ -232,7 +241,8 @@ START_TEST(a_migration_that_fails_leaves_the_old_version)
 
 		for (int i = 0; i < failing; i++)
 			at = strchr(at, ';') + 1;
-		broken[0].sql = sqlite3_mprintf("%.*s SELECT nonsense", (int)(at - to_version_1), to_version_1);
+		broken[0].sql = sqlite3_mprintf("%.*s SELECT nonsense", (int)(at - to_version_1),
+		                                to_version_1);
 		ck_assert_int_eq(migrate(db, broken, 1, NULL, &words), ERROR_REFUSED);
 		ck_assert_str_eq(words.text, "test.db: migrating from version 0: no such column: nonsense");
 		after = contents(db);
@@ -252,7 +262,8 @@ START_TEST(a_migration_that_lacks_something_is_undone)
 	static const struct {
 		const char *more, *words;
 	} lacks[] = {
-		{ "; DROP INDEX outbox_status_due", "test.db: the migrated schema lacks index outbox_status_due" },
+		{ "; DROP INDEX outbox_status_due",
+		  "test.db: the migrated schema lacks index outbox_status_due" },
 		{ "; DELETE FROM outbox_meta WHERE key = 'trigger'",
 		  "test.db: the migrated schema lacks key trigger in outbox_meta" },
 		{ "; ALTER TABLE outbox ADD COLUMN x; ALTER TABLE outbox RENAME COLUMN reply_to TO reply",

@@ -8,7 +8,8 @@
 
 enum { DRAFT, QUEUED, DEFERRED, SENT, FAILED, UNCERTAIN, CANCELLED, STATES };
 
-static const char *const words[STATES] = { "draft", "queued", "deferred", "sent", "failed", "uncertain", "cancelled" };
+static const char *const words[STATES] = { "draft",  "queued",    "deferred", "sent",
+	                                   "failed", "uncertain", "cancelled" };
 static const int message_in[STATES] = { 7, 1, 2, 3, 4, 5, 6 };
 
 #define SENT_ALREADY "state: already sent"
@@ -19,30 +20,36 @@ static const int message_in[STATES] = { 7, 1, 2, 3, 4, 5, 6 };
 
 /* The contract's table for applications, [from][to]: NULL = allowed. */
 static const char *const application[STATES][STATES] = {
-	[DRAFT] = { [DEFERRED] = NOT_YOURS, [SENT] = NO_VERDICT, [FAILED] = NO_VERDICT, [UNCERTAIN] = NOT_YOURS },
+	[DRAFT] = { [DEFERRED] = NOT_YOURS,
+	            [SENT] = NO_VERDICT,
+	            [FAILED] = NO_VERDICT,
+	            [UNCERTAIN] = NOT_YOURS },
 	[QUEUED] = { [DRAFT] = NO_DRAFT,
-		     [DEFERRED] = NOT_YOURS,
-		     [SENT] = NO_VERDICT,
-		     [FAILED] = NO_VERDICT,
-		     [UNCERTAIN] = NOT_YOURS },
-	[DEFERRED] = { [DRAFT] = NO_DRAFT, [SENT] = NO_VERDICT, [FAILED] = NO_VERDICT, [UNCERTAIN] = NOT_YOURS },
+	             [DEFERRED] = NOT_YOURS,
+	             [SENT] = NO_VERDICT,
+	             [FAILED] = NO_VERDICT,
+	             [UNCERTAIN] = NOT_YOURS },
+	[DEFERRED] = { [DRAFT] = NO_DRAFT,
+	               [SENT] = NO_VERDICT,
+	               [FAILED] = NO_VERDICT,
+	               [UNCERTAIN] = NOT_YOURS },
 	[SENT] = { [DRAFT] = SENT_ALREADY,
-		   [QUEUED] = SENT_ALREADY,
-		   [DEFERRED] = SENT_ALREADY,
-		   [FAILED] = SENT_ALREADY,
-		   [UNCERTAIN] = SENT_ALREADY,
-		   [CANCELLED] = SENT_ALREADY },
+	           [QUEUED] = SENT_ALREADY,
+	           [DEFERRED] = SENT_ALREADY,
+	           [FAILED] = SENT_ALREADY,
+	           [UNCERTAIN] = SENT_ALREADY,
+	           [CANCELLED] = SENT_ALREADY },
 	[FAILED] = { [DRAFT] = NO_DRAFT,
-		     [DEFERRED] = NOT_YOURS,
-		     [SENT] = NO_VERDICT,
-		     [UNCERTAIN] = NOT_YOURS,
-		     [CANCELLED] = "state: already failed, nothing is left to cancel" },
+	             [DEFERRED] = NOT_YOURS,
+	             [SENT] = NO_VERDICT,
+	             [UNCERTAIN] = NOT_YOURS,
+	             [CANCELLED] = "state: already failed, nothing is left to cancel" },
 	[UNCERTAIN] = { [DRAFT] = NO_DRAFT, [DEFERRED] = NOT_YOURS },
 	[CANCELLED] = { [DRAFT] = NO_DRAFT,
-			[DEFERRED] = NOT_YOURS,
-			[SENT] = NO_VERDICT,
-			[FAILED] = NO_VERDICT,
-			[UNCERTAIN] = NOT_YOURS },
+	                [DEFERRED] = NOT_YOURS,
+	                [SENT] = NO_VERDICT,
+	                [FAILED] = NO_VERDICT,
+	                [UNCERTAIN] = NOT_YOURS },
 };
 
 /* For outboxd: a verdict on what waits, and one that comes after a cancel. */
@@ -73,13 +80,14 @@ static void refuse_transitions(struct bed *bed)
 		for (int to = 0; to < STATES; to++) {
 			if (application[from][to])
 				bed_refused(bed, application[from][to],
-					    "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d", words[to],
-					    message_in[from]);
+				            "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d",
+				            words[to], message_in[from]);
 			if (from == to || daemons[from][to])
 				continue;
 			bed_run(bed, "UPDATE outbox_meta SET value = 1 WHERE key = 'daemon'");
-			bed_refused(bed, NOT_EVEN_WE, "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d",
-				    words[to], message_in[from]);
+			bed_refused(bed, NOT_EVEN_WE,
+			            "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d", words[to],
+			            message_in[from]);
 			bed_run(bed, "UPDATE outbox_meta SET value = 0 WHERE key = 'daemon'");
 		}
 	}
@@ -87,39 +95,45 @@ static void refuse_transitions(struct bed *bed)
 
 static void refuse_other_columns(struct bed *bed)
 {
-	static const char *const columns[] = { "outbox_id",	"tenant",	 "priority",	   "attempts",
-					       "due_at",	"created_at_ms", "queued_at_ms",   "finished_at_ms",
-					       "message_id",	"from_address",	 "result",	   "first_queued_at_ms",
-					       "updated_at_ms", "requeues" };
+	static const char *const columns[] = { "outbox_id",     "tenant",         "priority",
+		                               "attempts",      "due_at",         "created_at_ms",
+		                               "queued_at_ms",  "finished_at_ms", "message_id",
+		                               "from_address",  "result",         "first_queued_at_ms",
+		                               "updated_at_ms", "requeues" };
 
 	for (size_t i = 0; i < COUNT(columns); i++) {
 		char sentence[128];
 
-		(void)snprintf(sentence, sizeof sentence, "%s is written by outboxd: applications may change state alone",
-			       columns[i]);
+		(void)snprintf(sentence, sizeof sentence,
+		               "%s is written by outboxd: applications may change state alone", columns[i]);
 		/* 3 is the id of another message: REPLACE would put this one in its place */
-		bed_refused(bed, sentence, "UPDATE@@ outbox_status SET %s = 3 WHERE outbox_id = 1", columns[i]);
-		bed_refused(bed, sentence, "UPDATE@@ outbox_status SET state = 'cancelled', %s = 99 WHERE outbox_id = 1",
-			    columns[i]);
+		bed_refused(bed, sentence, "UPDATE@@ outbox_status SET %s = 3 WHERE outbox_id = 1",
+		            columns[i]);
+		bed_refused(bed, sentence,
+		            "UPDATE@@ outbox_status SET state = 'cancelled', %s = 99 WHERE outbox_id = 1",
+		            columns[i]);
 	}
 }
 
 static void refuse_late_and_incomplete(struct bed *bed)
 {
-	bed_run(bed, "SAVEPOINT more;"
-		     "INSERT INTO outbox (tenant, draft) VALUES ('acme', 1), ('bare', 1);"
-		     "INSERT INTO outbox (tenant, to_addresses, expires_at) VALUES ('acme', 'b@c.example', 1800000060);"
-		     "UPDATE outbox SET to_addresses = 'b@c.example' WHERE tenant = 'bare';"
-		     "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id IN (8, 11)");
+	bed_run(bed,
+	        "SAVEPOINT more;"
+	        "INSERT INTO outbox (tenant, draft) VALUES ('acme', 1), ('bare', 1);"
+	        "INSERT INTO outbox (tenant, to_addresses, expires_at) VALUES ('acme', 'b@c.example', 1800000060);"
+	        "UPDATE outbox SET to_addresses = 'b@c.example' WHERE tenant = 'bare';"
+	        "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id IN (8, 11)");
 	bed_pass(bed, 60);
-	bed_refused(bed, "state cannot become queued: to_addresses, cc_addresses and bcc_addresses are missing",
-		    "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 9");
-	bed_refused(bed, "state cannot become queued: from_address is missing, and the tenant has none either",
-		    "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 10");
+	bed_refused(bed,
+	            "state cannot become queued: to_addresses, cc_addresses and bcc_addresses are missing",
+	            "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 9");
+	bed_refused(bed,
+	            "state cannot become queued: from_address is missing, and the tenant has none either",
+	            "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 10");
 	bed_refused(bed, "state cannot become queued: expires_at has passed",
-		    "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 11");
+	            "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 11");
 	bed_refused(bed, "state cannot become queued: some of the announced attachments are not there",
-		    "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 8");
+	            "UPDATE@@ outbox_status SET state = 'queued' WHERE outbox_id = 8");
 	bed_run(bed, "ROLLBACK TO more; RELEASE more");
 }
 
@@ -155,16 +169,22 @@ START_TEST(a_change_along_the_table_is_made)
 			(void)snprintf(feed, sizeof feed, "message %d", id);
 			bed_run(&bed, "SAVEPOINT change");
 			if (!application[from][to]) {
-				bed_run(&bed, "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d", words[to], id);
+				bed_run(&bed, "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d",
+				        words[to], id);
 				ck_assert_str_eq(bed_ask(&bed, "SELECT changes()"), "1");
-				ck_assert_str_eq(bed_ask(&bed, "SELECT state FROM outbox_all WHERE id = %d", id), words[to]);
+				ck_assert_str_eq(
+					bed_ask(&bed, "SELECT state FROM outbox_all WHERE id = %d", id),
+					words[to]);
 				ck_assert_str_eq(bed_feed(&bed), from == to ? "NULL" : feed);
 			}
 			bed_run(&bed, "ROLLBACK TO change");
 			if (daemons[from][to]) {
-				bed_run_as_daemon(&bed, "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d",
-						  words[to], id);
-				ck_assert_str_eq(bed_ask(&bed, "SELECT state FROM outbox_all WHERE id = %d", id), words[to]);
+				bed_run_as_daemon(
+					&bed, "UPDATE@@ outbox_status SET state = '%s' WHERE outbox_id = %d",
+					words[to], id);
+				ck_assert_str_eq(
+					bed_ask(&bed, "SELECT state FROM outbox_all WHERE id = %d", id),
+					words[to]);
 				ck_assert_str_eq(bed_feed(&bed), "NULL");
 			}
 			bed_run(&bed, "ROLLBACK TO change; RELEASE change");
@@ -176,12 +196,13 @@ END_TEST
 
 static const char *status_of(struct bed *bed, int id)
 {
-	return bed_ask(bed,
-		       "SELECT state, attempts, due_at, queued_at_ms - 1800000000000, first_queued_at_ms - 1800000000000,"
-		       " finished_at_ms - 1800000000000, requeues, (SELECT group_concat(state || ' ' || attempts)"
-		       " FROM (SELECT * FROM outbox_delivery WHERE outbox_id = s.outbox_id ORDER BY recipient))"
-		       " FROM outbox_status AS s WHERE outbox_id = %d",
-		       id);
+	return bed_ask(
+		bed,
+		"SELECT state, attempts, due_at, queued_at_ms - 1800000000000, first_queued_at_ms - 1800000000000,"
+		" finished_at_ms - 1800000000000, requeues, (SELECT group_concat(state || ' ' || attempts)"
+		" FROM (SELECT * FROM outbox_delivery WHERE outbox_id = s.outbox_id ORDER BY recipient))"
+		" FROM outbox_status AS s WHERE outbox_id = %d",
+		id);
 }
 
 static void set_state(struct bed *bed, int id, const char *state)
@@ -207,15 +228,18 @@ START_TEST(send_again_starts_anew_and_spares_the_accepted)
 
 	bed_open(&bed, _i);
 	bed_run_as_daemon(&bed, "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES"
-				" (4, 'ann@example.net', 'sent', 2), (4, 'cid@example.net', 'uncertain', 2)");
+	                        " (4, 'ann@example.net', 'sent', 2), (4, 'cid@example.net', 'uncertain', 2)");
 	bed_pass(&bed, 100);
 	set_state(&bed, 4, "queued");
-	ck_assert_str_eq(status_of(&bed, 4), "queued|0|1800000100|100000|0|NULL|1|sent 2,deferred 0,uncertain 0");
+	ck_assert_str_eq(status_of(&bed, 4),
+	                 "queued|0|1800000100|100000|0|NULL|1|sent 2,deferred 0,uncertain 0");
 	set_state(&bed, 4, "cancelled");
-	ck_assert_str_eq(status_of(&bed, 4), "cancelled|0|1800000100|100000|0|100000|1|sent 2,cancelled 0,uncertain 0");
+	ck_assert_str_eq(status_of(&bed, 4),
+	                 "cancelled|0|1800000100|100000|0|100000|1|sent 2,cancelled 0,uncertain 0");
 	bed_pass(&bed, 100);
 	set_state(&bed, 4, "queued");
-	ck_assert_str_eq(status_of(&bed, 4), "queued|0|1800000200|200000|0|NULL|2|sent 2,deferred 0,uncertain 0");
+	ck_assert_str_eq(status_of(&bed, 4),
+	                 "queued|0|1800000200|200000|0|NULL|2|sent 2,deferred 0,uncertain 0");
 	bed_close(&bed);
 }
 END_TEST
@@ -225,7 +249,8 @@ START_TEST(not_before_holds_when_queued_anew)
 	struct bed bed;
 
 	bed_open(&bed, _i);
-	bed_run(&bed, "INSERT INTO outbox (tenant, to_addresses, not_before, draft) VALUES ('acme', 'b@c.example', 1800000500, 1)");
+	bed_run(&bed,
+	        "INSERT INTO outbox (tenant, to_addresses, not_before, draft) VALUES ('acme', 'b@c.example', 1800000500, 1)");
 	set_state(&bed, 9, "cancelled");
 	ck_assert_str_eq(status_of(&bed, 9), "cancelled|0|NULL|NULL|NULL|0|0|NULL");
 	bed_pass(&bed, 100);
@@ -251,7 +276,7 @@ START_TEST(an_uncertain_message_is_decided)
 
 	bed_open(&bed, _i);
 	bed_run_as_daemon(&bed, "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES"
-				" (5, 'ann@example.net', 'sent', 1)");
+	                        " (5, 'ann@example.net', 'sent', 1)");
 	bed_pass(&bed, 100);
 	for (size_t i = 0; i < COUNT(decisions); i++) {
 		bed_run(&bed, "SAVEPOINT decision");
@@ -270,24 +295,26 @@ START_TEST(sent_forgets_no_other_recipient)
 
 	bed_open(&bed, _i);
 	bed_run_as_daemon(&bed, "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES"
-				" (5, 'cid@example.net', 'failed', 1)");
+	                        " (5, 'cid@example.net', 'failed', 1)");
 	bed_pass(&bed, 100);
 	bed_run(&bed, "SAVEPOINT refused");
 	set_state(&bed, 5, "sent");
 	ck_assert_str_eq(status_of(&bed, 5), "failed|2|1800000000|0|0|100000|0|sent 2,failed 1");
 	bed_run(&bed, "ROLLBACK TO refused");
 	bed_run_as_daemon(&bed, "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES"
-				" (5, 'dan@example.net', 'deferred', 0)");
+	                        " (5, 'dan@example.net', 'deferred', 0)");
 	bed_run(&bed, "SAVEPOINT waiting");
 	set_state(&bed, 5, "sent");
 	ck_assert_str_eq(status_of(&bed, 5), "deferred|2|1800000100|0|0|NULL|0|sent 2,failed 1,deferred 0");
 	bed_run(&bed, "ROLLBACK TO waiting");
 	set_state(&bed, 5, "failed");
-	ck_assert_str_eq(status_of(&bed, 5), "failed|2|1800000000|0|0|100000|0|uncertain 2,failed 1,failed 0");
+	ck_assert_str_eq(status_of(&bed, 5),
+	                 "failed|2|1800000000|0|0|100000|0|uncertain 2,failed 1,failed 0");
 	bed_run(&bed, "ROLLBACK TO waiting");
 	set_state(&bed, 5, "queued");
 	/* a recipient that was refused for good is not asked again */
-	ck_assert_str_eq(status_of(&bed, 5), "queued|0|1800000100|100000|0|NULL|1|uncertain 0,failed 1,deferred 0");
+	ck_assert_str_eq(status_of(&bed, 5),
+	                 "queued|0|1800000100|100000|0|NULL|1|uncertain 0,failed 1,deferred 0");
 	bed_run(&bed, "RELEASE refused");
 	bed_close(&bed);
 }
@@ -308,22 +335,28 @@ START_TEST(from_address_is_the_one_in_force)
 
 	bed_open(&bed, _i);
 	bed_run(&bed, "UPDATE outbox_tenant SET from_address = 'new@acme.example' WHERE name = 'acme'");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT DISTINCT from_address FROM outbox_status WHERE state NOT IN ('draft')"),
-			 "pbx@acme.example");
+	ck_assert_str_eq(
+		bed_ask(&bed, "SELECT DISTINCT from_address FROM outbox_status WHERE state NOT IN ('draft')"),
+		"pbx@acme.example");
 	for (size_t i = 0; i < COUNT(messages); i++) {
 		set_state(&bed, messages[i].id, "queued");
-		ck_assert_str_eq(bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = %d", messages[i].id),
-				 messages[i].from);
+		ck_assert_str_eq(
+			bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = %d", messages[i].id),
+			messages[i].from);
 	}
 	/* one accepted; and a tenant that has none any more */
-	bed_run_as_daemon(&bed, "UPDATE outbox_status SET state = 'failed' WHERE outbox_id IN (4, 6);"
-				"INSERT INTO outbox_delivery (outbox_id, recipient, state) VALUES (4, 'ann@example.net', 'sent')");
+	bed_run_as_daemon(
+		&bed,
+		"UPDATE outbox_status SET state = 'failed' WHERE outbox_id IN (4, 6);"
+		"INSERT INTO outbox_delivery (outbox_id, recipient, state) VALUES (4, 'ann@example.net', 'sent')");
 	bed_run(&bed, "UPDATE outbox_tenant SET from_address = 'newer@acme.example' WHERE name = 'acme'");
 	set_state(&bed, 4, "queued");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = 4"), "new@acme.example");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = 4"),
+	                 "new@acme.example");
 	bed_run(&bed, "UPDATE outbox_tenant SET from_address = '' WHERE name = 'acme'");
 	set_state(&bed, 6, "queued");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = 6"), "new@acme.example");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT from_address FROM outbox_all WHERE id = 6"),
+	                 "new@acme.example");
 	bed_close(&bed);
 }
 END_TEST
@@ -334,11 +367,12 @@ START_TEST(the_same_values_may_be_written_back)
 	struct bed bed;
 
 	bed_open(&bed, _i);
-	bed_run(&bed, "UPDATE@@ outbox_status SET tenant = tenant, priority = priority || '', attempts = attempts,"
-		      " due_at = due_at * 1.0, result = result, message_id = message_id, state = 'cancelled'"
-		      " WHERE outbox_id = 2");
+	bed_run(&bed,
+	        "UPDATE@@ outbox_status SET tenant = tenant, priority = priority || '', attempts = attempts,"
+	        " due_at = due_at * 1.0, result = result, message_id = message_id, state = 'cancelled'"
+	        " WHERE outbox_id = 2");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT state, result FROM outbox_status WHERE outbox_id = 2"),
-			 "cancelled|450 later");
+	                 "cancelled|450 later");
 	bed_close(&bed);
 }
 END_TEST
@@ -349,18 +383,21 @@ START_TEST(a_settled_row_is_as_outboxd_wrote_it)
 	struct bed bed;
 
 	bed_open(&bed, _i);
-	bed_run_as_daemon(&bed, "UPDATE outbox_status SET state = 'deferred', attempts = 1, due_at = 1800000060,"
-				" result = '451 later', updated_at_ms = 7 WHERE outbox_id = 1 AND state IN ('queued', 'deferred');"
-				"INSERT OR REPLACE INTO outbox_delivery (outbox_id, recipient, state, attempts, code)"
-				" VALUES (1, 'bob@example.net', 'deferred', 1, 451);"
-				"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES (1, 'bob@example.net',"
-				" 'failed', 2) ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
-				" attempts = excluded.attempts");
+	bed_run_as_daemon(
+		&bed,
+		"UPDATE outbox_status SET state = 'deferred', attempts = 1, due_at = 1800000060,"
+		" result = '451 later', updated_at_ms = 7 WHERE outbox_id = 1 AND state IN ('queued', 'deferred');"
+		"INSERT OR REPLACE INTO outbox_delivery (outbox_id, recipient, state, attempts, code)"
+		" VALUES (1, 'bob@example.net', 'deferred', 1, 451);"
+		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES (1, 'bob@example.net',"
+		" 'failed', 2) ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
+		" attempts = excluded.attempts");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT state, attempts, due_at, result, updated_at_ms, finished_at_ms"
-				       " FROM outbox_status WHERE outbox_id = 1"),
-			 "deferred|1|1800000060|451 later|7|NULL");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT state, attempts, code FROM outbox_delivery WHERE outbox_id = 1"),
-			 "failed|2|451");
+	                               " FROM outbox_status WHERE outbox_id = 1"),
+	                 "deferred|1|1800000060|451 later|7|NULL");
+	ck_assert_str_eq(
+		bed_ask(&bed, "SELECT state, attempts, code FROM outbox_delivery WHERE outbox_id = 1"),
+		"failed|2|451");
 	bed_close(&bed);
 }
 END_TEST

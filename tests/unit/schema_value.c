@@ -8,8 +8,8 @@
 
 struct column {
 	const char *table, *name;
-	int value;		/* a good one */
-	const char *standard;	/* the default */
+	int value;            /* a good one */
+	const char *standard; /* the default */
 };
 
 static const struct column numbers[] = {
@@ -101,13 +101,15 @@ static const char *stored(struct bed *bed, const struct column *column, bool upd
 	sqlite3_stmt *stmt;
 
 	if (update)
-		bed_run(bed, tenant ? "INSERT INTO outbox_tenant (name, host) VALUES ('new', 'h')" :
-				      "INSERT INTO outbox (tenant, to_addresses, draft) VALUES ('acme', 'b@c.example', 1)");
-	(void)snprintf(sql, sizeof sql,
-		       update ? "UPDATE%s %s SET %s = ? WHERE %s" :
-		       tenant ? "INSERT%s INTO %s (name, host, %s) VALUES ('new', 'h', ?)" :
-				"INSERT%s INTO %s (tenant, to_addresses, %s) VALUES ('acme', 'b@c.example', ?)",
-		       bed->conflict, column->table, column->name, key);
+		bed_run(bed,
+		        tenant ? "INSERT INTO outbox_tenant (name, host) VALUES ('new', 'h')"
+		               : "INSERT INTO outbox (tenant, to_addresses, draft) VALUES ('acme', 'b@c.example', 1)");
+	(void)snprintf(
+		sql, sizeof sql,
+		update   ? "UPDATE%s %s SET %s = ? WHERE %s"
+		: tenant ? "INSERT%s INTO %s (name, host, %s) VALUES ('new', 'h', ?)"
+			 : "INSERT%s INTO %s (tenant, to_addresses, %s) VALUES ('acme', 'b@c.example', ?)",
+		bed->conflict, column->table, column->name, key);
 	if (sqlite3_prepare_v2(bed->db, sql, -1, &stmt, NULL) != SQLITE_OK)
 		ck_abort_msg("%s: %s", sql, sqlite3_errmsg(bed->db));
 	bind(stmt, binding, column->value);
@@ -115,8 +117,8 @@ static const char *stored(struct bed *bed, const struct column *column, bool upd
 		ck_abort_msg("%s: %s (binding %d)", sql, sqlite3_errmsg(bed->db), binding);
 	sqlite3_finalize(stmt);
 	ck_assert_int_eq(sqlite3_changes(bed->db), 1);
-	return bed_ask(bed, "SELECT %s || '', typeof(%s) FROM %s WHERE %s", column->name, column->name, column->table,
-		       key);
+	return bed_ask(bed, "SELECT %s || '', typeof(%s) FROM %s WHERE %s", column->name, column->name,
+	               column->table, key);
 }
 
 static void check_column(struct bed *bed, const struct column *column, enum binding binding)
@@ -128,12 +130,13 @@ static void check_column(struct bed *bed, const struct column *column, enum bind
 		(void)snprintf(wanted, sizeof wanted, "%d|integer", column->value);
 	else
 		(void)snprintf(wanted, sizeof wanted, "%s|%s", column->standard,
-			       strcmp(column->standard, "NULL") == 0 ? "null" :
-			       strspn(column->standard, "0123456789") > 0 ? "integer" : "text");
+		               strcmp(column->standard, "NULL") == 0        ? "null"
+		               : strspn(column->standard, "0123456789") > 0 ? "integer"
+		                                                            : "text");
 	for (int update = 0; update < 2; update++) {
 		bed_run(bed, "SAVEPOINT value");
-		ck_assert_msg(strcmp(stored(bed, column, update, binding), wanted) == 0, "%s.%s: %s", column->table,
-			      column->name, wanted);
+		ck_assert_msg(strcmp(stored(bed, column, update, binding), wanted) == 0, "%s.%s: %s",
+		              column->table, column->name, wanted);
 		bed_run(bed, "ROLLBACK TO value; RELEASE value");
 	}
 }
@@ -174,12 +177,15 @@ START_TEST(no_column_is_forgotten)
 		const struct column *column = i < COUNT(numbers) ? &numbers[i] : &texts[i - COUNT(numbers)];
 		size_t length = strlen(known);
 
-		(void)snprintf(known + length, sizeof known - length, "'%s.%s',", column->table, column->name);
+		(void)snprintf(known + length, sizeof known - length, "'%s.%s',", column->table,
+		               column->name);
 	}
-	ck_assert_str_eq(bed_ask(&bed, "SELECT group_concat(m.name || '.' || c.name) FROM sqlite_master AS m,"
-				       " pragma_table_info(m.name) AS c WHERE m.name IN ('outbox', 'outbox_tenant')"
-				       " AND m.name || '.' || c.name NOT IN (%s'outbox.draft')", known),
-			 "outbox_tenant.name,outbox_tenant.host,outbox.id,outbox.tenant,outbox.to_addresses");
+	ck_assert_str_eq(bed_ask(&bed,
+	                         "SELECT group_concat(m.name || '.' || c.name) FROM sqlite_master AS m,"
+	                         " pragma_table_info(m.name) AS c WHERE m.name IN ('outbox', 'outbox_tenant')"
+	                         " AND m.name || '.' || c.name NOT IN (%s'outbox.draft')",
+	                         known),
+	                 "outbox_tenant.name,outbox_tenant.host,outbox.id,outbox.tenant,outbox.to_addresses");
 	bed_close(&bed);
 }
 END_TEST
@@ -192,27 +198,35 @@ START_TEST(a_row_of_empty_strings_is_a_row_of_defaults)
 
 	bed_open(&bed, _i);
 	for (size_t i = 0; i < COUNT(drafts); i++) {
-		bed_run(&bed, "SAVEPOINT draft; INSERT@@ INTO outbox (tenant, to_addresses, draft) VALUES"
-			      " ('acme', 'b@c.example', %s)", drafts[i]);
-		ck_assert_str_eq(bed_ask(&bed, "SELECT state, draft, typeof(draft) FROM outbox_all WHERE id = 9"),
-				 "queued|0|integer");
+		bed_run(&bed,
+		        "SAVEPOINT draft; INSERT@@ INTO outbox (tenant, to_addresses, draft) VALUES"
+		        " ('acme', 'b@c.example', %s)",
+		        drafts[i]);
+		ck_assert_str_eq(
+			bed_ask(&bed, "SELECT state, draft, typeof(draft) FROM outbox_all WHERE id = 9"),
+			"queued|0|integer");
 		bed_run(&bed, "ROLLBACK TO draft; RELEASE draft");
 	}
-	bed_run(&bed, "INSERT@@ INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.example');"
-		      "INSERT INTO outbox (id, tenant, from_address, envelope_from, to_addresses, cc_addresses, bcc_addresses,"
-		      " reply_to, subject, priority, not_before, expires_at, idempotency_key, reference, attachments, draft,"
-		      " headers, body_text, body_html, message) VALUES (NULL, 'acme', '', '', 'b@c.example', '', '', '', '', '',"
-		      " '', '', '', '', '', '', '', '', '', '')");
+	bed_run(&bed,
+	        "INSERT@@ INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.example');"
+	        "INSERT INTO outbox (id, tenant, from_address, envelope_from, to_addresses, cc_addresses, bcc_addresses,"
+	        " reply_to, subject, priority, not_before, expires_at, idempotency_key, reference, attachments, draft,"
+	        " headers, body_text, body_html, message) VALUES (NULL, 'acme', '', '', 'b@c.example', '', '', '', '', '',"
+	        " '', '', '', '', '', '', '', '', '', '')");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT last_insert_rowid(), changes()"), "10|1");
 	bed_run(&bed, "UPDATE clock SET s = s");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT count(*) FROM (SELECT DISTINCT tenant, from_address, envelope_from, to_addresses,"
-				       " cc_addresses, bcc_addresses, reply_to, subject, priority, not_before, expires_at,"
-				       " idempotency_key, reference, attachments, draft, headers, body_text, body_html, message"
-				       " FROM outbox WHERE id > 8)"),
-			 "1");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT count(DISTINCT priority || state || due_at || queued_at_ms || from_address)"
-				       " FROM outbox_status WHERE outbox_id > 8"),
-			 "1");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT count(*) FROM (SELECT DISTINCT tenant, from_address, envelope_from, to_addresses,"
+	                " cc_addresses, bcc_addresses, reply_to, subject, priority, not_before, expires_at,"
+	                " idempotency_key, reference, attachments, draft, headers, body_text, body_html, message"
+	                " FROM outbox WHERE id > 8)"),
+		"1");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT count(DISTINCT priority || state || due_at || queued_at_ms || from_address)"
+	                " FROM outbox_status WHERE outbox_id > 8"),
+		"1");
 	bed_close(&bed);
 }
 END_TEST
