@@ -22,13 +22,13 @@
  * bound: a million takes about a second, and nobody stores passwords with more.
  */
 #define SCRAM_ROUNDS_MAX 1000000
-#define OFFER_BYTES 200		/* of what the server offers, in words */
+#define OFFER_BYTES      200 /* of what the server offers, in words */
 
 struct mechanism {
 	const char *name;
 	enum auth_choice choice;
 	bool shows_password;
-	bool client_first;	/* begins with the client's response */
+	bool client_first; /* begins with the client's response */
 };
 
 /* Our order, strongest first: GNU SASL's suggestion is not by strength. */
@@ -50,7 +50,7 @@ struct auth {
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static Gsasl *library;	/* NULL if it could not be started; constant after that, shared by all threads */
+static Gsasl *library; /* NULL if it could not be started; constant after that, shared by all threads */
 
 static void start_library(void)
 {
@@ -85,7 +85,7 @@ static const char *why_not_shown(const struct auth_channel *channel)
 	if (!channel->encrypted)
 		return "on a connection without TLS";
 	return channel->opportunistic ? "on a connection that tls = opportunistic does not verify"
-				      : "on a connection that is not verified";
+	                              : "on a connection that is not verified";
 }
 
 /* Known mechanisms that the server offers, for people: "PLAIN and LOGIN". */
@@ -98,7 +98,7 @@ static void list_known(const char *offered, struct buffer *list)
 }
 
 static enum error nothing_fits(const struct tenant_settings *tenant, const char *offered,
-			       const struct auth_channel *channel, struct words *words)
+                               const struct auth_channel *channel, struct words *words)
 {
 	char *all = text_clean(offered, strlen(offered), OFFER_BYTES);
 	struct buffer known;
@@ -106,26 +106,28 @@ static enum error nothing_fits(const struct tenant_settings *tenant, const char 
 	list_known(offered, &known);
 	if (!all[0])
 		words_set(words, "%s offers no authentication%s, and the tenant has a username", tenant->host,
-			  channel->encrypted ? "" : " without TLS");
+		          channel->encrypted ? "" : " without TLS");
 	else if (known.length == 0)
-		words_set(words, "%s offers only %s to log in, of which outboxd knows none", tenant->host, all);
+		words_set(words, "%s offers only %s to log in, of which outboxd knows none", tenant->host,
+		          all);
 	else
-		words_set(words, "%s offers only %s, which would show the password %s", tenant->host, known.data,
-			  why_not_shown(channel));
+		words_set(words, "%s offers only %s, which would show the password %s", tenant->host,
+		          known.data, why_not_shown(channel));
 	buffer_fini(&known);
 	free(all);
 	return ERROR_REFUSED;
 }
 
 static enum error choose_best(const struct tenant_settings *tenant, const char *offered,
-			      const struct auth_channel *channel, const char **name, struct words *words)
+                              const struct auth_channel *channel, const char **name, struct words *words)
 {
 	for (size_t i = 0; i < MECHANISMS; i++) {
 		const struct mechanism *mechanism = &mechanisms[i];
 
 		if (mechanism->shows_password && !may_show_password(channel))
 			continue;
-		if (!is_offered(offered, mechanism->name) || !gsasl_client_support_p(library, mechanism->name))
+		if (!is_offered(offered, mechanism->name) ||
+		    !gsasl_client_support_p(library, mechanism->name))
 			continue;
 		*name = mechanism->name;
 		return OK;
@@ -135,7 +137,7 @@ static enum error choose_best(const struct tenant_settings *tenant, const char *
 
 /* The operator named one: that, or nothing. */
 static enum error choose_named(const struct tenant_settings *tenant, const char *offered, const char **name,
-			       struct words *words)
+                               struct words *words)
 {
 	const struct mechanism *mechanism = NULL;
 	const char *choice = auth_choice_name(tenant->auth);
@@ -157,14 +159,14 @@ static enum error choose_named(const struct tenant_settings *tenant, const char 
 		return OK;
 	}
 	all = text_clean(offered, strlen(offered), OFFER_BYTES);
-	words_set(words, "%s does not offer %s (auth = %s); it offers %s", tenant->host, mechanism->name, choice,
-		  all[0] ? all : "no authentication");
+	words_set(words, "%s does not offer %s (auth = %s); it offers %s", tenant->host, mechanism->name,
+	          choice, all[0] ? all : "no authentication");
 	free(all);
 	return ERROR_REFUSED;
 }
 
 enum error auth_choose(const struct tenant_settings *tenant, const char *offered,
-		       const struct auth_channel *channel, const char **name, struct words *words)
+                       const struct auth_channel *channel, const char **name, struct words *words)
 {
 	*name = NULL;
 	if (tenant->auth == AUTH_NONE || (tenant->auth == AUTH_AUTO && !tenant->username))
@@ -182,7 +184,7 @@ enum error auth_choose(const struct tenant_settings *tenant, const char *offered
 /* --- the exchange -------------------------------------------------------------------- */
 
 static enum error check_credentials(const struct tenant_settings *tenant, const struct secret *password,
-				    struct words *words)
+                                    struct words *words)
 {
 	if (!tenant->username || !tenant->username[0])
 		words_set(words, "there is no username to log in to %s with", tenant->host);
@@ -196,7 +198,7 @@ static enum error check_credentials(const struct tenant_settings *tenant, const 
 }
 
 enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
-		      const struct secret *password, struct auth **auth, struct words *words)
+                      const struct secret *password, struct auth **auth, struct words *words)
 {
 	enum error error = check_credentials(tenant, password, words);
 	const struct mechanism *found = NULL;
@@ -238,7 +240,8 @@ static bool asks_too_much(const struct buffer *challenge)
 		long long rounds = 0;
 
 		if (end - at > 2 && at[0] == 'i' && at[1] == '=')
-			for (at += 2; at < end && *at >= '0' && *at <= '9' && rounds <= SCRAM_ROUNDS_MAX; at++)
+			for (at += 2; at < end && *at >= '0' && *at <= '9' && rounds <= SCRAM_ROUNDS_MAX;
+			     at++)
 				rounds = rounds * 10 + (*at - '0');
 		if (rounds > SCRAM_ROUNDS_MAX)
 			return true;
@@ -250,7 +253,8 @@ static bool asks_too_much(const struct buffer *challenge)
 }
 
 /* Decodes into bytes, always terminated; false with words if we do not go on with it. */
-static bool take_challenge(const struct auth *auth, const char *text, struct buffer *bytes, struct words *words)
+static bool take_challenge(const struct auth *auth, const char *text, struct buffer *bytes,
+                           struct words *words)
 {
 	const char *name = auth->mechanism->name;
 
@@ -268,7 +272,7 @@ static bool take_challenge(const struct auth *auth, const char *text, struct buf
 		words_set(words, "%s asks for more than %d rounds of %s", auth->host, SCRAM_ROUNDS_MAX, name);
 		return false;
 	}
-	if (bytes->length >= 2 && memcmp(bytes->data, "e=", 2) == 0) {	/* RFC 5802 7: server-error */
+	if (bytes->length >= 2 && memcmp(bytes->data, "e=", 2) == 0) { /* RFC 5802 7: server-error */
 		char *reason = text_clean(bytes->data + 2, bytes->length - 2, OFFER_BYTES);
 
 		words_set(words, "%s refused %s: %s", auth->host, name, reason);
@@ -297,9 +301,7 @@ static enum error step_trouble(const struct auth *auth, int rc, struct words *wo
 	case GSASL_MECHANISM_CALLED_TOO_MANY_TIMES:
 		words_set(words, "%s asks for more after all of %s was said", host, name);
 		return ERROR_PROTOCOL;
-	default:
-		words_set(words, "%s: %s", name, gsasl_strerror(rc));
-		return ERROR_SYSTEM;
+	default: words_set(words, "%s: %s", name, gsasl_strerror(rc)); return ERROR_SYSTEM;
 	}
 }
 
@@ -313,7 +315,7 @@ static int step(struct auth *auth, const struct buffer *challenge, bool initial,
 		if (length > 0)
 			text_base64_encode(out, response, length);
 		else if (initial)
-			buffer_append_char(out, '=');	/* RFC 4954 4 */
+			buffer_append_char(out, '='); /* RFC 4954 4 */
 	}
 	if (response) {
 		explicit_bzero(response, length);
@@ -323,7 +325,7 @@ static int step(struct auth *auth, const struct buffer *challenge, bool initial,
 }
 
 enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
-		     struct words *words)
+                     struct words *words)
 {
 	enum error error = OK;
 	struct buffer bytes;
@@ -352,7 +354,7 @@ enum error auth_verify(struct auth *auth, struct words *words)
 	if (auth->satisfied)
 		return OK;
 	words_set(words, "%s accepted %s before it was complete%s", auth->host, auth->mechanism->name,
-		  auth->mechanism->shows_password ? "" : ": it does not prove that it knows the password");
+	          auth->mechanism->shows_password ? "" : ": it does not prove that it knows the password");
 	return ERROR_PROTOCOL;
 }
 

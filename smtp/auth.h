@@ -18,7 +18,8 @@
 /* What the connection is: decides which mechanisms may show a password. */
 struct auth_channel {
 	bool encrypted;
-	bool verified;		/* by chain, name, time or fingerprint, or the operator asked for none on a required TLS */
+	bool verified; /* by chain, name, time or fingerprint, or the operator asked for none on a required
+	                  TLS */
 	bool opportunistic;
 };
 
@@ -29,7 +30,7 @@ struct auth_channel {
  * ("mail.acme.example offers only PLAIN, which would show the password on a connection without TLS").
  */
 enum error auth_choose(const struct tenant_settings *tenant, const char *offered,
-		       const struct auth_channel *channel, const char **name, struct words *words);
+                       const struct auth_channel *channel, const char **name, struct words *words);
 
 struct auth;
 
@@ -38,7 +39,7 @@ struct auth;
  * ERROR_INVALID with words: no username or password, or one that cannot be sent; ERROR_SYSTEM.
  */
 enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
-		      const struct secret *password, struct auth **auth, struct words *words);
+                      const struct secret *password, struct auth **auth, struct words *words);
 
 /*
  * One step: challenge (base64 text from a 334, or NULL for the initial response)
@@ -52,7 +53,7 @@ enum error auth_begin(const char *mechanism, const struct tenant_settings *tenan
  * Does not block, but up to a second of SCRAM's rounds.
  */
 enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
-		     struct words *words);
+                     struct words *words);
 
 /*
  * After the 235: OK only if the mechanism is satisfied (a SCRAM server that

@@ -33,8 +33,8 @@ struct attempt {
 	const struct source_address *from;
 	int64_t deadline_ms;
 	const struct interrupt *interrupt;
-	int number;		/* errno behind ERROR_CLOSED and ERROR_UNAVAILABLE */
-	bool at_bind;		/* it was bind(2) that failed */
+	int number;   /* errno behind ERROR_CLOSED and ERROR_UNAVAILABLE */
+	bool at_bind; /* it was bind(2) that failed */
 };
 
 static bool is_shortage(int number)
@@ -50,8 +50,9 @@ static void describe(const struct sockaddr_storage *address, char *text, size_t 
 	bool is_six = address->ss_family == AF_INET6;
 
 	*port = ntohs(is_six ? six->sin6_port : four->sin_port);
-	if (!inet_ntop(address->ss_family, is_six ? (const void *)&six->sin6_addr : (const void *)&four->sin_addr,
-		       text, (socklen_t)size))
+	if (!inet_ntop(address->ss_family,
+	               is_six ? (const void *)&six->sin6_addr : (const void *)&four->sin_addr, text,
+	               (socklen_t)size))
 		strcpy(text, "?");
 }
 
@@ -110,7 +111,8 @@ static enum error connect_one(int fd, struct attempt *attempt)
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (from->family != AF_UNSPEC) {
-		/* the port is chosen at connect, where only the pair must be free: many more connections fit */
+		/* the port is chosen at connect, where only the pair must be free: many more connections fit
+		 */
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 		if (bind(fd, (const struct sockaddr *)&from->address, from->length) < 0) {
 			attempt->number = errno;
@@ -135,7 +137,8 @@ static int64_t share_deadline(int64_t deadline_ms, int addresses_left)
 	return now + (deadline_ms - now + addresses_left - 1) / addresses_left;
 }
 
-static void tell(const struct attempt *attempt, enum error error, const char *bind_address, struct words *words)
+static void tell(const struct attempt *attempt, enum error error, const char *bind_address,
+                 struct words *words)
 {
 	char text[INET6_ADDRSTRLEN];
 	int port;
@@ -174,7 +177,7 @@ static bool fits(const struct resolved *resolved, int index, const struct source
 }
 
 enum error connect_any(const struct resolved *resolved, const char *bind_address, int64_t deadline_ms,
-		       const struct interrupt *interrupt, int *fd, int *used, struct words *words)
+                       const struct interrupt *interrupt, int *fd, int *used, struct words *words)
 {
 	struct source_address from;
 	enum error error = ERROR_CLOSED;
@@ -189,13 +192,18 @@ enum error connect_any(const struct resolved *resolved, const char *bind_address
 		left += fits(resolved, i, &from);
 	if (left == 0) {
 		words_set(words, "the server has no %saddress%s%s",
-			  from.family == AF_INET ? "IPv4 " : from.family == AF_INET6 ? "IPv6 " : "",
-			  bind_address ? ", as is needed from bind_address " : "", bind_address ? bind_address : "");
+		          from.family == AF_INET    ? "IPv4 "
+		          : from.family == AF_INET6 ? "IPv6 "
+		                                    : "",
+		          bind_address ? ", as is needed from bind_address " : "",
+		          bind_address ? bind_address : "");
 		return ERROR_CLOSED;
 	}
 	for (int i = 0; i < resolved->count; i++) {
 		struct attempt attempt = {
-			.to = &resolved->addresses[i], .length = resolved->lengths[i], .from = &from,
+			.to = &resolved->addresses[i],
+			.length = resolved->lengths[i],
+			.from = &from,
 			.interrupt = interrupt,
 		};
 

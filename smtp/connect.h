@@ -20,6 +20,6 @@
  * ERROR_UNAVAILABLE: no descriptor could be had (EMFILE): wait, it is not the server's fault.
  */
 enum error connect_any(const struct resolved *resolved, const char *bind_address, int64_t deadline_ms,
-		       const struct interrupt *interrupt, int *fd, int *used, struct words *words);
+                       const struct interrupt *interrupt, int *fd, int *used, struct words *words);
 
 #endif

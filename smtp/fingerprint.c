@@ -54,7 +54,10 @@ static bool parse_hex(const char *text, size_t length, unsigned char bytes[FINGE
 
 static bool parse_pin(const char *entry, size_t length, struct pin *pin)
 {
-	static const struct { const char *prefix; bool of_key; } kinds[] = {
+	static const struct {
+		const char *prefix;
+		bool of_key;
+	} kinds[] = {
 		{ "sha256:", false },
 		{ "spki:", true },
 	};
@@ -94,15 +97,16 @@ enum error fingerprint_check(const char *list, struct words *words)
 
 		if (parse_pin(entry, length, &pin))
 			continue;
-		words_set(words, "tls_fingerprints: '%.*s' is neither sha256: nor spki: with 64 hexadecimal digits",
-			  length > 100 ? 100 : (int)length, entry);
+		words_set(words,
+		          "tls_fingerprints: '%.*s' is neither sha256: nor spki: with 64 hexadecimal digits",
+		          length > 100 ? 100 : (int)length, entry);
 		return ERROR_INVALID;
 	}
 	return OK;
 }
 
 bool fingerprint_match(const char *list, const unsigned char certificate[FINGERPRINT_BYTES],
-		       const unsigned char key[FINGERPRINT_BYTES])
+                       const unsigned char key[FINGERPRINT_BYTES])
 {
 	for (const char *at = list; at;) {
 		size_t length;

@@ -18,6 +18,6 @@ enum error fingerprint_check(const char *list, struct words *words);
 
 /* Whether one entry of a good list is the SHA-256 of the certificate or of its public key. */
 bool fingerprint_match(const char *list, const unsigned char certificate[FINGERPRINT_BYTES],
-		       const unsigned char key[FINGERPRINT_BYTES]);
+                       const unsigned char key[FINGERPRINT_BYTES]);
 
 #endif

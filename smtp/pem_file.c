@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static enum error read_all(int fd, const char *column, const char *path, struct buffer *pem,
-			   struct words *words)
+                           struct words *words)
 {
 	char part[16384];
 

@@ -11,15 +11,11 @@
 #include "smtp/resolve.h"
 
 #include <ares.h>
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <idn2.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,17 +24,16 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/text.h"
+#include "smtp/host.h"
 
-#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_CONF   "/etc/resolv.conf"
 #define IDLE_CHANNELS 8
-#define HOST_BYTES 256
 /*
  * 3 and then 6 s for each server: a resolver that swallows AAAA questions (there
  * are such) must leave some of connect_timeout for connecting; c-ares would take 75 s.
  */
 #define FIRST_TIMEOUT_MS 3000
-#define TRIES 2
+#define TRIES            2
 
 /* What tells one resolv.conf from the next; all 0 = there is none. */
 struct stamp {
@@ -52,14 +47,14 @@ struct channel {
 	struct channel *next;
 	ares_channel ares;
 	struct stamp stamp;
-	bool shortage;		/* a socket could not be had: not the name servers' fault */
+	bool shortage; /* a socket could not be had: not the name servers' fault */
 };
 
 struct resolver {
-	char *servers;		/* "ADDRESS:PORT,…", NULL = from conf */
+	char *servers; /* "ADDRESS:PORT,…", NULL = from conf */
 	char *conf;
-	int port;		/* of the servers in conf, 0 = as usual */
-	pthread_mutex_t lock;	/* of the two below */
+	int port;             /* of the servers in conf, 0 = as usual */
+	pthread_mutex_t lock; /* of the two below */
 	struct channel *idle;
 	int idle_count;
 };
@@ -72,7 +67,7 @@ struct question {
 	const struct interrupt *interrupt;
 	struct resolved *resolved;
 	bool done;
-	int status;		/* c-ares's, once done */
+	int status; /* c-ares's, once done */
 };
 
 static bool is_shortage(int number)
@@ -98,14 +93,15 @@ static int close_socket(ares_socket_t fd, void *context)
 	return close(fd);
 }
 
-static int connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t length, void *context)
+static int connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t length,
+                          void *context)
 {
 	(void)context;
 	return connect(fd, address, length);
 }
 
 static ares_ssize_t receive(ares_socket_t fd, void *bytes, size_t capacity, int flags, struct sockaddr *from,
-			    ares_socklen_t *from_length, void *context)
+                            ares_socklen_t *from_length, void *context)
 {
 	(void)context;
 	return recvfrom(fd, bytes, capacity, flags, from, from_length);
@@ -120,8 +116,11 @@ static ares_ssize_t send_parts(ares_socket_t fd, const struct iovec *parts, int 
 }
 
 static const struct ares_socket_functions socket_functions = {
-	.asocket = open_socket, .aclose = close_socket, .aconnect = connect_socket,
-	.arecvfrom = receive, .asendv = send_parts,
+	.asocket = open_socket,
+	.aclose = close_socket,
+	.aconnect = connect_socket,
+	.arecvfrom = receive,
+	.asendv = send_parts,
 };
 
 /* --- channels ---------------------------------------------------------------------- */
@@ -131,7 +130,7 @@ static struct stamp take_stamp(const char *path)
 	struct stamp stamp;
 	struct stat facts;
 
-	memset(&stamp, 0, sizeof(stamp));	/* compared with its padding */
+	memset(&stamp, 0, sizeof(stamp)); /* compared with its padding */
 	if (stat(path, &facts) == 0) {
 		stamp.device = facts.st_dev;
 		stamp.inode = facts.st_ino;
@@ -160,8 +159,11 @@ static bool can_open(const char *path)
 static int open_channel(const struct resolver *resolver, struct channel *channel)
 {
 	struct ares_options options = {
-		.flags = ARES_FLAG_NOALIASES, .timeout = FIRST_TIMEOUT_MS, .tries = TRIES,
-		.udp_port = (unsigned short)resolver->port, .tcp_port = (unsigned short)resolver->port,
+		.flags = ARES_FLAG_NOALIASES,
+		.timeout = FIRST_TIMEOUT_MS,
+		.tries = TRIES,
+		.udp_port = (unsigned short)resolver->port,
+		.tcp_port = (unsigned short)resolver->port,
 		.resolvconf_path = resolver->conf,
 	};
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_RESOLVCONF;
@@ -211,7 +213,8 @@ static struct channel *make_channel(const struct resolver *resolver, enum error 
 	free(channel);
 	*error = ERROR_UNAVAILABLE;
 	words_set(words, "the resolver cannot be started: %s",
-		  status == ARES_SUCCESS || status == ARES_EFILE ? "no descriptor is free" : ares_strerror(status));
+	          status == ARES_SUCCESS || status == ARES_EFILE ? "no descriptor is free"
+	                                                         : ares_strerror(status));
 	return NULL;
 }
 
@@ -297,23 +300,6 @@ void resolver_destroy(struct resolver **resolver)
 
 /* --- answers ------------------------------------------------------------------------- */
 
-static void add_address(struct resolved *resolved, const struct sockaddr *address, socklen_t length, int port)
-{
-	struct sockaddr_storage *to = &resolved->addresses[resolved->count];
-
-	if (resolved->count == RESOLVED_MAX || length > sizeof(*to))
-		return;
-	memset(to, 0, sizeof(*to));
-	memcpy(to, address, length);
-	if (to->ss_family == AF_INET)
-		((struct sockaddr_in *)(void *)to)->sin_port = htons((uint16_t)port);
-	else if (to->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)(void *)to)->sin6_port = htons((uint16_t)port);
-	else
-		return;
-	resolved->lengths[resolved->count++] = length;
-}
-
 static void answered(void *context, int status, int timeouts, struct ares_addrinfo *answer)
 {
 	struct question *question = context;
@@ -324,7 +310,7 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 	if (status != ARES_SUCCESS)
 		return;
 	for (struct ares_addrinfo_node *node = answer->nodes; node; node = node->ai_next)
-		add_address(question->resolved, node->ai_addr, node->ai_addrlen, question->port);
+		host_add_address(question->resolved, node->ai_addr, node->ai_addrlen, question->port);
 	ares_freeaddrinfo(answer);
 }
 
@@ -340,7 +326,8 @@ static void drive(ares_channel ares, const struct pollfd *fds, unsigned count)
 		if (!readable && !writable)
 			continue;
 		any = true;
-		ares_process_fd(ares, readable ? fds[i].fd : ARES_SOCKET_BAD, writable ? fds[i].fd : ARES_SOCKET_BAD);
+		ares_process_fd(ares, readable ? fds[i].fd : ARES_SOCKET_BAD,
+		                writable ? fds[i].fd : ARES_SOCKET_BAD);
 	}
 	if (!any)
 		ares_process_fd(ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
@@ -353,13 +340,14 @@ static enum error wait_once(ares_channel ares, int64_t deadline_ms, const struct
 	struct pollfd fds[ARES_GETSOCK_MAXNUM];
 	struct timeval limit, *next = ares_timeout(ares, NULL, &limit);
 	int64_t until_ms = deadline_ms;
-	int bits = ares_getsock(ares, sockets, ARES_GETSOCK_MAXNUM);
+	/* not by c-ares's macros: they shift into the sign of an int */
+	unsigned bits = (unsigned)ares_getsock(ares, sockets, ARES_GETSOCK_MAXNUM);
 	unsigned count = 0;
 	enum error error;
 
 	for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-		short events = (short)((ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
-				       (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0));
+		short events = (short)((bits >> i & 1 ? POLLIN : 0) |
+		                       (bits >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0));
 
 		if (events)
 			fds[count++] = (struct pollfd){ .fd = sockets[i], .events = events };
@@ -395,16 +383,12 @@ static enum error judge(const struct question *question, const struct channel *c
 		return ERROR_UNAVAILABLE;
 	}
 	switch (question->status) {
-	case ARES_ENOTFOUND:
-		words_set(words, "there is no host %s", host);
-		return ERROR_NOT_FOUND;
+	case ARES_ENOTFOUND: words_set(words, "there is no host %s", host); return ERROR_NOT_FOUND;
 	case ARES_SUCCESS:
 	case ARES_ENODATA:
 		words_set(words, "the host %s has no %saddress", host, family_words(question->family));
 		return ERROR_NOT_FOUND;
-	case ARES_EBADNAME:
-		words_set(words, "'%s' is not the name of a host", host);
-		return ERROR_INVALID;
+	case ARES_EBADNAME: words_set(words, "'%s' is not the name of a host", host); return ERROR_INVALID;
 	case ARES_ETIMEOUT:
 		words_set(words, "resolving %s: no name server answers", host);
 		return ERROR_TIMEOUT;
@@ -425,97 +409,37 @@ static enum error ask(struct channel *channel, struct question *question, struct
 		error = wait_once(channel->ares, question->deadline_ms, question->interrupt);
 	if (error == OK)
 		return judge(question, channel, words);
-	ares_cancel(channel->ares);	/* calls answered() */
+	ares_cancel(channel->ares); /* calls answered() */
 	question->resolved->count = 0;
-	words_set(words, "resolving %s%s", question->host, error == ERROR_TIMEOUT ?
-		  ": no name server answered in time" : " was called off");
+	words_set(words, "resolving %s%s", question->host,
+	          error == ERROR_TIMEOUT ? ": no name server answered in time" : " was called off");
 	return error;
 }
 
-/* --- literals and names ---------------------------------------------------------------- */
-
-/* RFC 4007 11: the zone behind '%' is an interface. False if there is none of that name. */
-static bool take_zone(char *text, uint32_t *zone)
-{
-	char *percent = strchr(text, '%');
-
-	*zone = 0;
-	if (!percent)
-		return true;
-	*percent = '\0';
-	*zone = if_nametoindex(percent + 1);
-	return *zone != 0;
-}
-
-static bool parse_literal(const char *host, int port, struct resolved *resolved)
-{
-	struct sockaddr_in four = { .sin_family = AF_INET };
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
-	char text[HOST_BYTES];
-	size_t length = strlen(host);
-
-	if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
-		host++;
-		length -= 2;
-		if (text_starts_nocase(host, "IPv6:")) {	/* as RFC 5321 4.1.3 writes it */
-			host += 5;
-			length -= 5;
-		}
-	}
-	if (length >= sizeof(text))
-		return false;
-	memcpy(text, host, length);
-	text[length] = '\0';
-	if (inet_pton(AF_INET, text, &four.sin_addr) == 1)
-		add_address(resolved, (const struct sockaddr *)&four, sizeof(four), port);
-	else if (take_zone(text, &six.sin6_scope_id) && inet_pton(AF_INET6, text, &six.sin6_addr) == 1)
-		add_address(resolved, (const struct sockaddr *)&six, sizeof(six), port);
-	return resolved->count > 0;
-}
-
-/* The name as the DNS has it: RFC 5890 A-labels for what is not ASCII. */
-static enum error to_ascii(const char *host, char name[HOST_BYTES], struct words *words)
-{
-	char *converted = NULL;
-	int rc;
-
-	if (text_is_ascii(host, strlen(host))) {
-		rc = snprintf(name, HOST_BYTES, "%s", host);
-		if (rc > 0 && rc < HOST_BYTES)
-			return OK;
-		words_set(words, "'%.80s' is not the name of a host", host);
-		return ERROR_INVALID;
-	}
-	rc = idn2_lookup_u8((const uint8_t *)host, (uint8_t **)&converted, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-	if (rc != IDN2_OK) {
-		words_set(words, "'%.80s' is not the name of a host: %s", host, idn2_strerror(rc));
-		return ERROR_INVALID;
-	}
-	snprintf(name, HOST_BYTES, "%s", converted);
-	idn2_free(converted);
-	return OK;
-}
-
 enum error resolve(struct resolver *resolver, const char *host, int port, int family, int64_t deadline_ms,
-		   const struct interrupt *interrupt, struct resolved *resolved, struct words *words)
+                   const struct interrupt *interrupt, struct resolved *resolved, struct words *words)
 {
 	char name[HOST_BYTES];
 	struct question question = {
-		.host = name, .port = port, .family = family, .deadline_ms = deadline_ms,
-		.interrupt = interrupt, .resolved = resolved,
+		.host = name,
+		.port = port,
+		.family = family,
+		.deadline_ms = deadline_ms,
+		.interrupt = interrupt,
+		.resolved = resolved,
 	};
 	struct channel *channel;
 	enum error error;
 
 	resolved->count = 0;
-	if (parse_literal(host, port, resolved)) {
+	if (host_parse_literal(host, port, resolved)) {
 		if (family == AF_UNSPEC || family == resolved->addresses[0].ss_family)
 			return OK;
 		resolved->count = 0;
 		words_set(words, "%s is not an %saddress", host, family_words(family));
 		return ERROR_NOT_FOUND;
 	}
-	error = to_ascii(host, name, words);
+	error = host_to_ascii(host, name, words);
 	if (error != OK)
 		return error;
 	channel = take_idle(resolver);

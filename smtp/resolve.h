@@ -41,8 +41,7 @@ void resolver_destroy(struct resolver **resolver);
  * servers fail or refuse), ERROR_INVALID (not a host name). ERROR_UNAVAILABLE: no
  * descriptor could be had (EMFILE): wait, it is nobody's fault.
  */
-enum error resolve(struct resolver *resolver, const char *host, int port, int family,
-		   int64_t deadline_ms, const struct interrupt *interrupt,
-		   struct resolved *resolved, struct words *words);
+enum error resolve(struct resolver *resolver, const char *host, int port, int family, int64_t deadline_ms,
+                   const struct interrupt *interrupt, struct resolved *resolved, struct words *words);
 
 #endif

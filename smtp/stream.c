@@ -27,11 +27,11 @@ struct stream {
 	int fd;
 	const struct interrupt *interrupt;
 	struct tls *tls;
-	enum error in_error;		/* why nothing more can be read, OK = it can */
-	enum error out_error;		/* likewise written */
-	short in_want, out_want;	/* what the last step in that direction waits for */
-	size_t in_start, in_end;	/* unconsumed input */
-	size_t out_start, out_end;	/* unwritten output */
+	enum error in_error;       /* why nothing more can be read, OK = it can */
+	enum error out_error;      /* likewise written */
+	short in_want, out_want;   /* what the last step in that direction waits for */
+	size_t in_start, in_end;   /* unconsumed input */
+	size_t out_start, out_end; /* unwritten output */
 	char in[STREAM_IN_BYTES];
 	char out[STREAM_OUT_BYTES];
 };
@@ -52,7 +52,7 @@ void stream_close(struct stream **stream)
 		return;
 	tls_close(&(*stream)->tls);
 	close((*stream)->fd);
-	explicit_bzero(*stream, sizeof(**stream));	/* a password went through here */
+	explicit_bzero(*stream, sizeof(**stream)); /* a password went through here */
 	free(*stream);
 	*stream = NULL;
 }
@@ -145,10 +145,10 @@ static enum error step_in(struct stream *stream, size_t *done)
 		return OK;
 	if (stream->tls)
 		stream->in_error = tls_read(stream->tls, stream->in + stream->in_end, room, done,
-					    &stream->in_want);
+		                            &stream->in_want);
 	else
 		stream->in_error = clear_read(stream->fd, stream->in + stream->in_end, room, done,
-					      &stream->in_want);
+		                              &stream->in_want);
 	stream->in_end += *done;
 	return stream->in_error;
 }
@@ -163,11 +163,11 @@ static enum error step_out(struct stream *stream, size_t *done)
 	if (stream->out_error != OK || length == 0)
 		return stream->out_error;
 	if (stream->tls)
-		stream->out_error = tls_write(stream->tls, stream->out + stream->out_start, length,
-					      done, &stream->out_want);
+		stream->out_error = tls_write(stream->tls, stream->out + stream->out_start, length, done,
+		                              &stream->out_want);
 	else
-		stream->out_error = clear_write(stream->fd, stream->out + stream->out_start, length,
-						done, &stream->out_want);
+		stream->out_error = clear_write(stream->fd, stream->out + stream->out_start, length, done,
+		                                &stream->out_want);
 	stream->out_start += *done;
 	if (stream->out_start == stream->out_end)
 		stream->out_start = stream->out_end = 0;
@@ -273,7 +273,7 @@ enum error stream_flush(struct stream *stream, int64_t deadline_ms)
 
 /* Nothing of the server's may be there before our ClientHello: RFC 3207 4 and 6. */
 static enum error refuse_early_bytes(struct stream *stream, const struct tenant_settings *tenant,
-				     struct words *words)
+                                     struct words *words)
 {
 	enum error error = stream_fill_now(stream);
 	bool early = stream->in_end > stream->in_start;
@@ -281,7 +281,7 @@ static enum error refuse_early_bytes(struct stream *stream, const struct tenant_
 	stream->in_start = stream->in_end = 0;
 	if (early && tenant->tls == TLS_IMPLICIT)
 		words_set(words, "%s speaks in clear on port %d, where tls = implicit expects TLS",
-			  tenant->host, tenant->port);
+		          tenant->host, tenant->port);
 	else if (early)
 		words_set(words, "%s sent more in clear behind its answer to STARTTLS", tenant->host);
 	else if (error != OK)
@@ -290,7 +290,7 @@ static enum error refuse_early_bytes(struct stream *stream, const struct tenant_
 }
 
 enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
-			    struct tls_trust *trust, int64_t deadline_ms, struct words *words)
+                            struct tls_trust *trust, int64_t deadline_ms, struct words *words)
 {
 	enum error error;
 
@@ -298,8 +298,8 @@ enum error stream_start_tls(struct stream *stream, const struct tenant_settings 
 	assert(stream->out_start == stream->out_end);
 	error = refuse_early_bytes(stream, tenant, words);
 	if (error == OK)
-		error = tls_start(stream->fd, tenant, trust, deadline_ms, stream->interrupt,
-				  &stream->tls, words);
+		error = tls_start(stream->fd, tenant, trust, deadline_ms, stream->interrupt, &stream->tls,
+		                  words);
 	/* after a failed handshake this connection carries nothing any more, least of all in clear */
 	if (error != OK)
 		stream->in_error = stream->out_error = error;

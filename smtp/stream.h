@@ -18,10 +18,11 @@
 
 struct stream;
 
-#define STREAM_IN_BYTES 4096
+#define STREAM_IN_BYTES  4096
 #define STREAM_OUT_BYTES 16384
 
-/* Takes fd (closed by stream_close). interrupt may be NULL and must live longer; its owner may change it between calls. */
+/* Takes fd (closed by stream_close). interrupt may be NULL and must live longer; its owner may change it
+ * between calls. */
 struct stream *stream_create(int fd, const struct interrupt *interrupt);
 /* With TLS: close_notify without waiting. Leaves NULL. */
 void stream_close(struct stream **stream);
@@ -62,7 +63,7 @@ size_t stream_room(const struct stream *stream);
  * Errors as tls_start(), always with words.
  */
 enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
-			    struct tls_trust *trust, int64_t deadline_ms, struct words *words);
+                            struct tls_trust *trust, int64_t deadline_ms, struct words *words);
 
 /* NULL in clear text. */
 const struct tls *stream_tls(const struct stream *stream);

@@ -6,36 +6,30 @@
  * time, or the pins, are judged inside the handshake, before its last message,
  * so that a server that does not pass gets no octet of the conversation; what is
  * wrong is told in words that name the host, the date or the name that did not fit.
- * Authorities are loaded once and shared, sessions never.  (Longer than other
- * files because no other file of smtp/ may know GnuTLS.)
+ * Authorities are loaded once and shared, sessions never.  Nothing here waits:
+ * tls_start.c does, and says what a tenant's settings ask.
  *
  * Fails with ERROR_PROTOCOL (no TLS, bad certificate, broken records, a second
- * handshake), ERROR_CLOSED, ERROR_TIMEOUT, ERROR_INTERRUPTED, ERROR_INVALID (settings).
+ * handshake), ERROR_CLOSED, ERROR_INVALID (settings).
  */
 #include "smtp/tls.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
-#include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/text.h"
 #include "smtp/certificate.h"
 #include "smtp/fingerprint.h"
-#include "smtp/pem_file.h"
+#include "smtp/tls_internal.h"
 
-#define NAME_BYTES 256
-#define CHAIN_MAX 16		/* certificates of a peer that are looked at for the words */
-#define NAMES_MAX 1000
-#define WARNINGS_MAX 16		/* alerts and the like that change nothing, in a row */
+#define CHAIN_MAX       16 /* certificates of a peer that are looked at for the words */
+#define NAMES_MAX       1000
+#define WARNINGS_MAX    16 /* alerts and the like that change nothing, in a row */
 #define NO_OLD_VERSIONS ":-VERS-SSL3.0:-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
 
 struct tls_trust {
@@ -44,66 +38,44 @@ struct tls_trust {
 };
 
 struct tls {
-	int fd;
+	struct tls_wire wire;
 	gnutls_session_t session;
-	struct tls_trust *trust;			/* held: the session points into it */
-	gnutls_certificate_credentials_t credentials;	/* own ones, where there is no trust */
-	const struct tenant_settings *tenant;		/* during the handshake only */
-	struct words *words;				/* likewise */
-	char name[NAME_BYTES];				/* for SNI and verification */
-	bool judged;		/* the certificate was shown to judge_peer() and passed */
+	struct tls_trust *trust;                      /* held: the session points into it */
+	gnutls_certificate_credentials_t credentials; /* own ones, where there is no trust */
+	const struct tenant_settings *tenant;         /* during the handshake only */
+	struct words *words;                          /* likewise */
+	char name[TLS_NAME_BYTES];                    /* for SNI and verification */
+	bool judged; /* the certificate was shown to judge_peer() and passed */
 	bool verified;
-	bool write_waits;	/* a record is made and not wholly written */
-	bool dead;		/* an error ended it: no close_notify */
-	bool heard;
-	unsigned char first;	/* octet of the server's: tells what is no TLS at all */
+	bool write_waits; /* a record is made and not wholly written */
+	bool dead;        /* no close_notify: not begun yet, or ended by an error */
 	char description[96];
 };
 
-/* --- trust -------------------------------------------------------------------- */
+/* --- trust and priority ------------------------------------------------------ */
 
-static enum error load_ca_file(gnutls_certificate_credentials_t credentials, const char *path,
-			       struct words *words)
-{
-	struct buffer pem;
-	gnutls_datum_t datum;
-	enum error error = pem_file_read("tls_ca_file", path, &pem, words);
-	int count;
-
-	if (error == OK) {
-		datum.data = (unsigned char *)pem.data;
-		datum.size = (unsigned)pem.length;
-		count = gnutls_certificate_set_x509_trust_mem(credentials, &datum, GNUTLS_X509_FMT_PEM);
-		if (count <= 0) {
-			words_set(words, "tls_ca_file %s holds no certificate in PEM%s%s", path,
-				  count < 0 ? ": " : "", count < 0 ? gnutls_strerror(count) : "");
-			error = ERROR_INVALID;
-		}
-	}
-	buffer_fini(&pem);
-	return error;
-}
-
-enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct words *words)
+enum error tls_trust_parse(const struct buffer *pem, struct tls_trust **trust, struct words *why)
 {
 	gnutls_certificate_credentials_t credentials;
-	enum error error = OK;
-	int rc = gnutls_certificate_allocate_credentials(&credentials);
+	gnutls_datum_t datum;
+	int count, rc = gnutls_certificate_allocate_credentials(&credentials);
 
 	*trust = NULL;
 	if (rc < 0) {
-		words_set(words, "GnuTLS: %s", gnutls_strerror(rc));
+		words_set(why, "GnuTLS: %s", gnutls_strerror(rc));
 		return ERROR_SYSTEM;
 	}
-	if (ca_file) {
-		error = load_ca_file(credentials, ca_file, words);
-	} else if (gnutls_certificate_set_x509_system_trust(credentials) <= 0) {
-		words_set(words, "this system has no list of trusted authorities (Debian: ca-certificates)");
-		error = ERROR_INVALID;
+	if (pem) {
+		datum.data = (unsigned char *)pem->data;
+		datum.size = (unsigned)pem->length;
+		count = gnutls_certificate_set_x509_trust_mem(credentials, &datum, GNUTLS_X509_FMT_PEM);
+	} else {
+		count = gnutls_certificate_set_x509_system_trust(credentials);
 	}
-	if (error != OK) {
+	if (count <= 0) {
+		words_set(why, "%s", count < 0 ? gnutls_strerror(count) : "there is none");
 		gnutls_certificate_free_credentials(credentials);
-		return error;
+		return ERROR_INVALID;
 	}
 	*trust = memory_alloc(sizeof(**trust));
 	atomic_init(&(*trust)->references, 1);
@@ -128,26 +100,11 @@ void tls_trust_release(struct tls_trust **trust)
 	free(released);
 }
 
-/* --- settings ----------------------------------------------------------------- */
-
-static bool verifies_chain(const struct tenant_settings *tenant)
-{
-	return tenant->tls != TLS_OPPORTUNISTIC && tenant->tls_verify == TLS_VERIFY_FULL;
-}
-
-static bool verifies_pins(const struct tenant_settings *tenant)
-{
-	if (tenant->tls == TLS_OPPORTUNISTIC || tenant->tls_verify == TLS_VERIFY_NONE)
-		return false;
-	return tenant->tls_verify == TLS_VERIFY_FINGERPRINT || tenant->tls_fingerprints;
-}
-
 static enum error make_priority(const struct tenant_settings *tenant, gnutls_priority_t *priority,
-				struct words *words)
+                                struct words *words)
 {
 	const char *base = tenant->tls_priority ? tenant->tls_priority : "NORMAL";
 	const char *place = NULL;
-	const unsigned *versions;
 	struct buffer text;
 	int rc;
 
@@ -155,70 +112,38 @@ static enum error make_priority(const struct tenant_settings *tenant, gnutls_pri
 	buffer_append_text(&text, base);
 	buffer_append_text(&text, NO_OLD_VERSIONS);
 	rc = gnutls_priority_init(priority, text.data, &place);
-	if (rc < 0 && rc == GNUTLS_E_INVALID_REQUEST && place && place < text.data + strlen(base))
+	if (rc == GNUTLS_E_NO_PRIORITIES_WERE_SET)
+		words_set(words, "tls_priority '%s' leaves nothing to use with TLS from 1.2 on", base);
+	else if (rc < 0 && place && place < text.data + strlen(base))
 		words_set(words, "tls_priority: GnuTLS does not understand '%s'", base + (place - text.data));
 	else if (rc < 0)
 		words_set(words, "tls_priority '%s': %s", base, gnutls_strerror(rc));
 	buffer_fini(&text);
-	if (rc < 0)
-		return ERROR_INVALID;
-	if (gnutls_priority_protocol_list(*priority, &versions) > 0)
-		return OK;
-	gnutls_priority_deinit(*priority);
-	words_set(words, "tls_priority '%s' leaves no version of TLS from 1.2 on", base);
-	return ERROR_INVALID;
+	return rc < 0 ? ERROR_INVALID : OK;
 }
 
-static enum error check_pins(const struct tenant_settings *tenant, struct words *words)
-{
-	if (tenant->tls_fingerprints)
-		return fingerprint_check(tenant->tls_fingerprints, words);
-	if (!verifies_pins(tenant))
-		return OK;
-	words_set(words, "tls_verify = fingerprint needs tls_fingerprints");
-	return ERROR_INVALID;
-}
-
-enum error tls_settings_check(const struct tenant_settings *tenant, struct words *words)
+enum error tls_check_priority(const struct tenant_settings *tenant, struct words *words)
 {
 	gnutls_priority_t priority;
-	enum error error = check_pins(tenant, words);
+	enum error error = make_priority(tenant, &priority, words);
 
 	if (error == OK)
-		error = make_priority(tenant, &priority, words);
-	if (error != OK)
-		return error;
-	gnutls_priority_deinit(priority);
-	if (tenant->tls_cert_file || tenant->tls_key_file) {
-		words_set(words, "%s is not built yet", tenant->tls_cert_file ? "tls_cert_file" : "tls_key_file");
-		return ERROR_REFUSED;
-	}
-	return OK;
+		gnutls_priority_deinit(priority);
+	return error;
 }
 
-/* --- what is wrong with a certificate ------------------------------------------- */
+/* --- judging a certificate, and what is wrong with it ---------------------------- */
 
-/* The common name, else the organisation, else all of the subject's or the issuer's name. */
 static void take_authority(gnutls_x509_crt_t from, bool issuer, char name[CERTIFICATE_NAME_BYTES])
 {
-	static const char *const oids[] = { GNUTLS_OID_X520_COMMON_NAME, GNUTLS_OID_X520_ORGANIZATION_NAME };
-	char raw[512];
-	size_t size;
-	int rc = GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
+	gnutls_datum_t whole = { NULL, 0 };
 
-	for (size_t i = 0; i < sizeof(oids) / sizeof(oids[0]) && rc < 0; i++) {
-		size = sizeof(raw);
-		rc = issuer ? gnutls_x509_crt_get_issuer_dn_by_oid(from, oids[i], 0, 0, raw, &size)
-			    : gnutls_x509_crt_get_dn_by_oid(from, oids[i], 0, 0, raw, &size);
-	}
-	if (rc < 0) {
-		size = sizeof(raw);
-		rc = issuer ? gnutls_x509_crt_get_issuer_dn(from, raw, &size)
-			    : gnutls_x509_crt_get_dn(from, raw, &size);
-	}
-	if (rc < 0)
-		size = 0;
-	certificate_set_name(name, size > 0 ? raw : "nameless", size > 0 ? strnlen(raw, size) : 8);
+	if (issuer)
+		gnutls_x509_crt_get_issuer_dn3(from, &whole, 0);
+	else
+		gnutls_x509_crt_get_dn3(from, &whole, 0);
+	certificate_set_authority(name, (const char *)whole.data, whole.size);
+	gnutls_free(whole.data);
 }
 
 static void take_facts(const gnutls_x509_crt_t from, struct certificate *facts)
@@ -230,41 +155,37 @@ static void take_facts(const gnutls_x509_crt_t from, struct certificate *facts)
 	facts->ends_s = gnutls_x509_crt_get_expiration_time(from);
 }
 
-/* DNS names and addresses; the common name counts only where there is none (RFC 6125 6.4.4). */
 static void take_names(gnutls_x509_crt_t from, struct certificate_names *names)
 {
-	char raw[512], address[INET6_ADDRSTRLEN];
-	size_t size;
+	char raw[512];
 
 	for (unsigned i = 0; i < NAMES_MAX; i++) {
-		int type;
+		size_t size = sizeof(raw);
+		int type = gnutls_x509_crt_get_subject_alt_name(from, i, raw, &size, NULL);
 
-		size = sizeof(raw);
-		type = gnutls_x509_crt_get_subject_alt_name(from, i, raw, &size, NULL);
 		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
 			break;
 		if (type == GNUTLS_SAN_DNSNAME)
 			certificate_add_name(names, raw, strnlen(raw, size));
-		else if (type == GNUTLS_SAN_IPADDRESS && (size == 4 || size == 16) &&
-			 inet_ntop(size == 4 ? AF_INET : AF_INET6, raw, address, sizeof(address)))
-			certificate_add_name(names, address, strlen(address));
+		else if (type == GNUTLS_SAN_IPADDRESS)
+			certificate_add_address(names, raw, size);
 	}
-	size = sizeof(raw);
-	if (names->count == 0 &&
-	    gnutls_x509_crt_get_dn_by_oid(from, GNUTLS_OID_X520_COMMON_NAME, 0, 0, raw, &size) >= 0)
-		certificate_add_name(names, raw, strnlen(raw, size));
 }
 
 static void tell_faults(struct tls *tls, unsigned status, gnutls_x509_crt_t *chain, unsigned count)
 {
-	static const struct { unsigned bit; const char *text; } plain[] = {
+	static const struct {
+		unsigned bit;
+		const char *text;
+	} plain[] = {
 		{ GNUTLS_CERT_REVOKED, "was revoked" },
 		{ GNUTLS_CERT_SIGNER_NOT_CA, "is signed by a certificate that is no authority" },
 		{ GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "is for a name that its authority may not sign" },
 		{ GNUTLS_CERT_INSECURE_ALGORITHM, "is signed with an algorithm that is no longer secure" },
 		{ GNUTLS_CERT_SIGNATURE_FAILURE, "has a signature that is not its authority's" },
 		{ GNUTLS_CERT_PURPOSE_MISMATCH, "is not meant for a server" },
-		{ GNUTLS_CERT_MISSING_OCSP_STATUS, "demands a proof from its authority that the server does not send" },
+		{ GNUTLS_CERT_MISSING_OCSP_STATUS,
+		  "demands a proof from its authority that the server does not send" },
 		{ GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, "has a critical extension that is not understood" },
 	};
 	struct certificate facts[CHAIN_MAX];
@@ -281,13 +202,13 @@ static void tell_faults(struct tls *tls, unsigned status, gnutls_x509_crt_t *cha
 			certificate_fault(tls->words, tls->name, "%s", plain[i].text);
 	if (status & GNUTLS_CERT_UNEXPECTED_OWNER) {
 		take_names(chain[0], &names);
+		if (names.count == 0) /* RFC 6125 6.4.4: only then the common name counts */
+			certificate_add_name(&names, facts[0].subject, strlen(facts[0].subject));
 		certificate_fault_owner(tls->words, tls->name, &names);
 	}
 	if (!tls->words->text[0])
 		certificate_fault(tls->words, tls->name, "is not good (GnuTLS status 0x%x)", status);
 }
-
-/* --- judging the server ----------------------------------------------------------- */
 
 static unsigned import_chain(gnutls_session_t session, gnutls_x509_crt_t chain[CHAIN_MAX])
 {
@@ -327,7 +248,6 @@ static bool judge_chain(struct tls *tls, gnutls_x509_crt_t *chain, unsigned coun
 static bool judge_pins(struct tls *tls, gnutls_x509_crt_t certificate)
 {
 	unsigned char whole[FINGERPRINT_BYTES], key[FINGERPRINT_BYTES];
-	char whole_hex[2 * FINGERPRINT_BYTES + 1], key_hex[2 * FINGERPRINT_BYTES + 1];
 	size_t whole_size = sizeof(whole), key_size = sizeof(key);
 
 	if (gnutls_x509_crt_get_fingerprint(certificate, GNUTLS_DIG_SHA256, whole, &whole_size) < 0 ||
@@ -337,10 +257,7 @@ static bool judge_pins(struct tls *tls, gnutls_x509_crt_t certificate)
 	}
 	if (fingerprint_match(tls->tenant->tls_fingerprints, whole, key))
 		return true;
-	text_hex(whole, whole_size, whole_hex);
-	text_hex(key, key_size, key_hex);
-	certificate_fault(tls->words, tls->name, "is not one of tls_fingerprints: it is sha256:%s, its key spki:%s",
-			  whole_hex, key_hex);
+	certificate_fault_pins(tls->words, tls->name, whole, key);
 	return false;
 }
 
@@ -348,7 +265,7 @@ static bool judge_pins(struct tls *tls, gnutls_x509_crt_t certificate)
 static int judge_peer(gnutls_session_t session)
 {
 	struct tls *tls = gnutls_session_get_ptr(session);
-	bool by_chain = verifies_chain(tls->tenant), by_pins = verifies_pins(tls->tenant);
+	bool by_chain = tls_verifies_chain(tls->tenant), by_pins = tls_verifies_pins(tls->tenant);
 	gnutls_x509_crt_t chain[CHAIN_MAX];
 	unsigned count = 0;
 	bool good = true;
@@ -373,57 +290,7 @@ static int judge_peer(gnutls_session_t session)
 
 /* --- the session ---------------------------------------------------------------- */
 
-static ssize_t pull(gnutls_transport_ptr_t context, void *bytes, size_t capacity)
-{
-	struct tls *tls = context;
-	ssize_t got = recv(tls->fd, bytes, capacity, MSG_DONTWAIT);
-
-	if (got > 0 && !tls->heard) {
-		tls->heard = true;
-		tls->first = *(unsigned char *)bytes;
-	}
-	if (got < 0)
-		gnutls_transport_set_errno(tls->session, errno);
-	return got;
-}
-
-static ssize_t push(gnutls_transport_ptr_t context, const giovec_t *parts, int count)
-{
-	struct tls *tls = context;
-	struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count };
-	ssize_t sent = sendmsg(tls->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (sent < 0)
-		gnutls_transport_set_errno(tls->session, errno);
-	return sent;
-}
-
-/* The name without brackets and the root's dot, as certificates and SNI (RFC 6066 3) have it. */
-static bool take_name(struct tls *tls)
-{
-	const char *name = tls->tenant->tls_name ? tls->tenant->tls_name : tls->tenant->host;
-	size_t length = strlen(name);
-
-	if (length > 1 && name[0] == '[' && name[length - 1] == ']') {
-		name++;
-		length -= 2;
-	} else if (length > 1 && name[length - 1] == '.') {
-		length--;
-	}
-	if (length == 0 || length >= sizeof(tls->name))
-		return false;
-	memcpy(tls->name, name, length);
-	return true;
-}
-
-static bool is_address(const char *name)
-{
-	struct in6_addr address;
-
-	return inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;
-}
-
-static int set_up(struct tls *tls, gnutls_priority_t priority)
+static int set_up(struct tls *tls, gnutls_priority_t priority, const char *sni)
 {
 	gnutls_certificate_credentials_t credentials;
 	int rc = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS);
@@ -441,16 +308,21 @@ static int set_up(struct tls *tls, gnutls_priority_t priority)
 		credentials = tls->credentials;
 	}
 	gnutls_session_set_ptr(tls->session, tls);
-	gnutls_transport_set_ptr(tls->session, tls);
-	gnutls_transport_set_pull_function(tls->session, pull);
-	gnutls_transport_set_vec_push_function(tls->session, push);
+	gnutls_transport_set_ptr(tls->session, &tls->wire);
+	gnutls_transport_set_pull_function(tls->session, tls_wire_pull);
+	gnutls_transport_set_vec_push_function(tls->session, tls_wire_push);
 	gnutls_session_set_verify_function(tls->session, judge_peer);
 	rc = gnutls_priority_set(tls->session, priority);
 	if (rc >= 0)
 		rc = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, credentials);
-	if (rc >= 0 && !is_address(tls->name))	/* RFC 6066 3: no literal in SNI */
-		rc = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, tls->name, strlen(tls->name));
+	if (rc >= 0 && sni)
+		rc = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, sni, strlen(sni));
 	return rc;
+}
+
+static bool is_lost(int rc)
+{
+	return rc == GNUTLS_E_PREMATURE_TERMINATION || rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR;
 }
 
 static short direction(const struct tls *tls)
@@ -462,18 +334,17 @@ static enum error handshake_trouble(struct tls *tls, int rc)
 {
 	const char *host = tls->tenant->host;
 
-	tls->dead = true;
 	if (tls->words->text[0])
-		return ERROR_PROTOCOL;	/* judge_peer() said why */
-	if (rc == GNUTLS_E_PREMATURE_TERMINATION || rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR) {
+		return ERROR_PROTOCOL; /* judge_peer() said why */
+	if (is_lost(rc)) {
 		words_set(tls->words, "%s closed the connection during the TLS handshake", host);
 		return ERROR_CLOSED;
 	}
-	if (tls->heard && tls->first != 22 && tls->first != 21)	/* RFC 8446 5.1: handshake, alert */
+	if (!tls_wire_is_tls(&tls->wire))
 		words_set(tls->words, "%s answered the TLS handshake in something that is not TLS", host);
 	else if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED)
 		words_set(tls->words, "%s refused the TLS handshake: %s", host,
-			  gnutls_alert_get_name(gnutls_alert_get(tls->session)));
+		          gnutls_alert_get_name(gnutls_alert_get(tls->session)));
 	else if (rc == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
 		words_set(tls->words, "%s does not speak TLS 1.2 or later", host);
 	else
@@ -481,89 +352,66 @@ static enum error handshake_trouble(struct tls *tls, int rc)
 	return ERROR_PROTOCOL;
 }
 
-static enum error shake_hands(struct tls *tls, int64_t deadline_ms, const struct interrupt *interrupt)
+enum error tls_handshake(struct tls *tls, short *want)
 {
-	for (int warnings = 0;;) {
-		enum error error;
-		int rc = gnutls_handshake(tls->session);
+	int rc;
 
+	*want = 0;
+	for (int warnings = 0;; warnings++) {
+		rc = gnutls_handshake(tls->session);
+		if (rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED) {
+			*want = direction(tls);
+			return OK;
+		}
 		if (rc == GNUTLS_E_SUCCESS)
 			break;
 		if (gnutls_error_is_fatal(rc) || warnings == WARNINGS_MAX) {
 			gnutls_alert_send_appropriate(tls->session, rc);
 			return handshake_trouble(tls, rc);
 		}
-		if (rc != GNUTLS_E_AGAIN && rc != GNUTLS_E_INTERRUPTED) {
-			warnings++;
-			continue;
-		}
-		error = wait_for(tls->fd, direction(tls), deadline_ms, interrupt);
-		if (error == OK)
-			continue;
-		tls->dead = true;
-		words_set(tls->words, "%s%s", tls->tenant->host, error == ERROR_TIMEOUT ?
-			  " did not finish the TLS handshake in time" : ": the TLS handshake was called off");
-		return error;
 	}
 	/* a handshake without a certificate (a pre-shared key, anonymous) would never have been judged */
 	if (!tls->judged) {
-		tls->dead = true;
 		words_set(tls->words, "%s showed no certificate", tls->tenant->host);
 		return ERROR_PROTOCOL;
 	}
+	snprintf(tls->description, sizeof(tls->description), "%s %s",
+	         gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session)),
+	         gnutls_ciphersuite_get(tls->session));
+	tls->dead = false;
+	tls->tenant = NULL;
+	tls->words = NULL;
 	return OK;
 }
 
-static void describe(struct tls *tls)
-{
-	const char *version = gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session));
-	const char *suite = gnutls_ciphersuite_get(tls->session);
-
-	snprintf(tls->description, sizeof(tls->description), "%s %s", version ? version : "TLS",
-		 suite ? suite : "?");
-}
-
-enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
-		     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
-		     struct words *words)
+enum error tls_create(int fd, const struct tls_peer *peer, struct tls_trust *trust, struct words *words,
+                      struct tls **tls)
 {
 	struct tls *made;
 	gnutls_priority_t priority;
-	enum error error = check_pins(tenant, words);
+	enum error error = make_priority(peer->tenant, &priority, words);
 	int rc;
 
 	*tls = NULL;
-	assert(trust || !verifies_chain(tenant));
-	if (error == OK)
-		error = make_priority(tenant, &priority, words);
 	if (error != OK)
 		return error;
 	made = memory_alloc(sizeof(*made));
-	made->fd = fd;
-	made->tenant = tenant;
+	made->wire.fd = fd;
+	made->dead = true; /* until the handshake is through: no farewell before */
+	made->tenant = peer->tenant;
 	made->words = words;
 	made->trust = trust ? tls_trust_hold(trust) : NULL;
+	memcpy(made->name, peer->name, sizeof(made->name));
 	words->text[0] = '\0';
-	if (!take_name(made)) {
-		words_set(words, "tls_name (or host) is not the name of a server");
-		error = ERROR_INVALID;
-	} else if ((rc = set_up(made, priority)) < 0) {
-		words_set(words, "TLS cannot be set up: %s", gnutls_strerror(rc));
-		error = ERROR_SYSTEM;
-	} else {
-		error = shake_hands(made, deadline_ms, interrupt);
-	}
+	rc = set_up(made, priority, peer->is_address ? NULL : peer->name);
 	gnutls_priority_deinit(priority);
-	made->tenant = NULL;
-	made->words = NULL;
-	if (error != OK) {
-		made->dead = true;
-		tls_close(&made);
-		return error;
+	if (rc >= 0) {
+		*tls = made;
+		return OK;
 	}
-	describe(made);
-	*tls = made;
-	return OK;
+	words_set(words, "TLS cannot be set up: %s", gnutls_strerror(rc));
+	tls_close(&made);
+	return ERROR_SYSTEM;
 }
 
 void tls_close(struct tls **tls)
@@ -573,7 +421,7 @@ void tls_close(struct tls **tls)
 	if (!closed)
 		return;
 	if (closed->session && !closed->dead)
-		gnutls_bye(closed->session, GNUTLS_SHUT_WR);	/* one try: nobody waits for a farewell */
+		gnutls_bye(closed->session, GNUTLS_SHUT_WR); /* one try: nobody waits for a farewell */
 	if (closed->session)
 		gnutls_deinit(closed->session);
 	if (closed->credentials)
@@ -598,10 +446,7 @@ bool tls_is_verified(const struct tls *tls)
 static enum error record_trouble(struct tls *tls, int rc)
 {
 	tls->dead = true;
-	if (rc == GNUTLS_E_PREMATURE_TERMINATION || rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR ||
-	    rc == GNUTLS_E_SESSION_EOF)
-		return ERROR_CLOSED;
-	return ERROR_PROTOCOL;
+	return is_lost(rc) ? ERROR_CLOSED : ERROR_PROTOCOL;
 }
 
 enum error tls_read(struct tls *tls, void *bytes, size_t capacity, size_t *done, short *want)
@@ -634,9 +479,10 @@ enum error tls_write(struct tls *tls, const void *bytes, size_t length, size_t *
 
 	*done = 0;
 	*want = 0;
-	/* a record that is half written is finished first: GnuTLS has its octets and says how many they were */
+	/* a record that is half written is finished first: GnuTLS has its octets and says how many they were
+	 */
 	rc = tls->write_waits ? gnutls_record_send(tls->session, NULL, 0)
-			      : gnutls_record_send(tls->session, bytes, length);
+	                      : gnutls_record_send(tls->session, bytes, length);
 	tls->write_waits = rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED;
 	if (tls->write_waits) {
 		*want = direction(tls);

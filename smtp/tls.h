@@ -45,8 +45,8 @@ struct tls;
  * certificate of mail.acme.example expired on 2026-11-01"). The socket stays the caller's.
  */
 enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
-		     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
-		     struct words *words);
+                     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
+                     struct words *words);
 
 /* close_notify without waiting, then frees; leaves NULL. */
 void tls_close(struct tls **tls);
