@@ -74,13 +74,14 @@ class Service:
             status = self.process.poll()
             if status is not None or time.monotonic() > limit:
                 raise AssertionError("outboxd is not ready (exit status %s)"
-                                     ":\n%s%s" % (status, self._output(),
-                                                  self.log.text()[-2000:]))
+                                     ":\n%s%s" % (
+                                         status, self._output()[-2000:],
+                                         self.log.text()[-2000:]))
             time.sleep(0.01)
 
     def _output(self):
         with open(self.log.path + ".output", errors="replace") as stream:
-            return stream.read()[-2000:]
+            return stream.read()
 
     def events(self, name=None, **values):
         """The events in the log, those of a name, with these values."""
@@ -136,8 +137,11 @@ class Service:
         return pids
 
     def trouble(self):
-        """Log lines that the test did not announce."""
-        return [line for line in self.log.lines("event=")
+        """Log lines that the test did not announce, and what a sanitizer or
+        the C library wrote."""
+        shouts = [line for line in self._output().splitlines()
+                  if re.search(r"Sanitizer|runtime error|\*\*\*|assert", line)]
+        return shouts + [line for line in self.log.lines("event=")
                 if parse(line).get("event") in TROUBLE - self.allowed or
                 parse(line).get("level") in ("critical", "fatal")]
 
