@@ -21,7 +21,7 @@ struct mail {
 	struct body body_text, body_html, message;
 	int attachments;
 	int64_t first_queued_at_ms;
-	/* what is already known of recipients (outbox_delivery); address, state, attempts */
+	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */
 	struct recipient *known;
 	size_t known_count;
 	void *lent;		/* storage's own: what storage_give_back() needs */

@@ -44,6 +44,15 @@ static void set_invalid(struct message *message, const char *text)
 	outcome_say(&message->outcome, "%s", text);
 }
 
+/*
+ * With on_uncertain = hold an uncertain recipient takes no part until an application
+ * has decided: that sets its attempts to 0. An answer since then (a 4xx) is none in doubt.
+ */
+static bool is_held(const struct recipient *known)
+{
+	return known->state == DELIVERY_UNCERTAIN && known->attempts > 0 && known->outcome.code == 0;
+}
+
 /* What the table already knows of a recipient decides whether it takes part. */
 static void adopt_known(struct message *message, const struct mail *mail, bool hold)
 {
@@ -55,14 +64,13 @@ static void adopt_known(struct message *message, const struct mail *mail, bool h
 				continue;
 			recipient->state = mail->known[k].state;
 			recipient->attempts = mail->known[k].attempts;
+			if (hold && is_held(&mail->known[k]))
+				recipient->wanted = false;
 		}
 		if (recipient->state == DELIVERY_SENT || recipient->state == DELIVERY_FAILED)
 			recipient->wanted = false;
-		if (recipient->state != DELIVERY_UNCERTAIN)
-			continue;
-		message->duplicate_possible = true;
-		if (hold)
-			recipient->wanted = false;
+		if (recipient->state == DELIVERY_UNCERTAIN)
+			message->duplicate_possible = true;
 	}
 }
 
@@ -122,13 +130,18 @@ static bool prepare(struct workplace *place, struct message *message)
 	return true;
 }
 
-static void mark_accepted(struct transaction *transaction, enum verdict from, enum verdict to)
+/* For the commit before the end: accepted recipients are uncertain, in an attempt that counts. And back. */
+static void mark_accepted(struct transaction *transaction, bool uncertain)
 {
+	const enum verdict from = uncertain ? VERDICT_NONE : VERDICT_UNCERTAIN;
+
 	for (size_t i = 0; i < transaction->recipient_count; i++) {
 		struct recipient *recipient = &transaction->recipients[i];
 
-		if (recipient->wanted && recipient->outcome.verdict == from)
-			recipient->outcome.verdict = to;
+		if (!recipient->wanted || recipient->outcome.verdict != from)
+			continue;
+		recipient->outcome.verdict = uncertain ? VERDICT_UNCERTAIN : VERDICT_NONE;
+		recipient->attempts += uncertain ? 1 : -1;
 	}
 }
 
@@ -176,9 +189,9 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 	if (worker->settings->on_uncertain == ON_UNCERTAIN_HOLD) {
 		bool committed;
 
-		mark_accepted(transaction, VERDICT_NONE, VERDICT_UNCERTAIN);
+		mark_accepted(transaction, true);
 		committed = hold_commit(place, message);
-		mark_accepted(transaction, VERDICT_UNCERTAIN, VERDICT_NONE);
+		mark_accepted(transaction, false);
 		if (!committed)
 			return ERROR_UNAVAILABLE;
 	}

@@ -65,7 +65,8 @@ static enum delivery_state state_after(enum verdict verdict, enum delivery_state
 	case VERDICT_REFUSED:
 		return DELIVERY_FAILED;
 	case VERDICT_RETRY:
-		return DELIVERY_DEFERRED;
+		/* What was uncertain stays so: an acceptance yet to come may be the second. */
+		return before == DELIVERY_UNCERTAIN ? before : DELIVERY_DEFERRED;
 	case VERDICT_UNCERTAIN:
 		return DELIVERY_UNCERTAIN;
 	case VERDICT_NONE:
@@ -111,7 +112,11 @@ static void tally_recipient(struct tally *tally, struct recipient *recipient)
 		tally->failed++;
 		break;
 	case DELIVERY_UNCERTAIN:
-		tally->uncertain++;
+		/* Held, or in doubt since this attempt; else it was answered or is to be tried again. */
+		if (outcome->verdict == VERDICT_UNCERTAIN || outcome->verdict == VERDICT_NONE)
+			tally->uncertain++;
+		else
+			tally->open++;
 		break;
 	case DELIVERY_NONE:
 	case DELIVERY_DEFERRED:

@@ -52,8 +52,12 @@ static void report_recipient(struct log_batch *batch, const char *db, const stru
 			     const struct recipient *recipient)
 {
 	const struct outcome *outcome = &recipient->outcome;
-	bool cancelled = message->cancelled && recipient->state == DELIVERY_DEFERRED;
-	enum delivery_state state = cancelled ? DELIVERY_CANCELLED : recipient->state;
+	/* An earlier doubt stays in the table; this time the server said "later". */
+	bool deferred = recipient->state == DELIVERY_DEFERRED ||
+			(recipient->state == DELIVERY_UNCERTAIN && outcome->verdict == VERDICT_RETRY);
+	enum delivery_state state = !deferred		? recipient->state
+				    : message->cancelled ? DELIVERY_CANCELLED
+							 : DELIVERY_DEFERRED;
 	int64_t delay_ms = message->decided_wall_ms - message->queued_at_ms;
 
 	log_begin(batch, level_of(state), event_of(state), db, message->tenant_name);

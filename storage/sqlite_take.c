@@ -36,7 +36,7 @@ const char *const storage_take_sql[TAKE_STATEMENTS] = {
 		" WHERE s.outbox_id = ?1 AND s.tenant = ?2 AND s.state = ?3 AND s.attempts = ?4"
 		" AND s.requeues = ?5 AND s.due_at = ?6"
 		" AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
-	[TAKE_KNOWN] = "SELECT recipient, state, attempts FROM outbox_delivery WHERE outbox_id = ?1"
+	[TAKE_KNOWN] = "SELECT recipient, state, attempts, code FROM outbox_delivery WHERE outbox_id = ?1"
 		       " ORDER BY recipient",
 };
 
@@ -275,6 +275,7 @@ static void copy_known(struct take *take)
 			recipient->address = memory_strdup("");
 		(void)delivery_state_parse((const char *)sqlite3_column_text(row.stmt, 1), &recipient->state);
 		recipient->attempts = sqlite3_column_int(row.stmt, 2);
+		recipient->outcome.code = sqlite3_column_int(row.stmt, 3);
 	}
 	take->rc = statement_end(&row);
 }
