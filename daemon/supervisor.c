@@ -22,6 +22,8 @@
 #include "smtp/session.h"
 
 #define POLL_MS 1000
+#define LOCK_WAIT_MS 1000
+#define LOCK_RETRY_MS 50
 #define SCAN_MS 60000
 #define INSPECT_MS 5000
 #define WATCH_MS 1000
@@ -103,6 +105,7 @@ static bool open_outbox(struct supervisor *supervisor)
 {
 	struct outbox *outbox = supervisor->outbox;
 	const struct interrupt stop = { &outbox->stop, STOP_SOON };
+	int64_t lock_by_ms = deadline_after_ms(LOCK_WAIT_MS);
 	bool told = false;
 
 	for (;;) {
@@ -110,6 +113,10 @@ static bool open_outbox(struct supervisor *supervisor)
 
 		if (error == OK)
 			break;
+		/* A process that was killed a moment ago holds its lock until its last thread has gone. */
+		if (error == ERROR_BUSY && clock_monotonic_ms() < lock_by_ms &&
+		    wait_for(-1, 0, clock_monotonic_ms() + LOCK_RETRY_MS, &stop) != ERROR_INTERRUPTED)
+			continue;
 		if (!atomic_load(&outbox->service->ready)) {
 			outbox->exit_status = exit_status_of(error);
 			tell_main(outbox, &outbox->opened, NEWS_REFUSED);

@@ -4,6 +4,7 @@
   isolation   40 healthy tenants at a steady rate, with and without 10 sick ones (5 whose
               server never answers, 5 that refuse), interleaved in one run: delay from COMMIT to
               acceptance at the server, median and 99th percentile, and their ratios
+  wake        one tenant, its connection open, a message every 200 ms: delay from COMMIT to acceptance
   insert      an application that inserts every 3 ms while 20,000 messages go out, and the
               same with nothing going out: p50, p99 and maximum of its INSERT, errors
 
@@ -120,7 +121,7 @@ class Bench:
     def outbox(self, name, tenants):
         """A new database with tenants (name, port), and an outboxd that serves it."""
         path = os.path.join(self.folder, name + ".db")
-        subprocess.run([f"{self.build}/outboxctl", "--database", path, "init"], check=True)
+        subprocess.run([f"{self.build}/outboxctl", "--database", path, "init"], check=True, stdout=subprocess.DEVNULL)
         connection = self.connect(path)
         connection.execute("BEGIN IMMEDIATE")
         for tenant, port in tenants:
@@ -196,6 +197,14 @@ def isolation(bench, pairs):
               f"from {min(ratios):.2f} to {max(ratios):.2f}")
 
 
+def wake(bench, pairs):
+    print("One tenant, one message every 200 ms at idle; delay from COMMIT to acceptance")
+    for pair in range(pairs):
+        delays, total = steady(bench, f"w{pair}", 1, 0, 10, 5)
+        print(f"  {len(delays)} of {total}: median {statistics.median(delays[1:]):.2f} ms, p99 {percentile(delays[1:], 0.99):.2f} ms, "
+              f"the first, with a new connection, {delays[0]:.2f} ms", flush=True)
+
+
 def insert_while(bench, name, preload, seconds):
     path, connection = bench.outbox(name, [("app", bench.port)] + [(f"t{n}", bench.port) for n in range(10)])
     connection.execute("BEGIN IMMEDIATE")
@@ -234,13 +243,13 @@ def insert(bench, pairs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["isolation", "insert"])
+    parser.add_argument("what", choices=["isolation", "wake", "insert"])
     parser.add_argument("--build", default=os.environ.get("OUTBOXD_BUILD", "."))
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     bench = Bench(options.build)
     try:
-        {"isolation": isolation, "insert": insert}[options.what](bench, options.pairs)
+        {"isolation": isolation, "wake": wake, "insert": insert}[options.what](bench, options.pairs)
     finally:
         bench.close()
 
