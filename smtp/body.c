@@ -15,8 +15,8 @@ void body_transform_begin(struct body_transform *transform)
 	transform->cr = false;
 }
 
-enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length,
-			       char *out, size_t *done)
+enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length, char *out,
+                               size_t *done)
 {
 	size_t at = 0;
 
@@ -36,7 +36,7 @@ enum error body_transform_feed(struct body_transform *transform, const char *byt
 			transform->line_start = true;
 		} else {
 			if (c == '.' && transform->line_start)
-				out[at++] = '.';	/* RFC 5321 4.5.2 */
+				out[at++] = '.'; /* RFC 5321 4.5.2 */
 			transform->line_start = false;
 		}
 		out[at++] = c;

@@ -13,18 +13,19 @@
 #include "common/error.h"
 
 struct body_transform {
-	bool line_start;	/* the next octet begins a line */
-	bool cr;		/* the last octet was CR, held back */
+	bool line_start; /* the next octet begins a line */
+	bool cr;         /* the last octet was CR, held back */
 };
 
 void body_transform_begin(struct body_transform *transform);
 
 /*
  * Transforms length octets into out (room for 2 × length + 1), *done = octets
- * written, which is 0 unless OK. May be cut anywhere: the result is the same. ERROR_INVALID: a bare CR or a NUL.
+ * written, which is 0 unless OK. May be cut anywhere: the result is the same. ERROR_INVALID: a bare CR or a
+ * NUL.
  */
-enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length,
-			       char *out, size_t *done);
+enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length, char *out,
+                               size_t *done);
 
 /* The last line end if it is missing, and the lone dot: at most 6 octets. */
 enum error body_transform_end(struct body_transform *transform, char *out, size_t *done);

@@ -33,7 +33,8 @@ size_t reply_enhanced_length(const char *text, size_t length, int class_digit)
 {
 	size_t at = 1;
 
-	if (length < 5 || text[0] != class_digit || (class_digit != '2' && class_digit != '4' && class_digit != '5'))
+	if (length < 5 || text[0] != class_digit ||
+	    (class_digit != '2' && class_digit != '4' && class_digit != '5'))
 		return 0;
 	for (int part = 0; part < 2; part++) {
 		size_t digits = 0;
@@ -116,7 +117,8 @@ static enum reply_progress take_line(struct reply_parser *parser)
 	return more ? REPLY_MORE : REPLY_DONE;
 }
 
-enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, size_t length, size_t *consumed)
+enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, size_t length,
+                               size_t *consumed)
 {
 	enum reply_progress progress = REPLY_MORE;
 
@@ -154,8 +156,9 @@ static void take_auth(struct capabilities *capabilities, const char *list, size_
 			if (used > 0)
 				capabilities->auth[used++] = ' ';
 			for (size_t i = at; i < end; i++)
-				capabilities->auth[used++] = list[i] >= 'a' && list[i] <= 'z' ?
-					(char)(list[i] - 'a' + 'A') : list[i];
+				capabilities->auth[used++] = list[i] >= 'a' && list[i] <= 'z'
+				                                     ? (char)(list[i] - 'a' + 'A')
+				                                     : list[i];
 			capabilities->auth[used] = '\0';
 		}
 		at = end;
@@ -226,7 +229,7 @@ void capabilities_parse(const struct reply *reply, struct capabilities *capabili
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
 		const char *stop = newline ? newline : end;
 
-		if (!first)	/* the first line is the server's name (RFC 5321 4.1.1.1) */
+		if (!first) /* the first line is the server's name (RFC 5321 4.1.1.1) */
 			take_keyword(capabilities, line, (size_t)(stop - line));
 		first = false;
 		line = stop + 1;

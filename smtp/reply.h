@@ -12,13 +12,14 @@
 #include <stddef.h>
 
 #define REPLY_LINE_BYTES 4096
-#define REPLY_LINES 256
+#define REPLY_LINES      256
 #define REPLY_TEXT_BYTES 8192
 
 struct reply {
-	int code;			/* 200 to 599; 0 before the first line */
-	char enhanced[12];		/* RFC 2034 of the first line, e.g. "5.1.1", "" = none */
-	char text[REPLY_TEXT_BYTES];	/* lines without code, separated by '\n', enhanced code cut off each, not cleaned */
+	int code;                    /* 200 to 599; 0 before the first line */
+	char enhanced[12];           /* RFC 2034 of the first line, e.g. "5.1.1", "" = none */
+	char text[REPLY_TEXT_BYTES]; /* lines without code, separated by '\n', enhanced code cut off each, not
+	                                cleaned */
 	size_t length;
 	int lines;
 };
@@ -29,21 +30,22 @@ struct reply_parser {
 	char line[REPLY_LINE_BYTES];
 	size_t line_length;
 	struct reply *reply;
-	const char *why;		/* after REPLY_MALFORMED: constant words */
+	const char *why; /* after REPLY_MALFORMED: constant words */
 };
 
 void reply_begin(struct reply_parser *parser, struct reply *reply);
 
 /* Takes bytes up to the end of one reply; *consumed says how many. Octets of the next reply are left. */
-enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, size_t length, size_t *consumed);
+enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, size_t length,
+                               size_t *consumed);
 
 /* What an EHLO reply offers (RFC 5321 4.1.1.1, keywords without case). */
 struct capabilities {
-	bool esmtp;			/* EHLO was accepted */
+	bool esmtp; /* EHLO was accepted */
 	bool starttls, pipelining, eight_bit_mime, smtputf8, chunking, enhanced_codes, dsn;
 	bool size;
-	long long size_limit;		/* 0 = none stated */
-	char auth[512];			/* mechanisms, separated by a space, upper case; also from "AUTH=" */
+	long long size_limit; /* 0 = none stated */
+	char auth[512];       /* mechanisms, separated by a space, upper case; also from "AUTH=" */
 };
 void capabilities_parse(const struct reply *reply, struct capabilities *capabilities);
 

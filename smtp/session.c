@@ -48,8 +48,8 @@ static void hear_farewell(struct session *session, struct words *words)
 		return;
 	}
 	said = text_clean(session->reply.text, session->reply.length, 300);
-	words_set(words, "%s said %d %s%s%s", session->tenant->host, session->reply.code, session->reply.enhanced,
-		  session->reply.enhanced[0] ? " " : "", said);
+	words_set(words, "%s said %d %s%s%s", session->tenant->host, session->reply.code,
+	          session->reply.enhanced, session->reply.enhanced[0] ? " " : "", said);
 	free(said);
 }
 
@@ -118,7 +118,8 @@ static enum error check_not_built(const struct tenant_settings *tenant, struct w
 		words_set(words, "%s is not built yet", later[i].column);
 		return ERROR_REFUSED;
 	}
-	if (tenant->auth == AUTH_XOAUTH2 || tenant->auth == AUTH_OAUTHBEARER || tenant->auth == AUTH_EXTERNAL) {
+	if (tenant->auth == AUTH_XOAUTH2 || tenant->auth == AUTH_OAUTHBEARER ||
+	    tenant->auth == AUTH_EXTERNAL) {
 		words_set(words, "auth = %s is not built yet", auth_choice_name(tenant->auth));
 		return ERROR_REFUSED;
 	}

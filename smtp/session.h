@@ -23,8 +23,8 @@
 /* Levels of the stop word that a worker hears (struct interrupt). */
 enum {
 	STOP_NONE,
-	STOP_SOON,	/* end before the end of the data, wait for the reply after it */
-	STOP_NOW,	/* end at once: after the end of the data that is UNCERTAIN */
+	STOP_SOON, /* end before the end of the data, wait for the reply after it */
+	STOP_NOW,  /* end at once: after the end of the data that is UNCERTAIN */
 };
 
 struct transaction;
@@ -43,11 +43,11 @@ struct session_observer {
 };
 
 struct session_settings {
-	struct tenant_settings *tenant;		/* held for the session's life */
-	const struct secret *password;		/* copied; NULL = none */
-	struct tls_trust *trust;		/* held; NULL only where nothing is verified by chain */
+	struct tenant_settings *tenant; /* held for the session's life */
+	const struct secret *password;  /* copied; NULL = none */
+	struct tls_trust *trust;        /* held; NULL only where nothing is verified by chain */
 	struct resolver *resolver;
-	const atomic_int *stop;			/* STOP_…, written by others */
+	const atomic_int *stop; /* STOP_…, written by others */
 	const struct session_observer *observer;
 };
 
@@ -60,26 +60,26 @@ struct session;
  * (ERROR_INTERRUPTED) or lack descriptors (ERROR_UNAVAILABLE).
  */
 enum error session_open(const struct session_settings *settings, struct session **session,
-			struct outcome *trouble);
+                        struct outcome *trouble);
 
 /* What session.open in the log says; texts valid as long as the session. */
 struct session_facts {
-	const char *server;	/* name:port */
-	const char *address;	/* numeric address it connected to */
-	const char *tls;	/* NULL = clear text */
-	const char *auth;	/* mechanism, NULL = none */
-	const char *fallback;	/* what opportunistic TLS fell back from, NULL */
-	int messages;		/* given so far */
+	const char *server;   /* name:port */
+	const char *address;  /* numeric address it connected to */
+	const char *tls;      /* NULL = clear text */
+	const char *auth;     /* mechanism, NULL = none */
+	const char *fallback; /* what opportunistic TLS fell back from, NULL */
+	int messages;         /* given so far */
 };
 void session_facts(const struct session *session, struct session_facts *facts);
 
 /* One message to recipients whose wanted is set. */
 struct transaction {
-	const char *sender;		/* "" = null sender */
+	const char *sender; /* "" = null sender */
 	struct recipient *recipients;
 	size_t recipient_count;
 	struct source *source;
-	int64_t size;			/* octets, for SIZE= (RFC 1870) and the transfer's deadline */
+	int64_t size; /* octets, for SIZE= (RFC 1870) and the transfer's deadline */
 	bool eight_bit;
 	bool smtputf8;
 	/*

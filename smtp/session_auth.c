@@ -11,10 +11,10 @@
 #include "smtp/auth.h"
 #include "smtp/session_internal.h"
 
-#define COMMAND_BYTES 512	/* RFC 5321 4.5.3.1.4, which RFC 4954 4 keeps for AUTH */
-#define RESPONSE_BYTES 12288	/* RFC 4954 4 */
-#define ROUNDS_MAX 8
-#define PASSWORD_BYTES 8192	/* with a name beside it, within RESPONSE_BYTES in base64 */
+#define COMMAND_BYTES  512   /* RFC 5321 4.5.3.1.4, which RFC 4954 4 keeps for AUTH */
+#define RESPONSE_BYTES 12288 /* RFC 4954 4 */
+#define ROUNDS_MAX     8
+#define PASSWORD_BYTES 8192 /* with a name beside it, within RESPONSE_BYTES in base64 */
 
 /* One exchange. */
 struct login {
@@ -22,7 +22,7 @@ struct login {
 	struct auth *auth;
 	const char *mechanism;
 	struct buffer response;
-	bool held_back;		/* the initial response waits for an empty challenge */
+	bool held_back; /* the initial response waits for an empty challenge */
 };
 
 static enum error say_piece(struct session *session, const char *bytes, size_t length)
@@ -88,7 +88,7 @@ static enum error give_up(struct session *session, const struct words *words, st
 	bool usable = session->usable;
 
 	session_judge_loss(session, ERROR_PROTOCOL, words, trouble);
-	session->usable = usable;	/* for a QUIT */
+	session->usable = usable; /* for a QUIT */
 	return ERROR_REFUSED;
 }
 
@@ -124,7 +124,8 @@ static enum error exchange(struct login *login, struct outcome *trouble)
 	}
 	if (round == ROUNDS_MAX) {
 		cancel(session);
-		words_set(&words, "%s asks for ever more to log in with %s", session->tenant->host, login->mechanism);
+		words_set(&words, "%s asks for ever more to log in with %s", session->tenant->host,
+		          login->mechanism);
 		return give_up(session, &words, trouble);
 	}
 	if (session->reply.code == 235) {
@@ -149,7 +150,8 @@ static enum error run_login(struct login *login, struct outcome *trouble)
 		return give_up(session, &words, trouble);
 	}
 	error = auth_begin(login->mechanism, session->tenant,
-			   secret_is_set(&session->password) ? &session->password : NULL, &login->auth, &words);
+	                   secret_is_set(&session->password) ? &session->password : NULL, &login->auth,
+	                   &words);
 	if (error == OK)
 		error = auth_step(login->auth, NULL, &login->response, &complete, &words);
 	if (error != OK)
@@ -170,12 +172,14 @@ enum error session_log_in(struct session *session, struct outcome *trouble)
 	bool required = tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT;
 	struct auth_channel channel = {
 		.encrypted = tls != NULL,
-		.verified = tls && (tls_is_verified(tls) || (required && tenant->tls_verify == TLS_VERIFY_NONE)),
+		.verified = tls &&
+		            (tls_is_verified(tls) || (required && tenant->tls_verify == TLS_VERIFY_NONE)),
 		.opportunistic = tenant->tls == TLS_OPPORTUNISTIC,
 	};
 	struct login login = { .session = session };
 	struct words words;
-	enum error error = auth_choose(tenant, session->capabilities.auth, &channel, &login.mechanism, &words);
+	enum error error = auth_choose(tenant, session->capabilities.auth, &channel, &login.mechanism,
+	                               &words);
 
 	if (error == OK && !login.mechanism)
 		return OK;

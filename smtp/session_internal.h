@@ -24,17 +24,17 @@ struct session {
 	struct resolver *resolver;
 	struct secret password;
 	struct session_observer observer;
-	struct interrupt interrupt;	/* its threshold: STOP_SOON, after the end of the data STOP_NOW */
-	struct stream *stream;		/* NULL until connected */
-	int64_t deadline_ms;		/* of the present step */
+	struct interrupt interrupt; /* its threshold: STOP_SOON, after the end of the data STOP_NOW */
+	struct stream *stream;      /* NULL until connected */
+	int64_t deadline_ms;        /* of the present step */
 	enum stage stage;
 	struct capabilities capabilities;
 	struct reply_parser parser;
-	struct reply reply;		/* the last one heard, secrets masked */
-	bool usable;			/* the server listens to a next command */
-	bool reused;			/* a message went before */
-	bool open_transaction;		/* MAIL was accepted and nothing has ended it: RSET first */
-	bool handshake_failed;		/* at STARTTLS: opportunistic may go on in clear */
+	struct reply reply;    /* the last one heard, secrets masked */
+	bool usable;           /* the server listens to a next command */
+	bool reused;           /* a message went before */
+	bool open_transaction; /* MAIL was accepted and nothing has ended it: RSET first */
+	bool handshake_failed; /* at STARTTLS: opportunistic may go on in clear */
 	int messages;
 	char *server;
 	char address[INET6_ADDRSTRLEN];
@@ -52,7 +52,8 @@ void session_allow_ms(struct session *session, int64_t ms);
 void session_allow_command(struct session *session);
 bool session_is_stopped(const struct session *session);
 
-/* Adds a line (CRLF is added) to what session_flush() hands to the system; blocks only if the buffer is full. */
+/* Adds a line (CRLF is added) to what session_flush() hands to the system; blocks only if the buffer is full.
+ */
 enum error session_say(struct session *session, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 enum error session_flush(struct session *session);
@@ -68,10 +69,11 @@ enum error session_ask(struct session *session);
 /* ERROR_PROTOCOL if the server has said something that nobody asked for. Does not block. */
 enum error session_check_silence(struct session *session);
 
-/* Outcomes of the present stage from session->reply, or from a loss; both end the session where it must end. */
+/* Outcomes of the present stage from session->reply, or from a loss; both end the session where it must end.
+ */
 void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome);
 void session_judge_loss(struct session *session, enum error error, const struct words *words,
-			struct outcome *outcome);
+                        struct outcome *outcome);
 
 /* --- session_auth.c -------------------------------------------------------------- */
 

@@ -18,16 +18,17 @@
 #include "smtp/connect.h"
 #include "smtp/session_internal.h"
 
-#define NAME_BYTES 256	/* RFC 5321 4.5.3.1.2 */
+#define NAME_BYTES 256 /* RFC 5321 4.5.3.1.2 */
 
 static enum error lose(struct session *session, enum error error, const struct words *words,
-		       struct outcome *trouble)
+                       struct outcome *trouble)
 {
 	session_judge_loss(session, error, words, trouble);
 	return error;
 }
 
-/* A step that the server refused, or that its words make impossible: the connection is still good for QUIT. */
+/* A step that the server refused, or that its words make impossible: the connection is still good for QUIT.
+ */
 static enum error refuse(struct session *session, const struct words *words, struct outcome *trouble)
 {
 	if (words) {
@@ -53,8 +54,10 @@ static void note_address(struct session *session, const struct sockaddr_storage 
 	const struct sockaddr_in *four = (const void *)address;
 	const struct sockaddr_in6 *six = (const void *)address;
 
-	if (!inet_ntop(address->ss_family, address->ss_family == AF_INET6 ? (const void *)&six->sin6_addr :
-		       (const void *)&four->sin_addr, session->address, sizeof(session->address)))
+	if (!inet_ntop(address->ss_family,
+	               address->ss_family == AF_INET6 ? (const void *)&six->sin6_addr
+	                                              : (const void *)&four->sin_addr,
+	               session->address, sizeof(session->address)))
 		session->address[0] = '\0';
 }
 
@@ -78,14 +81,15 @@ static enum error reach(struct session *session, struct outcome *trouble)
 	session_allow_ms(session, tenant->connect_timeout * INT64_C(1000));
 	session_enter(session, STAGE_RESOLVE);
 	error = resolve(session->resolver, tenant->host, tenant->port, wanted_family(tenant->bind_address),
-			session->deadline_ms, &session->interrupt, &resolved, &words);
+	                session->deadline_ms, &session->interrupt, &resolved, &words);
 	if (error != OK)
 		return lose(session, servers_fault(error), &words, trouble);
 	session_enter(session, STAGE_CONNECT);
-	error = connect_any(&resolved, tenant->bind_address, session->deadline_ms, &session->interrupt,
-			    &fd, &used, &words);
+	error = connect_any(&resolved, tenant->bind_address, session->deadline_ms, &session->interrupt, &fd,
+	                    &used, &words);
 	if (error != OK)
-		return lose(session, error == ERROR_UNAVAILABLE ? error : servers_fault(error), &words, trouble);
+		return lose(session, error == ERROR_UNAVAILABLE ? error : servers_fault(error), &words,
+		            trouble);
 	note_address(session, &resolved.addresses[used]);
 	session->stream = stream_create(fd, &session->interrupt);
 	return OK;
@@ -114,7 +118,8 @@ static bool is_qualified(const char *name)
 	const char *dot = strchr(name, '.');
 	size_t length = strlen(name);
 
-	if (!dot || dot == name || name[length - 1] == '.' || text_equal_nocase(name, "localhost.localdomain"))
+	if (!dot || dot == name || name[length - 1] == '.' ||
+	    text_equal_nocase(name, "localhost.localdomain"))
 		return false;
 	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == length;
 }
@@ -158,7 +163,8 @@ static void own_name(const struct session *session, char name[NAME_BYTES])
 		snprintf(name, NAME_BYTES, "[127.0.0.1]");
 }
 
-static enum error ask_for(struct session *session, const char *verb, const char *name, struct outcome *trouble)
+static enum error ask_for(struct session *session, const char *verb, const char *name,
+                          struct outcome *trouble)
 {
 	enum error error;
 
@@ -182,7 +188,7 @@ static enum error greet(struct session *session, struct outcome *trouble)
 	if (error != OK)
 		return error;
 	capabilities_parse(&session->reply, &session->capabilities);
-	if (session->reply.code == 500 || session->reply.code == 502) {	/* RFC 5321 4.1.4 */
+	if (session->reply.code == 500 || session->reply.code == 502) { /* RFC 5321 4.1.4 */
 		error = ask_for(session, "HELO", name, trouble);
 		if (error != OK)
 			return error;
@@ -199,7 +205,8 @@ static enum error shake_hands(struct session *session, struct outcome *trouble)
 
 	session_enter(session, STAGE_TLS);
 	session_allow_command(session);
-	error = stream_start_tls(session->stream, session->tenant, session->trust, session->deadline_ms, &words);
+	error = stream_start_tls(session->stream, session->tenant, session->trust, session->deadline_ms,
+	                         &words);
 	if (error == OK)
 		return OK;
 	session->handshake_failed = error != ERROR_INTERRUPTED;
@@ -241,7 +248,8 @@ static enum error start_tls(struct session *session, struct outcome *trouble)
 	error = ask_for(session, "STARTTLS", NULL, trouble);
 	if (error != OK)
 		return error;
-	if (session->reply.code >= 400 && session->reply.code != 421 && session->tenant->tls == TLS_OPPORTUNISTIC) {
+	if (session->reply.code >= 400 && session->reply.code != 421 &&
+	    session->tenant->tls == TLS_OPPORTUNISTIC) {
 		char *said = text_clean(session->reply.text, session->reply.length, 200);
 
 		note_fallback(session, "STARTTLS was refused", said);
@@ -257,7 +265,8 @@ static enum error start_tls(struct session *session, struct outcome *trouble)
 	if (error == ERROR_PROTOCOL) {
 		struct words words;
 
-		words_set(&words, "%s sent more in clear behind its answer to STARTTLS", session->tenant->host);
+		words_set(&words, "%s sent more in clear behind its answer to STARTTLS",
+		          session->tenant->host);
 		return lose(session, error, &words, trouble);
 	}
 	error = shake_hands(session, trouble);
@@ -286,7 +295,7 @@ static enum error open_connection(struct session *session, bool use_starttls, st
 static void hold_settings(struct session *session, const struct session_settings *settings)
 {
 	const char *host = settings->tenant->host;
-	bool bare = strchr(host, ':') && host[0] != '[';	/* an IPv6 literal */
+	bool bare = strchr(host, ':') && host[0] != '['; /* an IPv6 literal */
 
 	session->tenant = tenant_settings_hold(settings->tenant);
 	if (settings->trust)
@@ -302,7 +311,7 @@ static void hold_settings(struct session *session, const struct session_settings
 }
 
 enum error session_open(const struct session_settings *settings, struct session **session,
-			struct outcome *trouble)
+                        struct outcome *trouble)
 {
 	struct session *made = memory_alloc(sizeof(*made));
 	enum tls_mode mode = settings->tenant->tls;

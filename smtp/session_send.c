@@ -27,14 +27,14 @@
 struct envelope {
 	struct session *session;
 	struct transaction *transaction;
-	struct recipient **recipients;	/* those that take part */
+	size_t *takes_part; /* numbers of recipients */
 	size_t count;
-	size_t first_rcpt, total;	/* numbers of commands */
+	size_t first_rcpt, total; /* numbers of commands */
 	size_t said, heard;
 	size_t accepted;
 	bool mail_refused;
-	bool over;		/* the transaction's outcome is set, the connection is of no more use */
-	bool data_agreed;	/* 354 */
+	bool over;        /* the transaction's outcome is set, the connection is of no more use */
+	bool data_agreed; /* 354 */
 };
 
 /* --- before anything is said ----------------------------------------------------- */
@@ -84,7 +84,7 @@ static bool check_message(const struct session *session, struct transaction *tra
 	} else if (offers->size_limit > 0 && transaction->size > offers->size_limit) {
 		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.3.4");
 		outcome_say(outcome, "the message has %lld octets, %s takes at most %lld",
-			    (long long)transaction->size, host, offers->size_limit);
+		            (long long)transaction->size, host, offers->size_limit);
 	} else if (transaction->eight_bit && !offers->eight_bit_mime) {
 		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.6.3");
 		outcome_say(outcome, "the message is 8-bit and %s does not offer 8BITMIME", host);
@@ -99,14 +99,14 @@ static void collect(struct envelope *envelope)
 {
 	struct transaction *transaction = envelope->transaction;
 
-	envelope->recipients = memory_alloc((transaction->recipient_count + 1) * sizeof(*envelope->recipients));
+	envelope->takes_part = memory_alloc((transaction->recipient_count + 1) * sizeof(size_t));
 	for (size_t i = 0; i < transaction->recipient_count; i++) {
 		struct recipient *recipient = &transaction->recipients[i];
 
 		if (!recipient->wanted)
 			continue;
 		if (recipient->address[0] && is_path(recipient->address)) {
-			envelope->recipients[envelope->count++] = recipient;
+			envelope->takes_part[envelope->count++] = i;
 			continue;
 		}
 		refuse(&recipient->outcome, SCOPE_RECIPIENT, STAGE_RCPT, "5.1.3");
@@ -125,6 +125,11 @@ static enum stage stage_of(const struct envelope *envelope, size_t command)
 	return command + 1 < envelope->total ? STAGE_RCPT : STAGE_DATA;
 }
 
+static struct recipient *recipient_of(const struct envelope *envelope, size_t command)
+{
+	return &envelope->transaction->recipients[envelope->takes_part[command - envelope->first_rcpt]];
+}
+
 static enum error say_mail(const struct envelope *envelope)
 {
 	const struct transaction *transaction = envelope->transaction;
@@ -134,7 +139,7 @@ static enum error say_mail(const struct envelope *envelope)
 	if (offers->size && transaction->size > 0)
 		snprintf(size, sizeof(size), " SIZE=%lld", (long long)transaction->size);
 	return session_say(envelope->session, "MAIL FROM:<%s>%s%s", transaction->sender, size,
-			   transaction->eight_bit ? " BODY=8BITMIME" : "");
+	                   transaction->eight_bit ? " BODY=8BITMIME" : "");
 }
 
 static enum error say_command(const struct envelope *envelope, size_t command)
@@ -146,8 +151,7 @@ static enum error say_command(const struct envelope *envelope, size_t command)
 	if (command < envelope->first_rcpt)
 		return say_mail(envelope);
 	if (command + 1 < envelope->total)
-		return session_say(session, "RCPT TO:<%s>",
-				   envelope->recipients[command - envelope->first_rcpt]->address);
+		return session_say(session, "RCPT TO:<%s>", recipient_of(envelope, command)->address);
 	return session_say(session, "DATA");
 }
 
@@ -217,8 +221,9 @@ static void hear_command(struct envelope *envelope, size_t command)
 	else if (command + 1 == envelope->total)
 		hear_data(envelope);
 	else if (!envelope->mail_refused)
-		hear_rcpt(envelope, envelope->recipients[command - envelope->first_rcpt], positive);
-	else if (session->reply.code == 421)	/* what it says of RCPT after a refused MAIL means nothing else */
+		hear_rcpt(envelope, recipient_of(envelope, command), positive);
+	else if (session->reply.code ==
+	         421) /* what it says of RCPT after a refused MAIL means nothing else */
 		session->usable = false;
 	envelope->over = !session->usable;
 }
@@ -238,7 +243,7 @@ static bool worth_saying(const struct envelope *envelope)
 static void lose(struct envelope *envelope, enum error error)
 {
 	envelope->over = true;
-	if (envelope->mail_refused)	/* an answer stays an answer, whatever comes behind it */
+	if (envelope->mail_refused) /* an answer stays an answer, whatever comes behind it */
 		envelope->session->usable = false;
 	else
 		session_judge_loss(envelope->session, error, NULL, &envelope->transaction->outcome);
@@ -290,7 +295,7 @@ static bool is_ready(struct envelope *envelope)
 		bool usable = session->usable;
 
 		lose(envelope, ERROR_INTERRUPTED);
-		session->usable = usable;	/* for a QUIT */
+		session->usable = usable; /* for a QUIT */
 		return false;
 	}
 	error = session_check_silence(session);
@@ -369,5 +374,5 @@ void session_send(struct session *session, struct transaction *transaction)
 	session->reused = true;
 out:
 	settle_outcomes(transaction);
-	free(envelope.recipients);
+	free(envelope.takes_part);
 }

@@ -7,15 +7,15 @@
  */
 #include <string.h>
 
-#include "common/buffer.h"
+#include "common/clock.h"
 #include "smtp/body.h"
 #include "smtp/session_internal.h"
 
 #define CHUNK_BYTES 4096
-#define END_BYTES 6
+#define END_BYTES   6
 /* So much text is left to go out together with the end of the data, in one segment or a few. */
 #define TOGETHER_BYTES 8192
-#define TRANSFER_MS INT64_C(180000)	/* the contract: 180 s + size / min_rate */
+#define TRANSFER_MS    INT64_C(180000) /* the contract: 180 s + size / min_rate */
 
 /* A fault of ours or of the message: the data is never ended, so nothing was accepted. */
 static void abandon(struct session *session, struct outcome *outcome, enum verdict verdict, const char *words)
@@ -66,6 +66,9 @@ static bool give(struct session *session, const char *bytes, size_t length, stru
 
 	if (error == OK && has_spoken(session))
 		error = ERROR_PROTOCOL;
+	/* a server that takes each octet at once, but late, never makes us wait */
+	if (error == OK && deadline_left_ms(session->deadline_ms) == 0)
+		error = ERROR_TIMEOUT;
 	if (error == OK)
 		error = stream_write(session->stream, bytes, length, session->deadline_ms);
 	if (error == OK)
@@ -76,7 +79,7 @@ static bool give(struct session *session, const char *bytes, size_t length, stru
 
 /* All of the source, and into end what is held back. False: the outcome is set. */
 static bool give_source(struct session *session, struct transaction *transaction, char end[END_BYTES],
-			size_t *end_length, size_t *given)
+                        size_t *end_length, size_t *given)
 {
 	struct body_transform transform;
 	struct source *source = transaction->source;
@@ -87,7 +90,8 @@ static bool give_source(struct session *session, struct transaction *transaction
 	*given = 0;
 	for (;;) {
 		if (source->read(source, bytes, sizeof(bytes), &length) != OK) {
-			abandon(session, &transaction->outcome, VERDICT_UNTRIED, "the message could not be read");
+			abandon(session, &transaction->outcome, VERDICT_UNTRIED,
+			        "the message could not be read");
 			return false;
 		}
 		if (length == 0)
@@ -107,7 +111,7 @@ invalid:
 
 /* Up to the end of the data, without it. False: the outcome is set. */
 static bool give_all_but_end(struct session *session, struct transaction *transaction, char end[END_BYTES],
-			     size_t *end_length)
+                             size_t *end_length)
 {
 	struct outcome *outcome = &transaction->outcome;
 	enum error error = OK;

@@ -14,8 +14,6 @@
 #include "common/clock.h"
 #include "smtp/session_internal.h"
 
-#define LINE_BYTES 1024		/* longer than any command that is let through */
-
 void session_enter(struct session *session, enum stage stage)
 {
 	if (session->stage == stage)
@@ -45,17 +43,22 @@ bool session_is_stopped(const struct session *session)
 
 enum error session_say(struct session *session, const char *format, ...)
 {
-	char line[LINE_BYTES];
+	char *line = NULL;
 	va_list arguments;
+	enum error error;
 	int length;
 
 	va_start(arguments, format);
-	length = vsnprintf(line, sizeof(line) - 2, format, arguments);
+	length = vasprintf(&line, format, arguments);
 	va_end(arguments);
-	assert(length >= 0 && length < (int)sizeof(line) - 2);
+	if (length < 0)
+		abort(); /* no memory for a line */
 	assert(!memchr(line, '\r', (size_t)length) && !memchr(line, '\n', (size_t)length));
-	memcpy(line + length, "\r\n", 2);
-	return stream_write(session->stream, line, (size_t)length + 2, session->deadline_ms);
+	error = stream_write(session->stream, line, (size_t)length, session->deadline_ms);
+	if (error == OK)
+		error = stream_write(session->stream, "\r\n", 2, session->deadline_ms);
+	free(line);
+	return error;
 }
 
 enum error session_flush(struct session *session)
@@ -163,25 +166,27 @@ static void describe_loss(const struct session *session, enum error error, struc
 		words_set(words, "stopped %s", place);
 	else if (error == ERROR_PROTOCOL)
 		words_set(words, "%s does not speak SMTP %s: %s", host, place,
-			  session->parser.why ? session->parser.why : "an answer to what was not asked");
+		          session->parser.why ? session->parser.why : "an answer to what was not asked");
 	else
 		words_set(words, "%s (%s)", error_text(error), place);
 }
 
 void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome)
 {
-	struct verdict_place place = { .stage = session->stage, .reused = session->reused,
-				       .accepted_before = accepted_before };
+	struct verdict_place place = { .stage = session->stage,
+		                       .reused = session->reused,
+		                       .accepted_before = accepted_before };
 
 	verdict_from_reply(&place, &session->reply, outcome);
-	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what */
+	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what
+	 */
 	if (session->reply.code == 421 ||
 	    (session->reply.code < 400 && !(session->stage == STAGE_END && session->reply.code / 100 == 2)))
 		session->usable = false;
 }
 
 void session_judge_loss(struct session *session, enum error error, const struct words *words,
-			struct outcome *outcome)
+                        struct outcome *outcome)
 {
 	struct verdict_place place = { .stage = session->stage, .reused = session->reused };
 	struct words own;

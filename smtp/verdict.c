@@ -15,13 +15,13 @@
 #include "common/buffer.h"
 #include "common/text.h"
 
-#define CODE_LOST 0
+#define CODE_LOST          0
 #define OUTCOME_TEXT_BYTES 1000
 
 struct event {
 	const struct verdict_place *place;
-	int code;		/* or CODE_LOST */
-	const char *enhanced;	/* "" = none */
+	int code;             /* or CODE_LOST */
+	const char *enhanced; /* "" = none */
 	const char *text;
 };
 
@@ -89,7 +89,7 @@ static bool wants_authentication(const struct event *event)
 {
 	return event->code == 530 || enhanced_is(event, "5.7.30") || enhanced_is(event, "5.7.57") ||
 	       (enhanced_is(event, "5.7.0") && contains_nocase(event->text, "authenticat") &&
-		contains_nocase(event->text, "requir"));
+	        contains_nocase(event->text, "requir"));
 }
 
 static bool mail_not_spoken(const struct event *event)
@@ -107,7 +107,7 @@ static bool quota_words(const char *text)
 static bool throttles_45x(const struct event *event)
 {
 	bool greylisting = event->place->stage == STAGE_RCPT || event->place->stage == STAGE_END ||
-			   event->place->stage == STAGE_TEXT;
+	                   event->place->stage == STAGE_TEXT;
 
 	return event->code / 10 == 45 && enhanced_starts(event, "4.7.") &&
 	       !(greylisting && enhanced_is(event, "4.7.1"));
@@ -116,9 +116,8 @@ static bool throttles_45x(const struct event *event)
 static bool throttles(const struct event *event)
 {
 	return event->code == 432 || throttles_45x(event) ||
-	       (event->code == 452 && enhanced_is(event, "4.3.1")) ||
-	       enhanced_is(event, "5.4.5") || enhanced_is(event, "5.1.90") ||
-	       (enhanced_is(event, "5.2.0") && quota_words(event->text)) ||
+	       (event->code == 452 && enhanced_is(event, "4.3.1")) || enhanced_is(event, "5.4.5") ||
+	       enhanced_is(event, "5.1.90") || (enhanced_is(event, "5.2.0") && quota_words(event->text)) ||
 	       (enhanced_starts(event, "5.7.7") && strlen(event->enhanced) == strlen("5.7.7xx"));
 }
 
@@ -137,13 +136,14 @@ static bool recipients_full(const struct event *event)
 }
 
 #define AT(stage) (1u << (stage))
-#define OPENING (AT(STAGE_NONE) | AT(STAGE_RESOLVE) | AT(STAGE_CONNECT) | AT(STAGE_GREETING) | \
-		 AT(STAGE_EHLO) | AT(STAGE_STARTTLS) | AT(STAGE_TLS))
+#define OPENING                                                                                              \
+	(AT(STAGE_NONE) | AT(STAGE_RESOLVE) | AT(STAGE_CONNECT) | AT(STAGE_GREETING) | AT(STAGE_EHLO) |      \
+	 AT(STAGE_STARTTLS) | AT(STAGE_TLS))
 #define BEFORE_TEXT (AT(STAGE_AUTH) | AT(STAGE_MAIL) | AT(STAGE_RCPT) | AT(STAGE_DATA))
-#define IN_TEXT (AT(STAGE_TEXT) | AT(STAGE_END))
-#define ANY_STAGE (OPENING | BEFORE_TEXT | IN_TEXT)
+#define IN_TEXT     (AT(STAGE_TEXT) | AT(STAGE_END))
+#define ANY_STAGE   (OPENING | BEFORE_TEXT | IN_TEXT)
 
-#define BY_CLASS VERDICT_NONE	/* 4xx: RETRY, 5xx: REFUSED */
+#define BY_CLASS    VERDICT_NONE /* 4xx: RETRY, 5xx: REFUSED */
 
 static const struct row {
 	unsigned stages;
@@ -212,7 +212,7 @@ void verdict_from_reply(const struct verdict_place *place, const struct reply *r
 		memcpy(outcome->enhanced, reply->enhanced, sizeof(outcome->enhanced));
 	} else if (class == 2 || class == 3) {
 		words_set(&words, "the server answered %d at the stage %s, where that has no meaning",
-			  reply->code, stage_name(place->stage));
+		          reply->code, stage_name(place->stage));
 		verdict_from_loss(place, ERROR_PROTOCOL, &words, outcome);
 		return;
 	} else {
@@ -235,7 +235,7 @@ static const char *loss_text(enum error error)
 }
 
 void verdict_from_loss(const struct verdict_place *place, enum error error, const struct words *words,
-		       struct outcome *outcome)
+                       struct outcome *outcome)
 {
 	struct event event = { place, CODE_LOST, "", "" };
 	bool servers = error == ERROR_CLOSED || error == ERROR_TIMEOUT || error == ERROR_PROTOCOL;
@@ -243,7 +243,7 @@ void verdict_from_loss(const struct verdict_place *place, enum error error, cons
 	assert(error != OK);
 	if (servers) {
 		judge(&event, outcome);
-	} else {	/* ours: only the end of the data leaves a doubt */
+	} else { /* ours: only the end of the data leaves a doubt */
 		outcome_clear(outcome);
 		outcome->verdict = place->stage == STAGE_END ? VERDICT_UNCERTAIN : VERDICT_UNTRIED;
 		outcome->scope = SCOPE_MESSAGE;

@@ -22,9 +22,9 @@
 /* What the place in the conversation adds to stage and reply. */
 struct verdict_place {
 	enum stage stage;
-	bool reused;			/* the connection carried a message before this one */
-	bool accepted_before;		/* RCPT: a recipient of this transaction was accepted already */
-	bool behind_refused;		/* a MAIL pipelined behind a refused message */
+	bool reused;          /* the connection carried a message before this one */
+	bool accepted_before; /* RCPT: a recipient of this transaction was accepted already */
+	bool behind_refused;  /* a MAIL pipelined behind a refused message */
 };
 
 /*
@@ -32,14 +32,15 @@ struct verdict_place {
  * VERDICT_SENT at STAGE_END, NONE else). A 2xx or 3xx where it has no meaning
  * counts as malformed.
  */
-void verdict_from_reply(const struct verdict_place *place, const struct reply *reply, struct outcome *outcome);
+void verdict_from_reply(const struct verdict_place *place, const struct reply *reply,
+                        struct outcome *outcome);
 
 /*
  * Judges a loss: error is ERROR_CLOSED, ERROR_TIMEOUT, ERROR_PROTOCOL (malformed
- * reply), ERROR_INTERRUPTED (we stop: UNTRIED before STAGE_END, UNCERTAIN in it) or another local error (UNTRIED).
- * words, may be NULL, become the outcome's text.
+ * reply), ERROR_INTERRUPTED (we stop: UNTRIED before STAGE_END, UNCERTAIN in it) or another local error
+ * (UNTRIED). words, may be NULL, become the outcome's text.
  */
 void verdict_from_loss(const struct verdict_place *place, enum error error, const struct words *words,
-		       struct outcome *outcome);
+                       struct outcome *outcome);
 
 #endif

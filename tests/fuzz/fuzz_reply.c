@@ -19,7 +19,8 @@ static void must(int good)
 		abort();
 }
 
-static enum reply_progress feed(const char *octets, size_t length, size_t step, struct reply *reply, size_t *used)
+static enum reply_progress feed(const char *octets, size_t length, size_t step, struct reply *reply,
+                                size_t *used)
 {
 	struct reply_parser parser;
 	enum reply_progress progress = REPLY_MORE;
@@ -41,14 +42,17 @@ static void judge(const struct reply *reply)
 {
 	for (int stage = STAGE_NONE; stage < STAGE_COUNT; stage++) {
 		for (int flags = 0; flags < 8; flags++) {
-			struct verdict_place place = { .stage = (enum stage)stage, .reused = flags & 1,
-						       .accepted_before = flags & 2, .behind_refused = flags & 4 };
+			struct verdict_place place = { .stage = (enum stage)stage,
+				                       .reused = flags & 1,
+				                       .accepted_before = flags & 2,
+				                       .behind_refused = flags & 4 };
 			struct outcome outcome = { 0 };
 
 			verdict_from_reply(&place, reply, &outcome);
 			must(outcome.text != NULL);
 			must(outcome.verdict != VERDICT_NONE || reply->code < 400);
-			must(outcome.verdict != VERDICT_SENT || (stage == STAGE_END && reply->code / 100 == 2));
+			must(outcome.verdict != VERDICT_SENT ||
+			     (stage == STAGE_END && reply->code / 100 == 2));
 			outcome_clear(&outcome);
 		}
 	}

@@ -40,7 +40,8 @@ void page_unescape(struct buffer *out, const char *text)
 		if (letter) {
 			buffer_append_char(out, octets[letter - letters]);
 			text++;
-		} else if (text[0] == '\\' && text[1] == 'x' && hex_digit(text[2]) >= 0 && hex_digit(text[3]) >= 0) {
+		} else if (text[0] == '\\' && text[1] == 'x' && hex_digit(text[2]) >= 0 &&
+		           hex_digit(text[3]) >= 0) {
 			buffer_append_char(out, (char)(hex_digit(text[2]) * 16 + hex_digit(text[3])));
 			text += 3;
 		} else {
@@ -118,6 +119,14 @@ bool page_read(const char *path, struct page *page)
 	if (!good || number == 0)
 		fprintf(stderr, "%s:1: not \"" PROMISE "%s\"\n", path, page->name);
 	return good && number > 0;
+}
+
+bool page_has(const struct page *page, const char *word)
+{
+	for (size_t i = 0; i < page->count; i++)
+		if (strcmp(page->lines[i].word, word) == 0)
+			return true;
+	return false;
 }
 
 void page_fini(struct page *page)

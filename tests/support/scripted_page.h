@@ -14,6 +14,7 @@
  *     tls   a handshake     tls-refused   one that the client must not finish
  *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
  *     repeat N LINE   flood N OCTETS   wait MS   close   reset   stall   quit
+ *     clock MS   moves the client's clock (a page with it is played alone)
  *     gone   the client must close and say nothing before     drain   whatever it says before
  *   expect [N]             what must have come of message N:
  *     verdict R sent|retry|refused|uncertain|untried [recipient|message|tenant [CODE]]
@@ -36,11 +37,11 @@
 enum page_part { PAGE_CLIENT, PAGE_SERVER, PAGE_EXPECT };
 
 struct page_line {
-	int number;		/* in the file */
+	int number; /* in the file */
 	enum page_part part;
-	int index;		/* which connection, which message; from 1, 0 = of all */
+	int index; /* which connection, which message; from 1, 0 = of all */
 	char *word;
-	char *rest;		/* never NULL, escapes not yet read */
+	char *rest; /* never NULL, escapes not yet read */
 };
 
 struct page {
@@ -53,6 +54,7 @@ struct page {
 /* False with a reason on stderr if the file cannot be read or is no page. */
 bool page_read(const char *path, struct page *page);
 void page_fini(struct page *page);
+bool page_has(const struct page *page, const char *word);
 
 /* Appends text with its escapes read. */
 void page_unescape(struct buffer *out, const char *text);

@@ -32,9 +32,11 @@ static void name_certificate(gnutls_x509_crt_t crt)
 	must(gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, "test", 4), "name");
 	for (int i = 0; i < 2; i++)
 		must(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, names[i],
-							  (unsigned)strlen(names[i]), GNUTLS_FSAN_APPEND), "name");
+		                                          (unsigned)strlen(names[i]), GNUTLS_FSAN_APPEND),
+		     "name");
 	must(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, &loopback, sizeof(loopback),
-						  GNUTLS_FSAN_APPEND), "address");
+	                                          GNUTLS_FSAN_APPEND),
+	     "address");
 }
 
 void test_certificate_make(struct test_certificate *certificate)
@@ -44,7 +46,8 @@ void test_certificate_make(struct test_certificate *certificate)
 	gnutls_datum_t pem;
 
 	must(gnutls_x509_privkey_init(&key), "key");
-	must(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+	must(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+	                                  GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
 	     "key");
 	must(gnutls_x509_crt_init(&crt), "certificate");
 	must(gnutls_x509_crt_set_version(crt, 3), "version");
@@ -162,8 +165,8 @@ static bool write_piece(struct peer *peer, const char *octets, size_t length)
 
 		if (poll(&fd, 1, PEER_WAIT_MS) <= 0)
 			return false;
-		done = peer->tls ? gnutls_record_send(peer->tls, octets, length) :
-		       send(peer->fd, octets, length, MSG_NOSIGNAL);
+		done = peer->tls ? gnutls_record_send(peer->tls, octets, length)
+		                 : send(peer->fd, octets, length, MSG_NOSIGNAL);
 		if (done == GNUTLS_E_AGAIN || done == GNUTLS_E_INTERRUPTED)
 			continue;
 		if (done <= 0)
@@ -177,7 +180,8 @@ static bool write_piece(struct peer *peer, const char *octets, size_t length)
 bool peer_say(struct peer *peer, const char *octets, size_t length)
 {
 	while (length > 0) {
-		size_t piece = peer->write_bytes > 0 && peer->write_bytes < length ? peer->write_bytes : length;
+		size_t piece = peer->write_bytes > 0 && peer->write_bytes < length ? peer->write_bytes
+		                                                                   : length;
 
 		if (!write_piece(peer, octets, piece))
 			return false;

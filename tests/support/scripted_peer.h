@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 
-#define PEER_WAIT_MS 15000	/* nothing a test waits for takes so long */
+#define PEER_WAIT_MS 15000 /* nothing a test waits for takes so long */
 
 /*
  * A certificate made for the test, signed by itself, for localhost, 127.0.0.1
@@ -27,9 +27,9 @@ void test_certificate_free(struct test_certificate *certificate);
 
 struct peer {
 	int fd;
-	gnutls_session_t tls;		/* NULL = clear */
+	gnutls_session_t tls; /* NULL = clear */
 	struct buffer in;
-	size_t write_bytes;		/* at most so many octets a write, 0 = no limit */
+	size_t write_bytes; /* at most so many octets a write, 0 = no limit */
 };
 void peer_init(struct peer *peer, int fd);
 void peer_close(struct peer *peer);

@@ -86,7 +86,8 @@ int main(int argc, char **argv)
 			return 64;
 	}
 	if (optind == argc) {
-		fprintf(stderr, "usage: scripted-smtpd [--port-file F] [--certificate-file F] [--repeat] PAGE.smtp...\n");
+		fprintf(stderr,
+		        "usage: scripted-smtpd [--port-file F] [--certificate-file F] [--repeat] PAGE.smtp...\n");
 		return 64;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -28,7 +28,8 @@ static const struct {
 	{ "caf\xc3\xa9 \x80\xff\r\n", "caf\xc3\xa9 \x80\xff\r\n.\r\n" },
 };
 
-static enum error transform(const char *in, size_t length, size_t first, size_t step, char *out, size_t *out_length)
+static enum error transform(const char *in, size_t length, size_t first, size_t step, char *out,
+                            size_t *out_length)
 {
 	struct body_transform state;
 	enum error error;
@@ -75,9 +76,12 @@ static const struct {
 	const char *in;
 	size_t length;
 } bad[] = {
-#define BAD(in) { in, sizeof(in) - 1 }
-	BAD("a\rb"), BAD("\r"), BAD("a\r"), BAD("a\r\r\n"), BAD("\r.\r\n"), BAD("a\r\n\r"), BAD("a\0b"), BAD("\0"),
-	BAD("\r\0"),
+#define BAD(in)                                                                                              \
+	{                                                                                                    \
+		in, sizeof(in) - 1                                                                           \
+	}
+	BAD("a\rb"),    BAD("\r"),   BAD("a\r"), BAD("a\r\r\n"), BAD("\r.\r\n"),
+	BAD("a\r\n\r"), BAD("a\0b"), BAD("\0"),  BAD("\r\0"),
 };
 
 START_TEST(refused)

@@ -38,8 +38,8 @@ static const struct good {
 };
 
 /* Feeds in pieces that end at the cuts; what is behind the reply must be left. */
-static enum reply_progress feed(const char *octets, size_t length, size_t first, size_t step, struct reply *reply,
-				size_t *used)
+static enum reply_progress feed(const char *octets, size_t length, size_t first, size_t step,
+                                struct reply *reply, size_t *used)
 {
 	struct reply_parser parser;
 	enum reply_progress progress = REPLY_MORE;
@@ -95,7 +95,10 @@ static const struct bad {
 	size_t length;
 	const char *why;
 } bad[] = {
-#define BAD(octets, why) { octets, sizeof(octets) - 1, why }
+#define BAD(octets, why)                                                                                     \
+	{                                                                                                    \
+		octets, sizeof(octets) - 1, why                                                              \
+	}
 	BAD("hello\r\n", "without a reply code"),
 	BAD("\r\n", "without a reply code"),
 	BAD("25\r\n", "without a reply code"),
@@ -132,8 +135,8 @@ START_TEST(malformed)
 }
 END_TEST
 
-static enum reply_progress feed_lines(const char *line, int times, const char *last, struct reply_parser *parser,
-				      struct reply *reply)
+static enum reply_progress feed_lines(const char *line, int times, const char *last,
+                                      struct reply_parser *parser, struct reply *reply)
 {
 	enum reply_progress progress = REPLY_MORE;
 	size_t consumed;
@@ -159,7 +162,7 @@ START_TEST(bounds)
 
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "250-", 4);
-	strcpy(line + REPLY_LINE_BYTES - 1, "\r\n");	/* the CR counts: exactly full */
+	strcpy(line + REPLY_LINE_BYTES - 1, "\r\n"); /* the CR counts: exactly full */
 	ck_assert_int_eq(feed_lines(line, 100, "250 y\r\n", &parser, &reply), REPLY_DONE);
 	ck_assert_int_eq(reply.lines, 101);
 	ck_assert_uint_eq(reply.length, REPLY_TEXT_BYTES - 1);
@@ -198,13 +201,14 @@ static struct capabilities offers(const char *octets)
 
 START_TEST(capabilities)
 {
-	struct capabilities c = offers("250-mail PIPELINING\r\n250-StartTLS\r\n250-8bitmime\r\n250-SIZE 1000\r\n"
-				       "250-auth plain  LOGIN\r\n250-AUTH=CRAM-MD5\r\n250-DSN\r\n250-CHUNKING\r\n"
-				       "250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n");
+	struct capabilities c = offers(
+		"250-mail PIPELINING\r\n250-StartTLS\r\n250-8bitmime\r\n250-SIZE 1000\r\n"
+		"250-auth plain  LOGIN\r\n250-AUTH=CRAM-MD5\r\n250-DSN\r\n250-CHUNKING\r\n"
+		"250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n");
 
 	ck_assert(c.esmtp && c.starttls && c.eight_bit_mime && c.dsn && c.chunking && c.smtputf8 &&
-		  c.enhanced_codes && c.size);
-	ck_assert(!c.pipelining);	/* the first line is a name */
+	          c.enhanced_codes && c.size);
+	ck_assert(!c.pipelining); /* the first line is a name */
 	ck_assert_int_eq(c.size_limit, 1000);
 	ck_assert_str_eq(c.auth, "PLAIN LOGIN CRAM-MD5");
 

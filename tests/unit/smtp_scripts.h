@@ -8,19 +8,19 @@
 #include "smtp/session.h"
 #include "tests/support/scripted_server.h"
 
-#define MESSAGES_MAX 8
+#define MESSAGES_MAX   8
 #define RECIPIENTS_MAX 400
 
 /* What came of one message. */
 struct result {
-	bool opened;			/* a session was there for it */
-	struct outcome outcome;		/* of the transaction, or why no session could be opened */
+	bool opened;            /* a session was there for it */
+	struct outcome outcome; /* of the transaction, or why no session could be opened */
 	struct recipient recipients[RECIPIENTS_MAX];
 	size_t recipient_count;
 	bool usable;
-	int ends;			/* how often before_end was called */
-	char *tls, *auth, *fallback;	/* session_facts */
-	char *parked;			/* what session_lost() said behind it, NULL = was not parked */
+	int ends;                    /* how often before_end was called */
+	char *tls, *auth, *fallback; /* session_facts */
+	char *parked;                /* what session_lost() said behind it, NULL = was not parked */
 };
 
 struct client {
@@ -30,7 +30,7 @@ struct client {
 	struct resolver *resolver;
 	struct tls_trust *trust;
 	atomic_int stop;
-	int stop_level;			/* at stop_stage */
+	int stop_level; /* at stop_stage */
 	enum stage stop_stage;
 	bool hold_end, no_server;
 	struct session *session;

@@ -9,14 +9,14 @@
 
 #include "common/clock.h"
 
-#define PARK_MS 10000
+#define PARK_MS    10000
 #define TEXT_LIMIT (64 << 20)
 
 /* One message of a page. */
 struct letter {
 	char *sender;
 	struct buffer text;
-	int64_t size;		/* 0 = that of the text */
+	int64_t size; /* 0 = that of the text */
 	bool eight_bit, smtputf8;
 };
 
@@ -156,7 +156,8 @@ static void add_recipients(struct result *result, const char *list)
 		size_t length = strcspn(list, ",");
 
 		result->recipients[result->recipient_count++] = (struct recipient){
-			.address = memory_strndup(list, length), .wanted = true,
+			.address = memory_strndup(list, length),
+			.wanted = true,
 		};
 		list += length;
 		list += *list == ',';
@@ -175,7 +176,8 @@ static void multiply_recipients(struct result *result, const char *list)
 		buffer_init(&address, TEXT_LIMIT);
 		buffer_printf(&address, "r%ld.%.*s", i, (int)(star - list), list);
 		result->recipients[result->recipient_count++] = (struct recipient){
-			.address = buffer_take(&address), .wanted = true,
+			.address = buffer_take(&address),
+			.wanted = true,
 		};
 	}
 	if (!star)
@@ -213,7 +215,8 @@ static void take_letter(struct letter *letter, struct result *result, const char
 static void take_text(struct letter *letter, const struct page_line *line)
 {
 	size_t length = strlen(line->rest);
-	bool open = length > 0 && line->rest[length - 1] == '\\' && (length < 2 || line->rest[length - 2] != '\\');
+	bool open = length > 0 && line->rest[length - 1] == '\\' &&
+	            (length < 2 || line->rest[length - 2] != '\\');
 	char *text = memory_strndup(line->rest, open ? length - 1 : length);
 
 	page_unescape(&letter->text, text);
@@ -318,7 +321,7 @@ void client_run(struct client *client)
 	for (size_t i = 0; i <= page->count; i++) {
 		const struct page_line *line = i < page->count ? &page->lines[i] : NULL;
 		bool action = !line || line->part != PAGE_CLIENT || strcmp(line->word, "message") == 0 ||
-			      strcmp(line->word, "park") == 0;
+		              strcmp(line->word, "park") == 0;
 
 		if (action && begun) {
 			send_letter(client, &letter);

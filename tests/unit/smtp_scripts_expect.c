@@ -17,15 +17,14 @@ struct check {
 	struct client *client;
 	const struct scripted_server *server;
 	const struct page_line *line;
-	const struct result *result;	/* NULL in the part for all */
+	const struct result *result; /* NULL in the part for all */
 };
 
 static const char *const verdict_names[] = { "none", "sent", "retry", "refused", "uncertain", "untried" };
 static const char *const scope_names[] = { "none", "recipient", "message", "tenant" };
 static const char *const trouble_names[] = { "none", "plain", "auth_failed", "throttled" };
 
-static void fail(const struct check *check, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static void fail(const struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void fail(const struct check *check, const char *format, ...)
 {
 	char text[600];
@@ -35,7 +34,7 @@ static void fail(const struct check *check, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	buffer_printf(&check->client->problem, "line %d: %s %s: %s\n", check->line->number, check->line->word,
-		      check->line->rest, text);
+	              check->line->rest, text);
 }
 
 static const char *said(const struct outcome *outcome)
@@ -79,8 +78,8 @@ static void expect_verdict(const struct check *check)
 	if (strcmp(verdict, verdict_names[outcome->verdict]) != 0 ||
 	    (rest && strcmp(scope, scope_names[outcome->scope]) != 0))
 		fail(check, "it is %s %s at %s (%d %s %s)", verdict_names[outcome->verdict],
-		     scope_names[outcome->scope], stage_name(outcome->stage), outcome->code, outcome->enhanced,
-		     said(outcome));
+		     scope_names[outcome->scope], stage_name(outcome->stage), outcome->code,
+		     outcome->enhanced, said(outcome));
 	if (rest && page_word(rest, code, sizeof(code)) && atoi(code) != outcome->code)
 		fail(check, "the code is %d", outcome->code);
 }
@@ -207,7 +206,8 @@ static void check_always(struct client *client, const struct result *result, int
 
 	if (result->outcome.verdict == VERDICT_NONE || !result->outcome.text)
 		buffer_printf(&client->problem, "message %d has no outcome\n", number);
-	if (shows_secret(&client->password, result->outcome.text) || shows_secret(&client->password, result->parked) ||
+	if (shows_secret(&client->password, result->outcome.text) ||
+	    shows_secret(&client->password, result->parked) ||
 	    shows_secret(&client->password, result->fallback))
 		buffer_printf(&client->problem, "message %d: the password in a text\n", number);
 	if (!result->opened)
@@ -216,13 +216,15 @@ static void check_always(struct client *client, const struct result *result, int
 		const struct outcome *outcome = &result->recipients[i].outcome;
 
 		if (outcome->verdict == VERDICT_NONE || !outcome->text)
-			buffer_printf(&client->problem, "message %d: recipient %zu has no outcome\n", number, i + 1);
+			buffer_printf(&client->problem, "message %d: recipient %zu has no outcome\n", number,
+			              i + 1);
 		if (shows_secret(&client->password, outcome->text))
 			buffer_printf(&client->problem, "message %d: the password in a text\n", number);
 		given = given || outcome->stage == STAGE_END;
 	}
 	if (result->ends > 1 || (given && result->ends != 1))
-		buffer_printf(&client->problem, "message %d: the observer was asked %d times\n", number, result->ends);
+		buffer_printf(&client->problem, "message %d: the observer was asked %d times\n", number,
+		              result->ends);
 }
 
 void client_check(struct client *client, const struct scripted_server *server)

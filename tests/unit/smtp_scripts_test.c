@@ -22,9 +22,10 @@
 
 /* What all pages share. */
 struct run {
-	char **paths;
+	struct page *pages;
 	size_t count;
 	atomic_size_t next;
+	bool alone; /* the second round: pages that move the clock, one by one */
 	atomic_int failed;
 	bool verbose;
 	struct test_certificate certificate;
@@ -44,14 +45,15 @@ static void *serve(void *argument)
 }
 
 static bool play_page(struct run *run, const struct page *page, struct client *client,
-		      struct scripted_server *server)
+                      struct scripted_server *server)
 {
-	pthread_t thread;
+	pthread_t thread, self = pthread_self();
 
 	if (!client_init(client, page, server->port))
 		return false;
 	client->trust = run->trust;
 	client->resolver = run->resolver;
+	server->client = &self;
 	server->echo = run->verbose ? stdout : NULL;
 	if (client->no_server)
 		server_stop_listening(server);
@@ -63,27 +65,23 @@ static bool play_page(struct run *run, const struct page *page, struct client *c
 	return client->problem.length == 0 && server->problem.length == 0;
 }
 
-static bool play(struct run *run, const char *path)
+static bool play(struct run *run, const struct page *page)
 {
 	struct client *client = memory_alloc(sizeof(*client));
 	struct scripted_server server;
-	struct page page;
-	bool good = false;
+	bool good;
 	int64_t began = clock_monotonic_ms();
 
-	if (!page_read(path, &page))
-		goto out;
-	if (!server_listen(&server, &page, &run->certificate))
+	if (!server_listen(&server, page, &run->certificate))
 		abort();
-	good = play_page(run, &page, client, &server);
-	printf("%s %s (%lld ms)\n%s%s", good ? "ok  " : "FAIL", page.name,
-	       (long long)(clock_monotonic_ms() - began), server.problem.length > 0 ? server.problem.data : "",
+	good = play_page(run, page, client, &server);
+	printf("%s %s (%lld ms)\n%s%s", good ? "ok  " : "FAIL", page->name,
+	       (long long)(clock_monotonic_ms() - began),
+	       server.problem.length > 0 ? server.problem.data : "",
 	       client->problem.length > 0 ? client->problem.data : "");
 	fflush(stdout);
 	client_fini(client);
 	server_fini(&server);
-out:
-	page_fini(&page);
 	free(client);
 	return good;
 }
@@ -93,9 +91,12 @@ static void *play_pages(void *argument)
 	struct run *run = argument;
 	size_t index;
 
-	while ((index = atomic_fetch_add(&run->next, 1)) < run->count)
-		if (!play(run, run->paths[index]))
+	while ((index = atomic_fetch_add(&run->next, 1)) < run->count) {
+		const struct page *page = &run->pages[index];
+
+		if (page_has(page, "clock") == run->alone && !play(run, page))
 			atomic_fetch_add(&run->failed, 1);
+	}
 	return NULL;
 }
 
@@ -132,15 +133,30 @@ static void run_all(struct run *run)
 			abort();
 	for (int i = 0; i < PAGES_AT_ONCE; i++)
 		pthread_join(threads[i], NULL);
+	run->alone = true;
+	atomic_store(&run->next, 0);
+	play_pages(run);
 	resolver_destroy(&run->resolver);
 	tls_trust_release(&run->trust);
 	test_certificate_free(&run->certificate);
+}
+
+static void read_pages(struct run *run, char **paths, size_t count)
+{
+	run->pages = memory_alloc((count + 1) * sizeof(*run->pages));
+	for (size_t i = 0; i < count; i++) {
+		if (page_read(paths[i], &run->pages[run->count]))
+			run->count++;
+		else
+			run->failed++;
+	}
 }
 
 int main(int argc, char **argv)
 {
 	const char *source = getenv("OUTBOXD_SOURCE");
 	struct run run = { .verbose = argc > 1 && strcmp(argv[1], "-v") == 0 };
+	int given = argc - 1 - run.verbose;
 	struct buffer pattern;
 	glob_t found = { 0 };
 
@@ -148,14 +164,15 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	buffer_init(&pattern, 4096);
 	buffer_printf(&pattern, "%s/tests/scripts/*.smtp", source ? source : ".");
-	run.paths = argv + 1 + run.verbose;
-	run.count = (size_t)(argc - 1 - run.verbose);
-	if (run.count == 0 && glob(pattern.data, 0, NULL, &found) == 0) {
-		run.paths = found.gl_pathv;
-		run.count = found.gl_pathc;
-	}
+	if (given > 0)
+		read_pages(&run, argv + 1 + run.verbose, (size_t)given);
+	else if (glob(pattern.data, 0, NULL, &found) == 0)
+		read_pages(&run, found.gl_pathv, found.gl_pathc);
 	run_all(&run);
 	printf("%zu pages, %d failed\n", run.count, atomic_load(&run.failed));
+	for (size_t i = 0; i < run.count; i++)
+		page_fini(&run.pages[i]);
+	free(run.pages);
 	globfree(&found);
 	buffer_fini(&pattern);
 	return run.count > 0 && atomic_load(&run.failed) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

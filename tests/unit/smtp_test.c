@@ -1,5 +1,5 @@
 /*
- * smtp_test.c - runs the unit tests of smtp/'s pure parts.
+ * smtp_test.c - runs the unit tests of smtp/'s conversation half.
  */
 #include "tests/unit/smtp_test.h"
 
@@ -13,7 +13,7 @@ int main(void)
 
 	suite_add_tcase(suite, smtp_body_cases());
 	suite_add_tcase(suite, smtp_reply_cases());
-	suite_add_tcase(suite, smtp_settings_cases());
+	suite_add_tcase(suite, smtp_session_cases());
 	suite_add_tcase(suite, smtp_verdict_cases());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -1,5 +1,5 @@
 /*
- * smtp_test.h - unit tests of smtp/'s pure parts.
+ * smtp_test.h - unit tests of smtp/'s conversation half.
  */
 #ifndef OUTBOXD_TESTS_UNIT_SMTP_TEST_H
 #define OUTBOXD_TESTS_UNIT_SMTP_TEST_H
@@ -8,7 +8,7 @@
 
 TCase *smtp_body_cases(void);
 TCase *smtp_reply_cases(void);
-TCase *smtp_settings_cases(void);
+TCase *smtp_session_cases(void);
 TCase *smtp_verdict_cases(void);
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -19,7 +19,7 @@
 enum { NEW = 0, REUSED = 1, ACCEPTED = 2, BEHIND = 4 };
 
 struct row {
-	const char *reply;	/* as on the wire, NULL = lost */
+	const char *reply; /* as on the wire, NULL = lost */
 	int place;
 	/* resolve, connect, greeting, ehlo, starttls, tls, auth, mail, rcpt, data, text, end */
 	const char *letters;
@@ -124,7 +124,9 @@ static char letter_of(const struct outcome *outcome, enum stage stage)
 	if (outcome->verdict == VERDICT_UNTRIED)
 		return outcome->trouble == TROUBLE_NONE ? 'U' : '!';
 	if (outcome->trouble == TROUBLE_PLAIN && outcome->scope == SCOPE_MESSAGE)
-		return outcome->verdict == VERDICT_RETRY ? 'D' : outcome->verdict == VERDICT_UNCERTAIN ? '?' : '!';
+		return outcome->verdict == VERDICT_RETRY       ? 'D'
+		       : outcome->verdict == VERDICT_UNCERTAIN ? '?'
+		                                               : '!';
 	if (outcome->trouble != TROUBLE_NONE || outcome->scope != own)
 		return '!';
 	if (outcome->verdict == VERDICT_SENT)
@@ -155,7 +157,7 @@ START_TEST(each_row_at_each_stage)
 		}
 		got = letter_of(&outcome, place.stage);
 		ck_assert_msg(got == want, "%s at %s (%d): %c, not %c", row->reply ? row->reply : "lost",
-			      stage_name(place.stage), row->place, got, want);
+		              stage_name(place.stage), row->place, got, want);
 		ck_assert_int_eq(outcome.stage, stage);
 		ck_assert_ptr_nonnull(outcome.text);
 		if (row->reply && reply.code >= 400) {

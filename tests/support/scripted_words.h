@@ -1,0 +1,21 @@
+/*
+ * scripted_words.h - one connection of the scripted server under way.
+ */
+#ifndef OUTBOXD_TESTS_SUPPORT_SCRIPTED_WORDS_H
+#define OUTBOXD_TESTS_SUPPORT_SCRIPTED_WORDS_H
+
+#include "tests/support/scripted_server.h"
+
+struct play {
+	struct scripted_server *server;
+	struct peer peer;
+	const struct page_line *line; /* the present one */
+	bool over;                    /* closed by the page itself, or the client went as it should */
+};
+
+/* Does what play->line says. False with server->problem if the client did not keep to it. */
+bool play_line(struct play *play);
+/* After the last line a client may say QUIT or close, and nothing else. */
+bool play_end(struct play *play);
+
+#endif
