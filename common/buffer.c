@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define FIRST_CAPACITY 64
-#define SMALL_BYTES 65536	/* up to here, no memory means the end of the process */
+#define SMALL_BYTES    65536 /* up to here, no memory means the end of the process */
 
 static _Noreturn void memory_out(void)
 {

@@ -14,15 +14,15 @@
 #include <stddef.h>
 
 struct buffer {
-	char *data;		/* length octets, always followed by a NUL once anything was appended */
+	char *data; /* length octets, always followed by a NUL once anything was appended */
 	size_t length;
 	size_t capacity;
 	size_t limit;
 };
 
 void buffer_init(struct buffer *buffer, size_t limit);
-void buffer_fini(struct buffer *buffer);	/* frees; the buffer is as after buffer_init(…, 0) */
-void buffer_clear(struct buffer *buffer);	/* length 0, keeps the memory */
+void buffer_fini(struct buffer *buffer);  /* frees; the buffer is as after buffer_init(…, 0) */
+void buffer_clear(struct buffer *buffer); /* length 0, keeps the memory */
 
 /* Makes room for so many more octets at once, so that adding them moves nothing. */
 bool buffer_reserve(struct buffer *buffer, size_t more);
@@ -30,8 +30,7 @@ bool buffer_reserve(struct buffer *buffer, size_t more);
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 bool buffer_append_text(struct buffer *buffer, const char *text);
 bool buffer_append_char(struct buffer *buffer, char c);
-bool buffer_printf(struct buffer *buffer, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+bool buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Removes the first octets (all if more than there are). */
 void buffer_consume(struct buffer *buffer, size_t length);
@@ -40,9 +39,9 @@ void buffer_consume(struct buffer *buffer, size_t length);
 char *buffer_take(struct buffer *buffer);
 
 /* malloc, calloc, realloc, strdup that end the process with words when memory is out: for small things. */
-void *memory_alloc(size_t bytes);		/* zeroed */
+void *memory_alloc(size_t bytes); /* zeroed */
 void *memory_resize(void *old, size_t bytes);
-char *memory_strdup(const char *text);		/* NULL gives NULL */
+char *memory_strdup(const char *text); /* NULL gives NULL */
 char *memory_strndup(const char *text, size_t length);
 
 #endif

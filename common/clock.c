@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <time.h>
 
-static _Atomic int64_t moved_ms;	/* both clocks */
-static _Atomic int64_t jumped_ms;	/* the wall clock alone */
+static _Atomic int64_t moved_ms;  /* both clocks */
+static _Atomic int64_t jumped_ms; /* the wall clock alone */
 
 static int64_t read_ms(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);	/* cannot fail for these two clocks */
+	clock_gettime(clock, &now); /* cannot fail for these two clocks */
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -74,7 +74,7 @@ void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 	time_t seconds = (time_t)(wall_ms / 1000);
 	struct tm tm;
 
-	if (rest_ms < 0) {	/* before 1970: milliseconds still count upwards */
+	if (rest_ms < 0) { /* before 1970: milliseconds still count upwards */
 		rest_ms += 1000;
 		seconds--;
 	}
@@ -84,8 +84,7 @@ void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 		return;
 	}
 	snprintf(text, CLOCK_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-		 (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-		 (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
-		 (unsigned)rest_ms % 1000);
+	         (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+	         (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+	         (unsigned)tm.tm_sec % 100, (unsigned)rest_ms % 1000);
 }

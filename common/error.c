@@ -51,8 +51,8 @@ static size_t words_trim(struct words *words)
 }
 
 /* Appends at the offset; answers the new length. */
-__attribute__((format(printf, 3, 0)))
-static size_t words_add(struct words *words, size_t offset, const char *format, va_list arguments)
+static size_t __attribute__((format(printf, 3, 0)))
+words_add(struct words *words, size_t offset, const char *format, va_list arguments)
 {
 	size_t room = sizeof(words->text) - offset;
 	int wanted = vsnprintf(words->text + offset, room, format, arguments);
@@ -80,8 +80,8 @@ void words_set(struct words *words, const char *format, ...)
 	va_end(arguments);
 }
 
-__attribute__((format(printf, 3, 4)))
-static void words_append(struct words *words, size_t offset, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+words_append(struct words *words, size_t offset, const char *format, ...)
 {
 	va_list arguments;
 

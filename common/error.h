@@ -13,19 +13,19 @@
 
 enum error {
 	OK = 0,
-	ERROR_TIMEOUT,		/* the deadline passed */
-	ERROR_INTERRUPTED,	/* the wait was called off: we are to stop */
-	ERROR_CLOSED,		/* the peer closed or reset the connection */
-	ERROR_PROTOCOL,		/* the peer said what may not be said here */
-	ERROR_INVALID,		/* input refused; the words name the place */
-	ERROR_LIMIT,		/* a bound on size or number was reached */
-	ERROR_NOT_FOUND,	/* what was named is not there */
-	ERROR_EXISTS,		/* what was to be made is there already */
-	ERROR_BUSY,		/* another process holds it */
-	ERROR_PERMISSION,	/* the system does not let us */
-	ERROR_REFUSED,		/* a rule of the schema or the operator says no */
-	ERROR_UNAVAILABLE,	/* not now; the same call may do later */
-	ERROR_SYSTEM,		/* a system or library call failed, see the words */
+	ERROR_TIMEOUT,     /* the deadline passed */
+	ERROR_INTERRUPTED, /* the wait was called off: we are to stop */
+	ERROR_CLOSED,      /* the peer closed or reset the connection */
+	ERROR_PROTOCOL,    /* the peer said what may not be said here */
+	ERROR_INVALID,     /* input refused; the words name the place */
+	ERROR_LIMIT,       /* a bound on size or number was reached */
+	ERROR_NOT_FOUND,   /* what was named is not there */
+	ERROR_EXISTS,      /* what was to be made is there already */
+	ERROR_BUSY,        /* another process holds it */
+	ERROR_PERMISSION,  /* the system does not let us */
+	ERROR_REFUSED,     /* a rule of the schema or the operator says no */
+	ERROR_UNAVAILABLE, /* not now; the same call may do later */
+	ERROR_SYSTEM,      /* a system or library call failed, see the words */
 };
 
 /* A sentence for people; always terminated, cut at a character's border. */
@@ -37,8 +37,7 @@ struct words {
 const char *error_text(enum error error);
 
 /* Formats into words, cutting what does not fit between UTF-8 characters. */
-void words_set(struct words *words, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void words_set(struct words *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void words_vset(struct words *words, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
 

@@ -56,15 +56,15 @@ static bool begin_frame(struct log_batch *batch, const char *db, const char *ten
 	return true;
 }
 
-void log_begin(struct log_batch *batch, enum log_level level, const char *event,
-	       const char *db, const char *tenant)
+void log_begin(struct log_batch *batch, enum log_level level, const char *event, const char *db,
+               const char *tenant)
 {
 	assert(!batch->open);
 	if (!batch->log || level < batch->log->level)
 		return;
 	batch->open = true;
-	check_line(batch, begin_frame(batch, db, tenant) &&
-			  log_line_begin(&batch->lines, batch->log->json, clock_wall_ms(), level, event));
+	check_line(batch, begin_frame(batch, db, tenant) && log_line_begin(&batch->lines, batch->log->json,
+	                                                                   clock_wall_ms(), level, event));
 	log_text(batch, "db", db);
 	log_text(batch, "tenant", tenant);
 }
@@ -96,7 +96,8 @@ void log_end(struct log_batch *batch)
 	if (!batch->open)
 		return;
 	memcpy(&frame, batch->lines.data + batch->line_start, sizeof(frame));
-	frame.line_bytes = (uint32_t)(batch->lines.length - batch->line_start - sizeof(frame) - frame.name_bytes);
+	frame.line_bytes = (uint32_t)(batch->lines.length - batch->line_start - sizeof(frame) -
+	                              frame.name_bytes);
 	memcpy(batch->lines.data + batch->line_start, &frame, sizeof(frame));
 	batch->open = false;
 }

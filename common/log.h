@@ -22,9 +22,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 struct log;
 
 struct log_settings {
-	const char *file;	/* main log: a path, "-" = standard error, NULL = "-" */
-	const char *dir;	/* NULL, or where TENANT.log or DB/TENANT.log go (at most 64 open at once) */
-	enum log_level level;	/* lines below it are not made */
+	const char *file;     /* main log: a path, "-" = standard error, NULL = "-" */
+	const char *dir;      /* NULL, or where TENANT.log or DB/TENANT.log go (at most 64 open at once) */
+	enum log_level level; /* lines below it are not made */
 	bool json;
 };
 
@@ -51,22 +51,22 @@ void log_reopen(struct log *log);
  */
 struct log_batch {
 	struct log *log;
-	struct buffer lines;	/* framed as the log thread wants them */
+	struct buffer lines; /* framed as the log thread wants them */
 	size_t line_start;
-	bool open;		/* a line has begun and is wanted at this level */
+	bool open; /* a line has begun and is wanted at this level */
 };
 
-void log_batch_init(struct log_batch *batch, struct log *log);	/* log NULL: all lines go nowhere */
+void log_batch_init(struct log_batch *batch, struct log *log); /* log NULL: all lines go nowhere */
 /* Frees; lines that were not pushed are gone with it. */
 void log_batch_fini(struct log_batch *batch);
 
 /* Starts a line: time (now), level, event, and db= and tenant= where not NULL. */
-void log_begin(struct log_batch *batch, enum log_level level, const char *event,
-	       const char *db, const char *tenant);
+void log_begin(struct log_batch *batch, enum log_level level, const char *event, const char *db,
+               const char *tenant);
 /* One key each; a NULL value leaves the key out, one over 8 KiB is cut. Keys are constant strings [a-z_]. */
 void log_text(struct log_batch *batch, const char *key, const char *value);
 void log_number(struct log_batch *batch, const char *key, int64_t value);
-void log_seconds(struct log_batch *batch, const char *key, int64_t ms);	/* 1234 → 1.234 */
+void log_seconds(struct log_batch *batch, const char *key, int64_t ms); /* 1234 → 1.234 */
 void log_end(struct log_batch *batch);
 
 /* Gives all finished lines to the log thread; the batch is empty after it and can be used again. */

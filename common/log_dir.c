@@ -17,15 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_BYTES 200			/* of one part: with ".log" well below NAME_MAX */
-#define GATHER_BYTES (16 << 20)		/* far above what log.c gathers before a flush */
+#define NAME_BYTES   200        /* of one part: with ".log" well below NAME_MAX */
+#define GATHER_BYTES (16 << 20) /* far above what log.c gathers before a flush */
 
 struct tenant_file {
-	char *name;		/* first member: what the tree compares */
+	char *name; /* first member: what the tree compares */
 	struct log_file disk;
-	struct buffer lines;	/* gathered; empty = not in the list of the dirty */
+	struct buffer lines; /* gathered; empty = not in the list of the dirty */
 	struct tenant_file *next_dirty;
-	struct tenant_file *next;	/* of all */
+	struct tenant_file *next; /* of all */
 	uint64_t used;
 	bool told;
 };
@@ -37,7 +37,7 @@ struct log_dir {
 	struct tenant_file *dirty;
 	struct tenant_file *open[LOG_DIR_OPEN];
 	size_t open_count;
-	uint64_t clock;		/* counts uses */
+	uint64_t clock; /* counts uses */
 };
 
 static int compare(const void *a, const void *b)
@@ -54,7 +54,7 @@ static bool append_part(struct buffer *name, const char *part)
 	for (size_t i = 0; fits && part[i] && i < NAME_BYTES; i++) {
 		char c = part[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     c == '-' || c == '_' || (c == '.' && i > 0);
+		             c == '-' || c == '_' || (c == '.' && i > 0);
 
 		fits = buffer_append_char(name, plain ? c : '_');
 	}
@@ -94,7 +94,7 @@ out:
 
 static void free_nothing(void *node)
 {
-	(void)node;	/* entries are freed along their list */
+	(void)node; /* entries are freed along their list */
 }
 
 void log_dir_forget(struct log_dir *dir)
@@ -205,7 +205,7 @@ static bool ensure_open(struct log_dir *dir, struct tenant_file *file, const cha
 }
 
 void log_dir_flush(struct log_dir *dir, const struct log_patience *patience,
-		   void (*failed)(void *context, const char *path, int errno_value), void *context)
+                   void (*failed)(void *context, const char *path, int errno_value), void *context)
 {
 	struct buffer path;
 
@@ -222,7 +222,7 @@ void log_dir_flush(struct log_dir *dir, const struct log_patience *patience,
 		if (!good && !file->told)
 			failed(context, path.data, file->disk.error);
 		file->told = !good;
-		buffer_fini(&file->lines);	/* thousands of tenants: no memory of theirs stays */
+		buffer_fini(&file->lines); /* thousands of tenants: no memory of theirs stays */
 		buffer_init(&file->lines, GATHER_BYTES);
 	}
 	buffer_fini(&path);

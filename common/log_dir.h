@@ -37,6 +37,6 @@ bool log_dir_add(struct log_dir *dir, const char *name, const char *line, size_t
  * lines; failed is told of it once (until it can, or log_dir_forget).
  */
 void log_dir_flush(struct log_dir *dir, const struct log_patience *patience,
-		   void (*failed)(void *context, const char *path, int errno_value), void *context);
+                   void (*failed)(void *context, const char *path, int errno_value), void *context);
 
 #endif

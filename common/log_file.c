@@ -68,7 +68,7 @@ static size_t count_lines(const char *lines, size_t length)
 
 /* Writes what it can; answers how much that is. */
 static size_t write_all(struct log_file *file, const char *bytes, size_t length,
-			const struct log_patience *patience)
+                        const struct log_patience *patience)
 {
 	size_t done = 0;
 
@@ -79,7 +79,7 @@ static size_t write_all(struct log_file *file, const char *bytes, size_t length,
 
 		if (file->in_pieces) {
 			if (piece > PIPE_BUF)
-				piece = PIPE_BUF;	/* what a ready pipe takes without blocking */
+				piece = PIPE_BUF; /* what a ready pipe takes without blocking */
 			if (!patience->wait(patience->context, file->fd))
 				break;
 		}
@@ -98,7 +98,7 @@ static size_t write_all(struct log_file *file, const char *bytes, size_t length,
 }
 
 size_t log_file_write(struct log_file *file, const char *lines, size_t length,
-		      const struct log_patience *patience)
+                      const struct log_patience *patience)
 {
 	size_t done;
 

@@ -12,11 +12,11 @@
 #include <stddef.h>
 
 struct log_file {
-	int fd;			/* -1: not open */
-	bool borrowed;		/* standard error: neither closed nor made non-blocking */
-	bool in_pieces;		/* may block: asked before each piece */
-	bool torn;		/* ends in the middle of a line */
-	int error;		/* errno of the last failure, 0 = none */
+	int fd;         /* -1: not open */
+	bool borrowed;  /* standard error: neither closed nor made non-blocking */
+	bool in_pieces; /* may block: asked before each piece */
+	bool torn;      /* ends in the middle of a line */
+	int error;      /* errno of the last failure, 0 = none */
 };
 
 /* Waits until fd takes something; false = what is not written yet is given up. */
@@ -35,6 +35,6 @@ void log_file_close(struct log_file *file);
 
 /* Appends whole lines. Answers how many of them were lost (then file->error says why, 0 = given up). */
 size_t log_file_write(struct log_file *file, const char *lines, size_t length,
-		      const struct log_patience *patience);
+                      const struct log_patience *patience);
 
 #endif

@@ -14,7 +14,10 @@
 #include "common/text.h"
 
 static const char *const level_names[] = {
-	[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error",
+	[LOG_DEBUG] = "debug",
+	[LOG_INFO] = "info",
+	[LOG_WARNING] = "warning",
+	[LOG_ERROR] = "error",
 };
 
 static bool must_be_escaped(uint32_t code_point)
@@ -25,7 +28,7 @@ static bool must_be_escaped(uint32_t code_point)
 /* logfmt: what can stand without quotes is not empty and has nothing that splits or is escaped. */
 static bool can_stand_bare(const char *value, size_t length)
 {
-	for (size_t offset = 0; offset < length; ) {
+	for (size_t offset = 0; offset < length;) {
 		uint32_t code_point;
 		size_t octets = text_utf8_next(value + offset, length - offset, &code_point);
 
@@ -53,12 +56,12 @@ static bool append_quoted(struct buffer *line, const char *value, size_t length)
 {
 	bool fits = buffer_append_char(line, '"');
 
-	for (size_t offset = 0; fits && offset < length; ) {
+	for (size_t offset = 0; fits && offset < length;) {
 		uint32_t code_point;
 		size_t octets = text_utf8_next(value + offset, length - offset, &code_point);
 
 		if (octets == 0) {
-			fits = buffer_append_text(line, "\xef\xbf\xbd");	/* U+FFFD */
+			fits = buffer_append_text(line, "\xef\xbf\xbd"); /* U+FFFD */
 			octets = 1;
 		} else if (must_be_escaped(code_point)) {
 			fits = append_escaped(line, code_point);
@@ -80,9 +83,9 @@ bool log_line_begin(struct buffer *line, bool json, int64_t wall_ms, enum log_le
 	char time[CLOCK_TEXT_BYTES];
 
 	clock_format_utc(wall_ms, time);
-	return buffer_printf(line, json ? "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\""
-					: "%s level=%s event=%s",
-			     time, level_names[level], event);
+	return buffer_printf(
+		line, json ? "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"" : "%s level=%s event=%s",
+		time, level_names[level], event);
 }
 
 bool log_line_text(struct buffer *line, bool json, const char *key, const char *value)

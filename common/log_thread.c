@@ -20,9 +20,9 @@
 #include "common/log_line.h"
 #include "common/wait.h"
 
-#define GATHER_BYTES (256 << 10)	/* of lines a write, and of buffers that are kept */
-#define CLOSE_MS 2000
-#define CLOSE_WRITE_MS 1800		/* what of it the thread may use for a file that is stuck */
+#define GATHER_BYTES   (256 << 10) /* of lines a write, and of buffers that are kept */
+#define CLOSE_MS       2000
+#define CLOSE_WRITE_MS 1800 /* what of it the thread may use for a file that is stuck */
 
 static void lock(struct log *log)
 {
@@ -83,7 +83,7 @@ static size_t that_fits(const char *frames, size_t length, size_t room, uint64_t
 	struct log_frame frame;
 
 	*left = 0;
-	for (size_t at = 0; at < length; ) {
+	for (size_t at = 0; at < length;) {
 		size_t bytes = frame_bytes(frames + at, &frame);
 
 		if (*left == 0 && fits + bytes <= room)
@@ -106,7 +106,7 @@ void log_give(struct log *log, const char *frames, size_t length)
 		length = that_fits(frames, length, LOG_BYTES - log->held, &left);
 	if (buffer_append(&log->pending, frames, length)) {
 		log->held += length;
-	} else {		/* no memory: nothing of it has room */
+	} else { /* no memory: nothing of it has room */
 		uint64_t all;
 
 		that_fits(frames, length, 0, &all);
@@ -181,7 +181,7 @@ static bool add_warning(struct log *log, const char *event, const char *file, ui
 		fits = fits && log_line_number(&log->text, log->json, "count", (int64_t)count);
 	if (errno_value != 0)
 		fits = fits && log_line_text(&log->text, log->json, "error",
-					     strerror_r(errno_value, reason, sizeof(reason)));
+		                             strerror_r(errno_value, reason, sizeof(reason)));
 	fits = fits && log_line_end(&log->text, log->json);
 	if (!fits)
 		log->text.length = start;
@@ -225,7 +225,7 @@ static void reopen_if_asked(struct log *log)
 		log_file_close(&log->file);
 		log->file = file;
 	} else {
-		add_warning(log, "log.failed", log->path, 0, file.error);	/* the old one goes on */
+		add_warning(log, "log.failed", log->path, 0, file.error); /* the old one goes on */
 		write_text(log);
 	}
 	if (log->dir)
@@ -269,7 +269,7 @@ static void write_work(struct log *log)
 		if (log->dir)
 			log_dir_flush(log->dir, &patience, tenant_file_failed, log);
 	} while (done < log->work.length);
-	write_text(log);	/* what the tenants' files had to tell */
+	write_text(log); /* what the tenants' files had to tell */
 }
 
 static void shrink(struct buffer *buffer)
@@ -292,7 +292,7 @@ static enum next turn(struct log *log)
 	enum next next;
 	size_t length;
 
-	clear_event(log->event_fd);	/* before the swap: what is given after it raises it again */
+	clear_event(log->event_fd); /* before the swap: what is given after it raises it again */
 	lock(log);
 	log->work = log->pending;
 	log->pending = empty;
@@ -301,7 +301,7 @@ static enum next turn(struct log *log)
 	unlock(log);
 
 	write_work(log);
-	reopen_if_asked(log);	/* so that a new file tells what the old one did not take */
+	reopen_if_asked(log); /* so that a new file tells what the old one did not take */
 	tell_lost(log);
 	length = log->work.length;
 	shrink(&log->work);
@@ -460,6 +460,6 @@ void log_close(struct log **log)
 		pthread_join(old->thread, NULL);
 		destroy(old);
 	} else {
-		pthread_detach(old->thread);	/* held fast in write(2): it frees all if it ever returns */
+		pthread_detach(old->thread); /* held fast in write(2): it frees all if it ever returns */
 	}
 }

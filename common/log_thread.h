@@ -16,8 +16,8 @@
 #include "common/log_dir.h"
 #include "common/log_file.h"
 
-#define LOG_BYTES (8 << 20)		/* what may wait for the files at once */
-#define LOG_BATCH_KEEP_BYTES 65536	/* memory that an empty batch keeps */
+#define LOG_BYTES            (8 << 20) /* what may wait for the files at once */
+#define LOG_BATCH_KEEP_BYTES 65536     /* memory that an empty batch keeps */
 
 /* How lines travel: this, the name of the tenant's file with its NUL (or nothing), the line. */
 struct log_frame {
@@ -31,23 +31,23 @@ struct log {
 	enum log_level level;
 	bool json;
 	pthread_t thread;
-	int event_fd;		/* wakes the thread */
-	int done_fd;		/* says that it has ended */
-	struct log_dir *dir;	/* NULL or the thread's; that it is there is constant */
+	int event_fd;        /* wakes the thread */
+	int done_fd;         /* says that it has ended */
+	struct log_dir *dir; /* NULL or the thread's; that it is there is constant */
 
-	pthread_mutex_t lock;	/* guards all down to the next blank line */
+	pthread_mutex_t lock; /* guards all down to the next blank line */
 	struct buffer pending;
-	size_t held;		/* octets in pending and in the thread's hands */
-	uint64_t dropped;	/* lines that found no room */
-	int64_t close_deadline;	/* DEADLINE_NEVER unless closing */
+	size_t held;            /* octets in pending and in the thread's hands */
+	uint64_t dropped;       /* lines that found no room */
+	int64_t close_deadline; /* DEADLINE_NEVER unless closing */
 	bool reopen, closing, finished, abandoned;
 
 	/* the thread's own */
 	struct log_file file;
 	struct buffer work;
-	struct buffer text;	/* lines for the main file, without frames */
-	uint64_t lost;		/* lines to be told of */
-	int lost_error;		/* why, 0 = no room */
+	struct buffer text; /* lines for the main file, without frames */
+	uint64_t lost;      /* lines to be told of */
+	int lost_error;     /* why, 0 = no room */
 };
 
 /* Copies whole frames into the bounded buffer; those that find no room are counted. Does not block. */

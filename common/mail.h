@@ -14,7 +14,7 @@
 struct mail {
 	int64_t id;
 	/* columns as they are; NULL where the column is NULL or '' */
-	char *from_address;	/* the one in force when it was first queued (outbox_status) */
+	char *from_address; /* the one in force when it was first queued (outbox_status) */
 	char *envelope_from;
 	char *to_addresses, *cc_addresses, *bcc_addresses;
 	char *reply_to, *subject, *headers, *reference;
@@ -24,7 +24,7 @@ struct mail {
 	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */
 	struct recipient *known;
 	size_t known_count;
-	void *lent;		/* storage's own: what storage_give_back() needs */
+	void *lent; /* storage's own: what storage_give_back() needs */
 };
 
 #endif

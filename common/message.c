@@ -15,37 +15,21 @@
 #include "common/text.h"
 
 static const char *const stage_names[STAGE_COUNT] = {
-	[STAGE_NONE] = "none",
-	[STAGE_RESOLVE] = "resolve",
-	[STAGE_CONNECT] = "connect",
-	[STAGE_GREETING] = "greeting",
-	[STAGE_EHLO] = "ehlo",
-	[STAGE_STARTTLS] = "starttls",
-	[STAGE_TLS] = "tls",
-	[STAGE_AUTH] = "auth",
-	[STAGE_MAIL] = "mail",
-	[STAGE_RCPT] = "rcpt",
-	[STAGE_DATA] = "data",
-	[STAGE_TEXT] = "text",
+	[STAGE_NONE] = "none",         [STAGE_RESOLVE] = "resolve", [STAGE_CONNECT] = "connect",
+	[STAGE_GREETING] = "greeting", [STAGE_EHLO] = "ehlo",       [STAGE_STARTTLS] = "starttls",
+	[STAGE_TLS] = "tls",           [STAGE_AUTH] = "auth",       [STAGE_MAIL] = "mail",
+	[STAGE_RCPT] = "rcpt",         [STAGE_DATA] = "data",       [STAGE_TEXT] = "text",
 	[STAGE_END] = "end",
 };
 
 static const char *const delivery_names[] = {
-	[DELIVERY_NONE] = NULL,
-	[DELIVERY_DEFERRED] = "deferred",
-	[DELIVERY_SENT] = "sent",
-	[DELIVERY_FAILED] = "failed",
-	[DELIVERY_UNCERTAIN] = "uncertain",
-	[DELIVERY_CANCELLED] = "cancelled",
+	[DELIVERY_NONE] = NULL,       [DELIVERY_DEFERRED] = "deferred",   [DELIVERY_SENT] = "sent",
+	[DELIVERY_FAILED] = "failed", [DELIVERY_UNCERTAIN] = "uncertain", [DELIVERY_CANCELLED] = "cancelled",
 };
 
 static const char *const message_names[] = {
-	[MESSAGE_DRAFT] = "draft",
-	[MESSAGE_QUEUED] = "queued",
-	[MESSAGE_SENT] = "sent",
-	[MESSAGE_FAILED] = "failed",
-	[MESSAGE_DEFERRED] = "deferred",
-	[MESSAGE_UNCERTAIN] = "uncertain",
+	[MESSAGE_DRAFT] = "draft",         [MESSAGE_QUEUED] = "queued",     [MESSAGE_SENT] = "sent",
+	[MESSAGE_FAILED] = "failed",       [MESSAGE_DEFERRED] = "deferred", [MESSAGE_UNCERTAIN] = "uncertain",
 	[MESSAGE_CANCELLED] = "cancelled",
 };
 
@@ -127,10 +111,10 @@ void outcome_say(struct outcome *outcome, const char *format, ...)
 
 	va_start(arguments, format);
 	if (vasprintf(&text, format, arguments) < 0)
-		text = memory_strdup(format);	/* better than silence */
+		text = memory_strdup(format); /* better than silence */
 	va_end(arguments);
 	outcome->text = text;
-	free(old);	/* last: the new text may have been made of it */
+	free(old); /* last: the new text may have been made of it */
 }
 
 struct message *message_create(int64_t id, const char *tenant_name)
@@ -191,7 +175,7 @@ struct recipient *message_add_recipient(struct message *message, const char *add
 	/* Room doubles whenever the count is a power of two. */
 	if ((count & (count - 1)) == 0)
 		message->recipients = memory_resize(message->recipients,
-			(count ? 2 * count : 1) * sizeof(*message->recipients));
+		                                    (count ? 2 * count : 1) * sizeof(*message->recipients));
 	recipient = &message->recipients[message->recipient_count++];
 	*recipient = (struct recipient){ .address = memory_strdup(address), .wanted = true };
 	return recipient;

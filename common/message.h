@@ -18,22 +18,22 @@ struct tenant_settings;
 
 /* outbox_delivery.state */
 enum delivery_state {
-	DELIVERY_NONE,		/* no row yet */
+	DELIVERY_NONE, /* no row yet */
 	DELIVERY_DEFERRED,
 	DELIVERY_SENT,
 	DELIVERY_FAILED,
 	DELIVERY_UNCERTAIN,
 	DELIVERY_CANCELLED,
 };
-const char *delivery_state_name(enum delivery_state state);	/* as in the table; NULL for NONE */
+const char *delivery_state_name(enum delivery_state state); /* as in the table; NULL for NONE */
 bool delivery_state_parse(const char *name, enum delivery_state *state);
 
 struct recipient {
-	char *address;		/* as it goes into RCPT TO, without <> */
-	enum delivery_state state;	/* before this attempt, and after the supervisor judged it */
-	int attempts;		/* likewise */
-	bool wanted;		/* takes part in this transaction */
-	struct outcome outcome;	/* of this attempt; VERDICT_NONE if it took no part */
+	char *address;             /* as it goes into RCPT TO, without <> */
+	enum delivery_state state; /* before this attempt, and after the supervisor judged it */
+	int attempts;              /* likewise */
+	bool wanted;               /* takes part in this transaction */
+	struct outcome outcome;    /* of this attempt; VERDICT_NONE if it took no part */
 };
 
 /* outbox_status.state */
@@ -58,46 +58,47 @@ enum settled { SETTLED_NOT_YET, SETTLED, SETTLED_SUPERSEDED, SETTLED_GONE, SETTL
  * them and sets settled.
  */
 struct message {
-	struct queue_link link;		/* first member */
+	struct queue_link link; /* first member */
 	int64_t id;
-	void *tenant;			/* the daemon's own; storage never looks at it */
+	void *tenant; /* the daemon's own; storage never looks at it */
 	char *tenant_name;
 	int priority;
-	int attempts;			/* finished attempts, before and after this one */
-	int64_t due_at;			/* s; what is now in the table, later what shall be */
-	int64_t age_from_s;		/* later of queued and not_before: max_age counts from it */
-	int64_t expires_at;		/* s, 0 = never */
+	int attempts;       /* finished attempts, before and after this one */
+	int64_t due_at;     /* s; what is now in the table, later what shall be */
+	int64_t age_from_s; /* later of queued and not_before: max_age counts from it */
+	int64_t expires_at; /* s, 0 = never */
 	int64_t queued_at_ms;
-	int requeue;			/* outbox_status.requeues: with attempts it names this try in the journal */
+	int requeue; /* outbox_status.requeues: with attempts it names this try in the journal */
 	enum message_state state;
 
 	struct recipient *recipients;
 	size_t recipient_count;
-	struct outcome outcome;		/* for the message as a whole */
-	bool duplicate_possible;	/* an earlier try may have arrived */
-	bool invalid;			/* the row cannot be composed: message.invalid */
-	bool offline;			/* needs no session: it has expired, or was in hand at a crash */
-	bool recovered;			/* past the end of its data when an earlier process ended */
-	bool cancelled;			/* storage: it was cancelled meanwhile and stays so */
-	bool past_end;			/* the end of its data may be with the server */
-	int failures;			/* workers that ended while they had it */
-	int64_t ready_ms;		/* monotonic: in the supervisor's line since then */
-	void *worker;			/* the supervisor's own: who has it */
-	const struct tenant_settings *judged_by;	/* likewise: the settings of that worker, while it is judged */
-	int journal_slot;		/* -1 = none */
-	struct queue *answer_to;	/* storage's answer goes there: set by writer.h */
+	struct outcome outcome;  /* for the message as a whole */
+	bool duplicate_possible; /* an earlier try may have arrived */
+	bool invalid;            /* the row cannot be composed: message.invalid */
+	bool offline;            /* needs no session: it has expired, or was in hand at a crash */
+	bool recovered;          /* past the end of its data when an earlier process ended */
+	bool cancelled;          /* storage: it was cancelled meanwhile and stays so */
+	bool past_end;           /* the end of its data may be with the server */
+	int failures;            /* workers that ended while they had it */
+	int64_t ready_ms;        /* monotonic: in the supervisor's line since then */
+	void *worker;            /* the supervisor's own: who has it */
+	const struct tenant_settings
+		*judged_by;      /* likewise: the settings of that worker, while it is judged */
+	int journal_slot;        /* -1 = none */
+	struct queue *answer_to; /* storage's answer goes there: set by writer.h */
 
 	/* for the row and the log */
-	char *from;			/* envelope sender, "" = null sender */
-	char *message_id;		/* without <> */
+	char *from;       /* envelope sender, "" = null sender */
+	char *message_id; /* without <> */
 	char *reference;
-	char *server;			/* name:port */
-	char *tls;			/* "TLS1.3 …", NULL = clear */
-	char *session;			/* its id in the log */
-	char *result;			/* outbox_status.result */
+	char *server;  /* name:port */
+	char *tls;     /* "TLS1.3 …", NULL = clear */
+	char *session; /* its id in the log */
+	char *result;  /* outbox_status.result */
 	int64_t size;
-	int64_t taken_ms, opened_ms, ended_ms;	/* monotonic: handed over, session ready, outcome known */
-	int64_t decided_wall_ms;	/* when the supervisor judged it */
+	int64_t taken_ms, opened_ms, ended_ms; /* monotonic: handed over, session ready, outcome known */
+	int64_t decided_wall_ms;               /* when the supervisor judged it */
 	enum settled settled;
 };
 

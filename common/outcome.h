@@ -15,24 +15,24 @@ enum stage {
 	STAGE_GREETING,
 	STAGE_EHLO,
 	STAGE_STARTTLS,
-	STAGE_TLS,		/* the handshake */
+	STAGE_TLS, /* the handshake */
 	STAGE_AUTH,
 	STAGE_MAIL,
 	STAGE_RCPT,
 	STAGE_DATA,
-	STAGE_TEXT,		/* octets of the message are under way */
-	STAGE_END,		/* after the end of the data, its reply is awaited */
+	STAGE_TEXT, /* octets of the message are under way */
+	STAGE_END,  /* after the end of the data, its reply is awaited */
 	STAGE_COUNT
 };
-const char *stage_name(enum stage stage);	/* "mail", "starttls", … */
+const char *stage_name(enum stage stage); /* "mail", "starttls", … */
 
 enum verdict {
-	VERDICT_NONE,		/* nothing is known yet */
+	VERDICT_NONE, /* nothing is known yet */
 	VERDICT_SENT,
-	VERDICT_RETRY,		/* later */
-	VERDICT_REFUSED,	/* never */
-	VERDICT_UNCERTAIN,	/* all was given, no reply came */
-	VERDICT_UNTRIED,	/* nothing happened to it: at once, no attempt counted */
+	VERDICT_RETRY,     /* later */
+	VERDICT_REFUSED,   /* never */
+	VERDICT_UNCERTAIN, /* all was given, no reply came */
+	VERDICT_UNTRIED,   /* nothing happened to it: at once, no attempt counted */
 };
 
 enum scope { SCOPE_NONE, SCOPE_RECIPIENT, SCOPE_MESSAGE, SCOPE_TENANT };
@@ -44,16 +44,15 @@ enum trouble { TROUBLE_NONE, TROUBLE_PLAIN, TROUBLE_AUTH_FAILED, TROUBLE_THROTTL
 struct outcome {
 	enum verdict verdict;
 	enum scope scope;
-	enum trouble trouble;	/* TROUBLE_NONE: the tenant's server is well */
+	enum trouble trouble; /* TROUBLE_NONE: the tenant's server is well */
 	enum stage stage;
-	int code;		/* SMTP reply code, 0 = none came */
-	char enhanced[12];	/* "5.1.1" or "" */
-	char *text;		/* one clean line for people: the reply's text or our words; NULL = none */
+	int code;          /* SMTP reply code, 0 = none came */
+	char enhanced[12]; /* "5.1.1" or "" */
+	char *text;        /* one clean line for people: the reply's text or our words; NULL = none */
 };
 void outcome_clear(struct outcome *outcome);
 void outcome_copy(struct outcome *to, const struct outcome *from);
 /* Replaces the text by a formatted one. */
-void outcome_say(struct outcome *outcome, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void outcome_say(struct outcome *outcome, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

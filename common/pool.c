@@ -28,7 +28,7 @@ struct pool {
 	size_t keep;
 	size_t lent;
 	size_t free_count;
-	void **free_blocks;	/* room for keep */
+	void **free_blocks; /* room for keep */
 };
 
 static void lock(struct pool *pool)

@@ -13,11 +13,11 @@ struct pool;
 
 /* block_bytes a block; at most keep free blocks are kept, the rest goes back to the system. */
 struct pool *pool_create(size_t block_bytes, size_t keep);
-void pool_destroy(struct pool **pool);		/* all blocks must have been given back */
+void pool_destroy(struct pool **pool); /* all blocks must have been given back */
 
 /* A block with undefined content, NULL if memory is short (the caller's message waits). */
 void *pool_take(struct pool *pool);
-void pool_give(struct pool *pool, void *block);	/* NULL is allowed */
+void pool_give(struct pool *pool, void *block); /* NULL is allowed */
 
 size_t pool_block_bytes(const struct pool *pool);
 

@@ -52,7 +52,7 @@ void queue_fini(struct queue *queue)
 {
 	int rc;
 
-	lock(queue);	/* whoever pushed last is behind its wake-up then */
+	lock(queue); /* whoever pushed last is behind its wake-up then */
 	assert(!queue->first);
 	assert(!queue->bound);
 	unlock(queue);

@@ -20,17 +20,16 @@ struct queue_link {
 	struct queue_link *next;
 };
 
-#define QUEUE_ITEM(link, type, member) \
-	((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define QUEUE_ITEM(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 struct queue {
 	pthread_mutex_t lock;
 	struct queue_link *first;
 	struct queue_link **last;
 	size_t length;
-	int event_fd;		/* -1: woken by signal */
+	int event_fd; /* -1: woken by signal */
 	pthread_t thread;
-	bool bound;		/* thread is valid and wants to be woken */
+	bool bound; /* thread is valid and wants to be woken */
 };
 
 /* with_event: the queue has an eventfd. ERROR_SYSTEM if none can be had. */

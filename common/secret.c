@@ -13,8 +13,8 @@
 #include "common/buffer.h"
 #include "common/text.h"
 
-#define MASK "***"
-#define SHORT_BYTES 4	/* shorter ones occur in ordinary words */
+#define MASK        "***"
+#define SHORT_BYTES 4 /* shorter ones occur in ordinary words */
 
 bool secret_set(struct secret *secret, const void *bytes, size_t length)
 {
@@ -80,7 +80,7 @@ static bool same_base64(const char *text, const char *pattern, size_t length)
 struct masking {
 	const char *text;
 	size_t length;
-	bool *covered;		/* one for each octet of text */
+	bool *covered; /* one for each octet of text */
 };
 
 static void cover(struct masking *masking, size_t from, size_t to)
@@ -119,7 +119,7 @@ static void cover_base64(struct masking *masking, const struct secret *secret, s
 	memcpy(octets + before, secret->bytes, secret->length);
 	buffer_init(&encoded, SECRET_MAX_BYTES * 2);
 	if (!text_base64_encode(&encoded, octets, total))
-		abort();	/* the limit is above what the largest secret needs */
+		abort(); /* the limit is above what the largest secret needs */
 	for (size_t at = 0; at + (end - first) <= masking->length; at++) {
 		size_t from = at, to = at + (end - first);
 
@@ -145,7 +145,7 @@ static void cover_short_base64(struct masking *masking, const struct secret *sec
 
 	buffer_init(&encoded, 2 * SHORT_BYTES);
 	if (!text_base64_encode(&encoded, secret->bytes, secret->length))
-		abort();	/* three octets are four digits */
+		abort(); /* three octets are four digits */
 	length = secret->length * 8 / 6 + (secret->length * 8 % 6 != 0);
 	for (size_t at = 0; at + length <= masking->length; at++) {
 		if (!same_base64(masking->text + at, encoded.data, length))
@@ -163,7 +163,7 @@ static void replace_covered(char *text, size_t length, const bool *covered)
 {
 	size_t to = 0;
 
-	for (size_t from = 0; from < length; ) {
+	for (size_t from = 0; from < length;) {
 		size_t run = 0;
 
 		while (from + run < length && covered[from + run])

@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 struct secret {
-	unsigned char *bytes;	/* NUL after the last one, for libraries that want a string */
+	unsigned char *bytes; /* NUL after the last one, for libraries that want a string */
 	size_t length;
 };
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum error read_file(const struct body *body, int64_t position, void *bytes,
-			    size_t wanted, size_t *length)
+static enum error read_file(const struct body *body, int64_t position, void *bytes, size_t wanted,
+                            size_t *length)
 {
 	ssize_t got;
 
@@ -24,8 +24,7 @@ static enum error read_file(const struct body *body, int64_t position, void *byt
 	return OK;
 }
 
-enum error body_read(const struct body *body, int64_t position, void *bytes, size_t capacity,
-		     size_t *length)
+enum error body_read(const struct body *body, int64_t position, void *bytes, size_t capacity, size_t *length)
 {
 	uint64_t left;
 

@@ -28,11 +28,11 @@ struct source {
  * whoever has the struct mail; reading does not move anything.
  */
 struct body {
-	char *memory;		/* or NULL */
-	int fd;			/* spool file, -1 if in memory */
-	int64_t offset;		/* where the body starts in the file */
-	int64_t size;		/* octets; 0 = empty or NULL column */
-	bool present;		/* the column is not NULL */
+	char *memory;   /* or NULL */
+	int fd;         /* spool file, -1 if in memory */
+	int64_t offset; /* where the body starts in the file */
+	int64_t size;   /* octets; 0 = empty or NULL column */
+	bool present;   /* the column is not NULL */
 };
 
 /* Copies up to capacity octets from position; *length = 0 at the end. ERROR_SYSTEM if the file fails. */
@@ -40,7 +40,7 @@ enum error body_read(const struct body *body, int64_t position, void *bytes, siz
 
 /* A source over text in memory, which stays the caller's (tests, small things). */
 struct source_memory {
-	struct source source;	/* first member */
+	struct source source; /* first member */
 	const char *bytes;
 	size_t length;
 	size_t position;

@@ -16,51 +16,75 @@
 #include "common/digest.h"
 #include "common/text.h"
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_TEXT, KIND_SECRET, KIND_TLS, KIND_VERIFY, KIND_AUTH, KIND_UNCERTAIN };
+enum kind {
+	KIND_FLAG,
+	KIND_NUMBER,
+	KIND_TEXT,
+	KIND_SECRET,
+	KIND_TLS,
+	KIND_VERIFY,
+	KIND_AUTH,
+	KIND_UNCERTAIN,
+};
 
 static const char *const flag_words[] = { "0", "1", NULL };
 static const char *const tls_words[] = {
-	[TLS_STARTTLS] = "starttls", [TLS_IMPLICIT] = "implicit",
-	[TLS_OPPORTUNISTIC] = "opportunistic", [TLS_NONE] = "none", NULL,
+	[TLS_STARTTLS] = "starttls",
+	[TLS_IMPLICIT] = "implicit",
+	[TLS_OPPORTUNISTIC] = "opportunistic",
+	[TLS_NONE] = "none",
+	NULL,
 };
 static const char *const verify_words[] = {
-	[TLS_VERIFY_FULL] = "full", [TLS_VERIFY_FINGERPRINT] = "fingerprint",
-	[TLS_VERIFY_NONE] = "none", NULL,
+	[TLS_VERIFY_FULL] = "full",
+	[TLS_VERIFY_FINGERPRINT] = "fingerprint",
+	[TLS_VERIFY_NONE] = "none",
+	NULL,
 };
 static const char *const auth_words[] = {
-	[AUTH_AUTO] = "auto", [AUTH_NONE] = "none", [AUTH_PLAIN] = "plain", [AUTH_LOGIN] = "login",
-	[AUTH_CRAM_MD5] = "cram-md5", [AUTH_SCRAM_SHA_1] = "scram-sha-1",
-	[AUTH_SCRAM_SHA_256] = "scram-sha-256", [AUTH_XOAUTH2] = "xoauth2",
-	[AUTH_OAUTHBEARER] = "oauthbearer", [AUTH_EXTERNAL] = "external", NULL,
+	[AUTH_AUTO] = "auto",
+	[AUTH_NONE] = "none",
+	[AUTH_PLAIN] = "plain",
+	[AUTH_LOGIN] = "login",
+	[AUTH_CRAM_MD5] = "cram-md5",
+	[AUTH_SCRAM_SHA_1] = "scram-sha-1",
+	[AUTH_SCRAM_SHA_256] = "scram-sha-256",
+	[AUTH_XOAUTH2] = "xoauth2",
+	[AUTH_OAUTHBEARER] = "oauthbearer",
+	[AUTH_EXTERNAL] = "external",
+	NULL,
 };
 static const char *const uncertain_words[] = {
-	[ON_UNCERTAIN_RESEND] = "resend", [ON_UNCERTAIN_HOLD] = "hold", NULL,
+	[ON_UNCERTAIN_RESEND] = "resend",
+	[ON_UNCERTAIN_HOLD] = "hold",
+	NULL,
 };
 
 /* The words of the kinds that are words; their number is their value. */
 static const char *const *const words_of_kind[] = {
-	[KIND_FLAG] = flag_words,
-	[KIND_TLS] = tls_words,
-	[KIND_VERIFY] = verify_words,
-	[KIND_AUTH] = auth_words,
+	[KIND_FLAG] = flag_words,           [KIND_TLS] = tls_words,
+	[KIND_VERIFY] = verify_words,       [KIND_AUTH] = auth_words,
 	[KIND_UNCERTAIN] = uncertain_words,
 };
 
 struct column {
 	const char *name;
 	enum kind kind;
-	bool connection;	/* a connection depends on it: part of the digest */
+	bool connection; /* a connection depends on it: part of the digest */
 	size_t offset;
-	int minimum, maximum;	/* of a number */
-	int fallback;		/* what NULL means, for all that is not text */
+	int minimum, maximum; /* of a number */
+	int fallback;         /* what NULL means, for all that is not text */
 };
 
 #define AT(member) offsetof(struct tenant_settings, member)
+/* It would take these braces for a block. */
+/* clang-format off */
 #define TEXT(member, connection) { #member, KIND_TEXT, connection, AT(member), 0, 0, 0 }
 #define NUMBER(member, connection, minimum, maximum, fallback) \
 	{ #member, KIND_NUMBER, connection, AT(member), minimum, maximum, fallback }
 #define WORD(member, kind, connection, fallback) \
 	{ #member, kind, connection, AT(member), 0, 0, fallback }
+/* clang-format on */
 
 static const struct column columns[] = {
 	WORD(enabled, KIND_FLAG, false, 1),
@@ -128,7 +152,7 @@ static void store(struct tenant_settings *settings, const struct column *column,
 	case KIND_AUTH: *(enum auth_choice *)place = (enum auth_choice)value; break;
 	case KIND_UNCERTAIN: *(enum on_uncertain *)place = (enum on_uncertain)value; break;
 	case KIND_TEXT:
-	case KIND_SECRET: break;	/* not an int: set_text(), set_secret() */
+	case KIND_SECRET: break; /* not an int: set_text(), set_secret() */
 	}
 }
 
@@ -193,22 +217,22 @@ void tenant_settings_release(struct tenant_settings **settings)
 	free(last);
 }
 
-static enum error set_number(struct tenant_settings *settings, const struct column *column,
-			     const char *value, struct words *words)
+static enum error set_number(struct tenant_settings *settings, const struct column *column, const char *value,
+                             struct words *words)
 {
 	int64_t number;
 
 	if (!text_to_int(value, column->minimum, column->maximum, &number)) {
-		words_set(words, "%s must be a whole number from %d to %d", column->name,
-			  column->minimum, column->maximum);
+		words_set(words, "%s must be a whole number from %d to %d", column->name, column->minimum,
+		          column->maximum);
 		return ERROR_INVALID;
 	}
 	store(settings, column, (int)number);
 	return OK;
 }
 
-static enum error set_word(struct tenant_settings *settings, const struct column *column,
-			   const char *value, struct words *words)
+static enum error set_word(struct tenant_settings *settings, const struct column *column, const char *value,
+                           struct words *words)
 {
 	const char *const *choices = words_of_kind[column->kind];
 	struct buffer list;
@@ -229,8 +253,8 @@ static enum error set_word(struct tenant_settings *settings, const struct column
 	return ERROR_INVALID;
 }
 
-static enum error set_secret(struct tenant_settings *settings, const struct column *column,
-			     const char *value, struct words *words)
+static enum error set_secret(struct tenant_settings *settings, const struct column *column, const char *value,
+                             struct words *words)
 {
 	if (secret_set(secret_at(settings, column), value, strlen(value)))
 		return OK;
@@ -246,8 +270,8 @@ static void set_text(struct tenant_settings *settings, const struct column *colu
 	free(old);
 }
 
-enum error tenant_settings_set(struct tenant_settings *settings, const char *name,
-			       const char *value, struct words *words)
+enum error tenant_settings_set(struct tenant_settings *settings, const char *name, const char *value,
+                               struct words *words)
 {
 	const struct column *column = columns;
 
@@ -257,7 +281,7 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *nam
 		words_set(words, "%s is not a setting of a tenant", name);
 		return ERROR_NOT_FOUND;
 	}
-	if (!value || !*value) {	/* '' is read as NULL in every column */
+	if (!value || !*value) { /* '' is read as NULL in every column */
 		set_default(settings, column);
 		return OK;
 	}
@@ -267,19 +291,14 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *nam
 		return ERROR_INVALID;
 	}
 	switch (column->kind) {
-	case KIND_NUMBER:
-		return set_number(settings, column, value, words);
-	case KIND_SECRET:
-		return set_secret(settings, column, value, words);
-	case KIND_TEXT:
-		set_text(settings, column, value);
-		return OK;
+	case KIND_NUMBER: return set_number(settings, column, value, words);
+	case KIND_SECRET: return set_secret(settings, column, value, words);
+	case KIND_TEXT: set_text(settings, column, value); return OK;
 	case KIND_FLAG:
 	case KIND_TLS:
 	case KIND_VERIFY:
 	case KIND_AUTH:
-	case KIND_UNCERTAIN:
-		break;
+	case KIND_UNCERTAIN: break;
 	}
 	return set_word(settings, column, value, words);
 }

@@ -19,8 +19,16 @@
 enum tls_mode { TLS_STARTTLS, TLS_IMPLICIT, TLS_OPPORTUNISTIC, TLS_NONE };
 enum tls_verify { TLS_VERIFY_FULL, TLS_VERIFY_FINGERPRINT, TLS_VERIFY_NONE };
 enum auth_choice {
-	AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_CRAM_MD5, AUTH_SCRAM_SHA_1,
-	AUTH_SCRAM_SHA_256, AUTH_XOAUTH2, AUTH_OAUTHBEARER, AUTH_EXTERNAL,
+	AUTH_AUTO,
+	AUTH_NONE,
+	AUTH_PLAIN,
+	AUTH_LOGIN,
+	AUTH_CRAM_MD5,
+	AUTH_SCRAM_SHA_1,
+	AUTH_SCRAM_SHA_256,
+	AUTH_XOAUTH2,
+	AUTH_OAUTHBEARER,
+	AUTH_EXTERNAL,
 };
 enum on_uncertain { ON_UNCERTAIN_RESEND, ON_UNCERTAIN_HOLD };
 
@@ -31,9 +39,9 @@ struct tenant_settings {
 	char *host;
 	int port;
 	enum tls_mode tls;
-	bool tls_chosen;		/* the column is not NULL; else tenant_settings_seal() decides */
+	bool tls_chosen; /* the column is not NULL; else tenant_settings_seal() decides */
 	enum tls_verify tls_verify;
-	char *tls_name;			/* NULL = host */
+	char *tls_name; /* NULL = host */
 	char *tls_ca_file, *tls_fingerprints, *tls_cert_file, *tls_key_file, *tls_priority;
 	enum auth_choice auth;
 	char *username;
@@ -44,14 +52,14 @@ struct tenant_settings {
 	char *from_address, *allowed_senders;
 	enum on_uncertain on_uncertain;
 	char *ehlo_name, *bind_address;
-	int connect_timeout, command_timeout, data_timeout;	/* s */
-	int min_rate;						/* octets a second */
+	int connect_timeout, command_timeout, data_timeout; /* s */
+	int min_rate;                                       /* octets a second */
 	int max_connections, max_messages_per_session, pipeline_depth;
-	int messages_per_minute, recipients_per_day;		/* 0 = no limit */
-	int retry_min, retry_max, max_age;			/* s */
-	int streak_guard;					/* 0 = off */
-	unsigned char connection_digest[32];	/* SHA-256 over all columns that a connection depends on */
-	unsigned char digest[32];		/* over all columns: the same = nothing changed */
+	int messages_per_minute, recipients_per_day; /* 0 = no limit */
+	int retry_min, retry_max, max_age;           /* s */
+	int streak_guard;                            /* 0 = off */
+	unsigned char connection_digest[32]; /* SHA-256 over all columns that a connection depends on */
+	unsigned char digest[32];            /* over all columns: the same = nothing changed */
 };
 
 /* All defaults, one reference. */
@@ -65,8 +73,8 @@ void tenant_settings_release(struct tenant_settings **settings);
  * of the contract become enums. ERROR_NOT_FOUND for a column that is not a
  * setting, ERROR_INVALID with words for a value that is none.
  */
-enum error tenant_settings_set(struct tenant_settings *settings, const char *column,
-			       const char *value, struct words *words);
+enum error tenant_settings_set(struct tenant_settings *settings, const char *column, const char *value,
+                               struct words *words);
 
 /*
  * Decides tls where it is NULL (implicit on port 465, else starttls) and computes

@@ -12,10 +12,10 @@
 static bool second_fits(unsigned char first, unsigned char second)
 {
 	switch (first) {
-	case 0xe0: return second >= 0xa0 && second <= 0xbf;	/* not overlong */
-	case 0xed: return second >= 0x80 && second <= 0x9f;	/* no surrogates */
-	case 0xf0: return second >= 0x90 && second <= 0xbf;	/* not overlong */
-	case 0xf4: return second >= 0x80 && second <= 0x8f;	/* up to U+10FFFF */
+	case 0xe0: return second >= 0xa0 && second <= 0xbf; /* not overlong */
+	case 0xed: return second >= 0x80 && second <= 0x9f; /* no surrogates */
+	case 0xf0: return second >= 0x90 && second <= 0xbf; /* not overlong */
+	case 0xf4: return second >= 0x80 && second <= 0x8f; /* up to U+10FFFF */
 	default: return second >= 0x80 && second <= 0xbf;
 	}
 }
@@ -115,7 +115,7 @@ char *text_clean(const char *text, size_t length, size_t max_bytes)
 {
 	struct buffer out;
 	size_t offset = 0;
-	bool space = false;	/* one is owed, if anything follows */
+	bool space = false; /* one is owed, if anything follows */
 
 	buffer_init(&out, max_bytes);
 	while (offset < length) {
@@ -129,7 +129,7 @@ char *text_clean(const char *text, size_t length, size_t max_bytes)
 			continue;
 		}
 		if (!octets) {
-			from = "\xef\xbf\xbd";	/* U+FFFD */
+			from = "\xef\xbf\xbd"; /* U+FFFD */
 			octets = 3;
 		}
 		if (octets + space > max_bytes - out.length)

@@ -66,6 +66,6 @@ bool text_to_size(const char *text, int64_t *octets);
 bool text_base64_encode(struct buffer *out, const void *bytes, size_t length);
 bool text_base64_decode(struct buffer *out, const char *text, size_t length);
 
-void text_hex(const unsigned char *bytes, size_t length, char *out);	/* 2 × length + NUL, lower case */
+void text_hex(const unsigned char *bytes, size_t length, char *out); /* 2 × length + NUL, lower case */
 
 #endif

@@ -66,7 +66,7 @@ static bool read_with_unit(const char *text, const struct unit *units, int64_t *
 bool text_to_duration_ms(const char *text, int64_t *ms)
 {
 	static const struct unit units[] = {
-		{ "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 },
+		{ "", 1000 },         { "ms", 1 },           { "s", 1000 }, { "m", 60 * 1000 },
 		{ "h", 3600 * 1000 }, { "d", 86400 * 1000 }, { NULL, 0 },
 	};
 
@@ -76,15 +76,14 @@ bool text_to_duration_ms(const char *text, int64_t *ms)
 bool text_to_size(const char *text, int64_t *octets)
 {
 	static const struct unit units[] = {
-		{ "", 1 }, { "K", 1 << 10 }, { "k", 1 << 10 }, { "M", 1 << 20 },
+		{ "", 1 },        { "K", 1 << 10 }, { "k", 1 << 10 }, { "M", 1 << 20 },
 		{ "m", 1 << 20 }, { "G", 1 << 30 }, { "g", 1 << 30 }, { NULL, 0 },
 	};
 
 	return read_with_unit(text, units, octets);
 }
 
-static const char base64_alphabet[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 bool text_base64_encode(struct buffer *out, const void *bytes, size_t length)
 {

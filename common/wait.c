@@ -16,12 +16,12 @@
 
 static void woken(int number)
 {
-	(void)number;	/* it has ended ppoll(2), and that is all it is for */
+	(void)number; /* it has ended ppoll(2), and that is all it is for */
 }
 
 void wait_setup(void)
 {
-	struct sigaction action = { .sa_handler = woken };	/* no SA_RESTART */
+	struct sigaction action = { .sa_handler = woken }; /* no SA_RESTART */
 	sigset_t wake;
 	int rc;
 
@@ -46,8 +46,7 @@ void wait_wake(pthread_t thread)
 
 static bool called_off(const struct interrupt *interrupt)
 {
-	return interrupt && interrupt->level &&
-	       atomic_load(interrupt->level) >= interrupt->threshold;
+	return interrupt && interrupt->level && atomic_load(interrupt->level) >= interrupt->threshold;
 }
 
 static bool has_descriptor(const struct pollfd *fds, unsigned count)
@@ -81,7 +80,7 @@ enum error wait_briefly(struct pollfd *fds, unsigned count, int64_t timeout_us)
 }
 
 enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
-			const struct interrupt *interrupt)
+                        const struct interrupt *interrupt)
 {
 	for (;;) {
 		int left_ms, ready;
@@ -95,7 +94,7 @@ enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
 		if (ready > 0)
 			return OK;
 		if (ready == 0)
-			continue;	/* the deadline, or the cap of an int */
+			continue; /* the deadline, or the cap of an int */
 		if (errno != EINTR)
 			return ERROR_SYSTEM;
 		if (called_off(interrupt))

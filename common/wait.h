@@ -52,7 +52,7 @@ enum error wait_for(int fd, short events, int64_t deadline_ms, const struct inte
 
 /* The same over several descriptors: revents are filled as by poll(2); OK if any is ready. */
 enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
-			const struct interrupt *interrupt);
+                        const struct interrupt *interrupt);
 
 /*
  * One wait of at most timeout_us microseconds (-1 = no limit), for who looks at

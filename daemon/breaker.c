@@ -7,10 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define FIRST_DELAY_MS 5000
-#define AUTH_FIRST_MS (15 * 60 * 1000)
+#define FIRST_DELAY_MS  5000
+#define AUTH_FIRST_MS   (15 * 60 * 1000)
 #define AUTH_LONGEST_MS (6 * 60 * 60 * 1000)
-#define DAY_MS (24 * 60 * 60 * 1000)
+#define DAY_MS          (24 * 60 * 60 * 1000)
 
 void breaker_init(struct breaker *breaker)
 {
@@ -42,13 +42,10 @@ int64_t backoff_message_s(int attempts, int minimum_s, int maximum_s, uint32_t d
 static enum breaker_state state_for(enum trouble trouble)
 {
 	switch (trouble) {
-	case TROUBLE_AUTH_FAILED:
-		return BREAKER_AUTH_FAILED;
-	case TROUBLE_THROTTLED:
-		return BREAKER_THROTTLED;
+	case TROUBLE_AUTH_FAILED: return BREAKER_AUTH_FAILED;
+	case TROUBLE_THROTTLED: return BREAKER_THROTTLED;
 	case TROUBLE_PLAIN:
-	case TROUBLE_NONE:
-		break;
+	case TROUBLE_NONE: break;
 	}
 	return BREAKER_BACKOFF;
 }
@@ -69,13 +66,14 @@ static int64_t next_delay(const struct breaker *breaker, enum breaker_state stat
 }
 
 bool breaker_fail(struct breaker *breaker, enum trouble trouble, int retry_max_s, int64_t now_ms,
-		  uint32_t dice)
+                  uint32_t dice)
 {
 	enum breaker_state state = state_for(trouble);
 	bool news = breaker->state == BREAKER_CLOSED || breaker->probing;
 
 	assert(trouble != TROUBLE_NONE);
-	/* A session that was under way when another one failed tells nothing new, but for a rejected login. */
+	/* A session that was under way when another one failed tells nothing new, but for a rejected login.
+	 */
 	if (!news && !(state == BREAKER_AUTH_FAILED && breaker->state != BREAKER_AUTH_FAILED))
 		return false;
 	breaker->delay_ms = next_delay(breaker, state, retry_max_s);

@@ -21,12 +21,12 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_BACKOFF, BREAKER_THROTTLED, BREAKER
 
 struct breaker {
 	enum breaker_state state;
-	int failures;		/* in a row */
-	bool probing;		/* the one probe is under way */
-	int64_t retry_at_ms;	/* when the next probe may start */
-	int64_t delay_ms;	/* without jitter */
-	int pace;		/* messages at a time */
-	int streak;		/* refused messages in a row with the same stage and code */
+	int failures;        /* in a row */
+	bool probing;        /* the one probe is under way */
+	int64_t retry_at_ms; /* when the next probe may start */
+	int64_t delay_ms;    /* without jitter */
+	int pace;            /* messages at a time */
+	int streak;          /* refused messages in a row with the same stage and code */
 	enum stage streak_stage;
 	int streak_code;
 };
@@ -39,7 +39,7 @@ void breaker_init(struct breaker *breaker);
  * under way, nothing changed.
  */
 bool breaker_fail(struct breaker *breaker, enum trouble trouble, int retry_max_s, int64_t now_ms,
-		  uint32_t dice);
+                  uint32_t dice);
 
 /* A message was answered and the server is well. True if the tenant was down until now. */
 bool breaker_succeed(struct breaker *breaker);
@@ -62,7 +62,8 @@ void breaker_streak_end(struct breaker *breaker);
 /* ±20 % of delay. */
 int64_t backoff_jitter(int64_t delay_ms, uint32_t dice);
 
-/* Delay (s) after so many finished attempts (1, 2, …): minimum, doubling, to maximum, with jitter, never above maximum. */
+/* Delay (s) after so many finished attempts (1, 2, …): minimum, doubling, to maximum, with jitter, never
+ * above maximum. */
 int64_t backoff_message_s(int attempts, int minimum_s, int maximum_s, uint32_t dice);
 
 #endif

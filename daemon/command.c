@@ -18,7 +18,7 @@
 #include "common/wait.h"
 
 #define OUTPUT_BYTES 65536
-#define REAP_MS 10
+#define REAP_MS      10
 
 static int spawn(const char *path, const char *argument, int output_fd, pid_t *pid)
 {
@@ -41,7 +41,7 @@ static int spawn(const char *path, const char *argument, int output_fd, pid_t *p
 	/* A group of its own: what it starts is killed with it. */
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setflags(&attributes,
-				 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	                         POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	code = posix_spawn(pid, path, &actions, &attributes, argv, environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
@@ -86,7 +86,7 @@ static int reap(pid_t pid, int64_t deadline_ms)
 }
 
 enum error command_run(const char *dir, const char *name, const char *argument, int64_t deadline_ms,
-		       struct secret *password, struct words *words)
+                       struct secret *password, struct words *words)
 {
 	char *bytes = memory_alloc(OUTPUT_BYTES);
 	struct buffer path;

@@ -16,6 +16,6 @@
  * but a worker. Not OK: words, never what it printed.
  */
 enum error command_run(const char *dir, const char *name, const char *argument, int64_t deadline_ms,
-		       struct secret *password, struct words *words);
+                       struct secret *password, struct words *words);
 
 #endif

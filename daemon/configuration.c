@@ -20,7 +20,7 @@
 #include "common/buffer.h"
 #include "common/text.h"
 
-#define FILE_BYTES_MAX (1024 * 1024)
+#define FILE_BYTES_MAX  (1024 * 1024)
 #define DURATION_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
 
 /* libConfuse calls back without a context: one reading at a time, its first words kept here. */
@@ -81,7 +81,7 @@ static int word_of(const char *name, const char *value, const char *const *words
 			return i;
 	}
 	words_set(words, "%s = %s is not one of: %s, %s%s%s", name, value, words_allowed[0], words_allowed[1],
-		  words_allowed[2] ? ", " : "", words_allowed[2] ? words_allowed[2] : "");
+	          words_allowed[2] ? ", " : "", words_allowed[2] ? words_allowed[2] : "");
 	return -1;
 }
 
@@ -166,7 +166,8 @@ static bool parse_all(cfg_t *cfg, const struct config_options *options, struct w
 		struct buffer line;
 
 		buffer_init(&line, 65536);
-		good = set_to_line(options->sets[i], &line, words) && parse_text(cfg, "--set", line.data, words);
+		good = set_to_line(options->sets[i], &line, words) &&
+		       parse_text(cfg, "--set", line.data, words);
 		buffer_fini(&line);
 	}
 	return good;
@@ -192,7 +193,7 @@ static bool adopt_words(cfg_t *cfg, struct config *config, struct words *words)
 }
 
 static bool adopt_databases(cfg_t *cfg, const struct config_options *options, struct config *config,
-			    struct words *words)
+                            struct words *words)
 {
 	size_t from_file = cfg_size(cfg, "database");
 	size_t count = options->database_count ? options->database_count : from_file;
@@ -205,12 +206,13 @@ static bool adopt_databases(cfg_t *cfg, const struct config_options *options, st
 	config->database_count = count;
 	for (size_t i = 0; i < count; i++)
 		config->databases[i] = memory_strdup(options->database_count
-							     ? options->databases[i]
-							     : cfg_getnstr(cfg, "database", (unsigned)i));
+		                                             ? options->databases[i]
+		                                             : cfg_getnstr(cfg, "database", (unsigned)i));
 	return true;
 }
 
-static bool adopt(cfg_t *cfg, const struct config_options *options, struct config *config, struct words *words)
+static bool adopt(cfg_t *cfg, const struct config_options *options, struct config *config,
+                  struct words *words)
 {
 	config->log_file = options->log_file ? memory_strdup(options->log_file) : text_of(cfg, "log_file");
 	config->pid_file = options->pid_file ? memory_strdup(options->pid_file) : text_of(cfg, "pid_file");

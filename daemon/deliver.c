@@ -18,7 +18,7 @@
 #include "daemon/writer.h"
 
 #define TAKE_DEADLINE_MS 30000
-#define RECONNECTS_MAX 3 /* of one message, after reused connections that were closed */
+#define RECONNECTS_MAX   3 /* of one message, after reused connections that were closed */
 
 void deliver_end(struct workplace *place)
 {
@@ -76,7 +76,7 @@ static void adopt_known(struct message *message, const struct mail *mail, bool h
 
 /* The composed message in struct message's terms. */
 static void adopt_composed(struct worker *worker, struct message *message, const struct mail *mail,
-			   const struct composed *composed)
+                           const struct composed *composed)
 {
 	for (size_t i = 0; i < composed->envelope.recipient_count; i++)
 		message_add_recipient(message, composed->envelope.recipients[i]);
@@ -99,7 +99,7 @@ static bool prepare(struct workplace *place, struct message *message)
 
 	workplace_no_deadline(place);
 	error = storage_take(outbox->storage, message, clock_monotonic_ms() + TAKE_DEADLINE_MS, &place->mail,
-			     &words);
+	                     &words);
 	if (error == ERROR_NOT_FOUND) {
 		set_untried(message, TROUBLE_NONE, "no longer to be sent");
 		message->settled = SETTLED_GONE;
@@ -113,9 +113,9 @@ static bool prepare(struct workplace *place, struct message *message)
 	error = mime_compose(place->mail, storage_instance(outbox->storage), &place->composed, &words);
 	if (error == OK)
 		error = mime_envelope_allowed(worker->settings->allowed_senders, &place->composed->envelope,
-					      &words)
-				? OK
-				: ERROR_INVALID;
+		                              &words)
+		                ? OK
+		                : ERROR_INVALID;
 	if (error == ERROR_INVALID || error == ERROR_LIMIT) {
 		message->reference = memory_strdup(place->mail->reference);
 		set_invalid(message, words.text);
@@ -344,7 +344,8 @@ static void finish_offline(struct message *message)
 		if (message->recovered) {
 			recipient->outcome.verdict = VERDICT_UNCERTAIN;
 			recipient->outcome.stage = STAGE_END;
-			outcome_say(&recipient->outcome, "outboxd ended while the server's reply was awaited");
+			outcome_say(&recipient->outcome,
+			            "outboxd ended while the server's reply was awaited");
 		} else {
 			recipient->outcome.verdict = VERDICT_REFUSED;
 			outcome_say(&recipient->outcome, "expired: it could not be delivered in time");

@@ -13,7 +13,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-	char name[96];	/* point:tenant */
+	char name[96]; /* point:tenant */
 	int at, passed;
 } faults[FAULTS_MAX];
 static int count = -1;

@@ -19,11 +19,11 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 
-#define MAGIC "outboxd-inflight-1"
+#define MAGIC         "outboxd-inflight-1"
 #define BOOT_ID_BYTES 40
 
 struct slot {
-	_Atomic int32_t stage;	/* enum journal_stage */
+	_Atomic int32_t stage; /* enum journal_stage */
 	int32_t attempts;
 	int32_t requeue;
 	int32_t crashes;
@@ -34,7 +34,7 @@ struct slot {
 
 struct page {
 	char magic[32];
-	char instance[40];	/* of the outbox: a copied file is not taken for ours */
+	char instance[40]; /* of the outbox: a copied file is not taken for ours */
 	char boot_id[BOOT_ID_BYTES];
 	int32_t slots;
 	int32_t clean;
@@ -45,7 +45,7 @@ struct page {
 
 struct journal {
 	struct page *page;
-	pthread_mutex_t lock;	/* of the free list alone */
+	pthread_mutex_t lock; /* of the free list alone */
 	int next_free[JOURNAL_SLOTS];
 	int first_free;
 };
@@ -99,8 +99,7 @@ static void adopt_page(struct page *page, const char *instance)
 
 	read_boot_id(boot_id);
 	if (strncmp(page->magic, MAGIC, sizeof(page->magic)) != 0 ||
-	    strncmp(page->instance, instance, sizeof(page->instance)) != 0 ||
-	    page->slots != JOURNAL_SLOTS) {
+	    strncmp(page->instance, instance, sizeof(page->instance)) != 0 || page->slots != JOURNAL_SLOTS) {
 		memset(page, 0, sizeof(*page));
 		snprintf(page->magic, sizeof(page->magic), "%s", MAGIC);
 		snprintf(page->instance, sizeof(page->instance), "%s", instance);
@@ -115,7 +114,7 @@ static void adopt_page(struct page *page, const char *instance)
 }
 
 enum error journal_open(const char *database, const char *instance, struct journal **journal,
-			struct words *words)
+                        struct words *words)
 {
 	struct journal *made;
 	struct page *page;
@@ -156,8 +155,9 @@ void journal_recover(struct journal *journal, journal_each *each, void *context)
 {
 	for (int i = JOURNAL_SLOTS - 1; i >= 0; i--) {
 		struct slot *slot = &journal->page->slot[i];
-		struct journal_entry entry = { .id = slot->id, .attempts = slot->attempts,
-					       .requeue = slot->requeue, .slot = i };
+		struct journal_entry entry = {
+			.id = slot->id, .attempts = slot->attempts, .requeue = slot->requeue, .slot = i
+		};
 
 		if (atomic_load_explicit(&slot->stage, memory_order_acquire) != JOURNAL_PAST_END) {
 			journal_give(journal, i);

@@ -21,8 +21,8 @@
 
 enum journal_stage {
 	JOURNAL_FREE,
-	JOURNAL_IN_HAND,	/* before the end of the data, or answered and not accepted */
-	JOURNAL_PAST_END,	/* the end of the data may be with the server */
+	JOURNAL_IN_HAND,  /* before the end of the data, or answered and not accepted */
+	JOURNAL_PAST_END, /* the end of the data may be with the server */
 };
 
 struct journal;
@@ -39,7 +39,8 @@ struct journal_entry {
  * Opens or makes the file (posix_fallocate: a full disk is told here, not by a
  * SIGBUS). Supervisor thread, at the start. ERROR_SYSTEM with words.
  */
-enum error journal_open(const char *database, const char *instance, struct journal **journal, struct words *words);
+enum error journal_open(const char *database, const char *instance, struct journal **journal,
+                        struct words *words);
 
 /* Clean: nothing was in hand. Leaves NULL. */
 void journal_close(struct journal **journal, bool clean);

@@ -60,18 +60,14 @@ int64_t judge_expiry(const struct message *message, int max_age_s)
 static enum delivery_state state_after(enum verdict verdict, enum delivery_state before)
 {
 	switch (verdict) {
-	case VERDICT_SENT:
-		return DELIVERY_SENT;
-	case VERDICT_REFUSED:
-		return DELIVERY_FAILED;
+	case VERDICT_SENT: return DELIVERY_SENT;
+	case VERDICT_REFUSED: return DELIVERY_FAILED;
 	case VERDICT_RETRY:
 		/* What was uncertain stays so: an acceptance yet to come may be the second. */
 		return before == DELIVERY_UNCERTAIN ? before : DELIVERY_DEFERRED;
-	case VERDICT_UNCERTAIN:
-		return DELIVERY_UNCERTAIN;
+	case VERDICT_UNCERTAIN: return DELIVERY_UNCERTAIN;
 	case VERDICT_NONE:
-	case VERDICT_UNTRIED:
-		break;
+	case VERDICT_UNTRIED: break;
 	}
 	return before;
 }
@@ -79,13 +75,13 @@ static enum delivery_state state_after(enum verdict verdict, enum delivery_state
 struct tally {
 	int sent, failed, open, uncertain;
 	bool answered;
-	const struct outcome *last;	/* what result tells: the worst that was said */
+	const struct outcome *last; /* what result tells: the worst that was said */
 };
 
 static int weight(enum verdict verdict)
 {
 	static const int weights[] = {
-		[VERDICT_SENT] = 1, [VERDICT_UNTRIED] = 0, [VERDICT_RETRY] = 2,
+		[VERDICT_SENT] = 1,      [VERDICT_UNTRIED] = 0, [VERDICT_RETRY] = 2,
 		[VERDICT_UNCERTAIN] = 3, [VERDICT_REFUSED] = 4,
 	};
 
@@ -100,17 +96,14 @@ static void tally_recipient(struct tally *tally, struct recipient *recipient)
 	if (verdict_is_answer(outcome->verdict)) {
 		recipient->attempts++;
 		tally->answered = true;
-		if (outcome->text && (!tally->last || weight(outcome->verdict) > weight(tally->last->verdict)))
+		if (outcome->text &&
+		    (!tally->last || weight(outcome->verdict) > weight(tally->last->verdict)))
 			tally->last = outcome;
 	}
 	switch (recipient->state) {
-	case DELIVERY_SENT:
-		tally->sent++;
-		break;
+	case DELIVERY_SENT: tally->sent++; break;
 	case DELIVERY_FAILED:
-	case DELIVERY_CANCELLED:
-		tally->failed++;
-		break;
+	case DELIVERY_CANCELLED: tally->failed++; break;
 	case DELIVERY_UNCERTAIN:
 		/* Held, or in doubt since this attempt; else it was answered or is to be tried again. */
 		if (outcome->verdict == VERDICT_UNCERTAIN || outcome->verdict == VERDICT_NONE)
@@ -119,9 +112,7 @@ static void tally_recipient(struct tally *tally, struct recipient *recipient)
 			tally->open++;
 		break;
 	case DELIVERY_NONE:
-	case DELIVERY_DEFERRED:
-		tally->open++;
-		break;
+	case DELIVERY_DEFERRED: tally->open++; break;
 	}
 }
 
@@ -151,7 +142,7 @@ static void set_result(struct message *message, const struct tally *tally, const
 }
 
 void judge_message(struct message *message, const struct tenant_settings *settings,
-		   const struct judge_moment *moment)
+                   const struct judge_moment *moment)
 {
 	struct tally tally = { 0 };
 	int64_t expiry = judge_expiry(message, settings->max_age);
@@ -182,8 +173,8 @@ void judge_message(struct message *message, const struct tenant_settings *settin
 		return;
 	}
 	due = moment->now_s + (tally.uncertain > 0 ? UNCERTAIN_PAUSE_S
-						   : backoff_message_s(message->attempts, settings->retry_min,
-								       settings->retry_max, moment->dice));
+	                                           : backoff_message_s(message->attempts, settings->retry_min,
+	                                                               settings->retry_max, moment->dice));
 	message->state = MESSAGE_DEFERRED;
 	message->due_at = due < expiry ? due : expiry;
 }

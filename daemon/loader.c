@@ -27,25 +27,25 @@
 /* Authorities of one file as long as the file is the same. */
 struct cached {
 	struct cached *next;
-	char *path;	/* "" = the system's */
+	char *path; /* "" = the system's */
 	struct stat st;
 	struct tls_trust *trust;
 };
 
 struct loader {
-	atomic_int references;	/* the service, and each thread that is under way */
+	atomic_int references; /* the service, and each thread that is under way */
 	char *secrets_dir, *command_dir;
-	pthread_mutex_t lock;	/* of the cache */
+	pthread_mutex_t lock; /* of the cache */
 	struct cached *cache;
 	atomic_int threads;
 };
 
 struct request {
-	struct queue_link link;	/* first member: the letter to the waiting worker */
-	atomic_int references;	/* loader thread and worker */
+	struct queue_link link; /* first member: the letter to the waiting worker */
+	atomic_int references;  /* loader thread and worker */
 	struct loader *loader;
 	struct tenant_settings *settings;
-	struct queue answer;	/* bound by the worker */
+	struct queue answer; /* bound by the worker */
 	struct materials materials;
 	enum error error;
 	struct words words;
@@ -178,7 +178,8 @@ static enum error load_trust(struct request *request)
 	return error;
 }
 
-/* A name in a folder: no path, nothing hidden. The triggers refuse it too; a database may be older than they. */
+/* A name in a folder: no path, nothing hidden. The triggers refuse it too; a database may be older than they.
+ */
 static bool is_name(const char *name)
 {
 	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
@@ -233,14 +234,16 @@ static enum error load_password_file(struct request *request)
 		return ERROR_REFUSED;
 	}
 	if (!is_name(name)) {
-		words_set(&request->words, "password_file = %s is not the name of a file in secrets_dir", name);
+		words_set(&request->words, "password_file = %s is not the name of a file in secrets_dir",
+		          name);
 		return ERROR_REFUSED;
 	}
 	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd >= 0)
 		fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
-		words_set_errno(&request->words, errno, "the file of password_file = %s cannot be read", name);
+		words_set_errno(&request->words, errno, "the file of password_file = %s cannot be read",
+		                name);
 	} else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		words_set(&request->words, "the file of password_file = %s is not a regular file", name);
 		error = ERROR_REFUSED;
@@ -265,13 +268,14 @@ static enum error load_password(struct request *request)
 			return ERROR_REFUSED;
 		}
 		if (!is_name(settings->password_command)) {
-			words_set(&request->words, "password_command = %s is not the name of a program in command_dir",
-				  settings->password_command);
+			words_set(&request->words,
+			          "password_command = %s is not the name of a program in command_dir",
+			          settings->password_command);
 			return ERROR_REFUSED;
 		}
 		return command_run(loader->command_dir, settings->password_command, settings->name,
-				   deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
-				   &request->words);
+		                   deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
+		                   &request->words);
 	}
 	if (settings->password_file)
 		return load_password_file(request);
@@ -313,7 +317,7 @@ static void *loader_main(void *argument)
 
 /* What is at hand without a disk is given at once. */
 static bool load_without_disk(struct loader *loader, const struct tenant_settings *settings,
-			      struct materials *materials)
+                              struct materials *materials)
 {
 	if (settings->password_command || settings->password_file || settings->tls_ca_file)
 		return false;
@@ -347,8 +351,9 @@ static enum error start_thread(struct request *request, struct words *words)
 
 	if (atomic_fetch_add(&request->loader->threads, 1) >= LOADER_THREADS) {
 		atomic_fetch_sub(&request->loader->threads, 1);
-		words_set(words, "the disk or program that secrets come from does not answer (%d requests wait)",
-			  LOADER_THREADS);
+		words_set(words,
+		          "the disk or program that secrets come from does not answer (%d requests wait)",
+		          LOADER_THREADS);
 		return ERROR_UNAVAILABLE;
 	}
 	code = thread_start(&thread, "loader", loader_main, request);
@@ -362,7 +367,7 @@ static enum error start_thread(struct request *request, struct words *words)
 }
 
 enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
-		      const struct interrupt *interrupt, struct materials *materials, struct words *words)
+                      const struct interrupt *interrupt, struct materials *materials, struct words *words)
 {
 	struct request *request;
 	enum error error;
@@ -373,7 +378,8 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 	request = request_create(loader, settings);
 	error = start_thread(request, words);
 	if (error != OK) {
-		request_release(request);
+		/* There is no thread to give the other reference back. */
+		atomic_store(&request->references, 1);
 		request_release(request);
 		return error;
 	}
@@ -451,7 +457,7 @@ struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant
 		return stamp;
 	}
 	atomic_fetch_sub(&loader->threads, 1);
-	stamp_release(stamp);
+	atomic_store(&stamp->references, 1);
 	stamp_release(stamp);
 	return NULL;
 }

@@ -17,7 +17,7 @@
 #include "common/wait.h"
 #include "smtp/tls.h"
 
-#define LOADER_THREADS 16
+#define LOADER_THREADS    16
 #define LOADER_COMMAND_MS 10000 /* a password_command has so long */
 
 struct loader;
@@ -29,8 +29,9 @@ void loader_destroy(struct loader **loader);
 
 /* What a tenant's session needs; give it back with materials_fini(). */
 struct materials {
-	struct secret password;		/* from password_command, password_file or the column, in this order; unset = none */
-	struct tls_trust *trust;	/* NULL where the tenant verifies nothing by chain */
+	struct secret password;  /* from password_command, password_file or the column, in this order; unset =
+	                            none */
+	struct tls_trust *trust; /* NULL where the tenant verifies nothing by chain */
 };
 void materials_fini(struct materials *materials);
 
@@ -41,9 +42,8 @@ void materials_fini(struct materials *materials);
  * A file: a regular file of at most 64 KiB, a trailing line end is cut. A program: run
  * without a shell, the tenant as its one argument, its first line is the password.
  */
-enum error loader_get(struct loader *loader, const struct tenant_settings *settings,
-		      int64_t deadline_ms, const struct interrupt *interrupt,
-		      struct materials *materials, struct words *words);
+enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
+                      const struct interrupt *interrupt, struct materials *materials, struct words *words);
 
 /*
  * When the file of a tenant's secret was last changed, asked in the background:
@@ -53,7 +53,8 @@ struct loader_stamp;
 
 /* Supervisor thread; does not block. NULL: the tenant has no such file, or no thread can be had now. */
 struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings);
-/* True once it is known: *stamp tells two versions of the file apart, 0 = it cannot be read. Does not block. */
+/* True once it is known: *stamp tells two versions of the file apart, 0 = it cannot be read. Does not block.
+ */
 bool loader_stamp_known(const struct loader_stamp *asked, int64_t *stamp);
 void loader_stamp_release(struct loader_stamp **asked);
 

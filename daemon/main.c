@@ -54,46 +54,31 @@ static int parse_options(int argc, char **argv, struct command_line *line)
 {
 	enum { CONFIG = 256, SET, DATABASE, LOG_FILE, CHECK, DAEMON, PID_FILE, SHOW_VERSION, HELP };
 	static const struct option known[] = {
-		{ "config", required_argument, NULL, CONFIG },	 { "set", required_argument, NULL, SET },
-		{ "database", required_argument, NULL, DATABASE }, { "log-file", required_argument, NULL, LOG_FILE },
-		{ "check-config", no_argument, NULL, CHECK },	 { "daemon", no_argument, NULL, DAEMON },
-		{ "pid-file", required_argument, NULL, PID_FILE }, { "version", no_argument, NULL, SHOW_VERSION },
-		{ "help", no_argument, NULL, HELP },		 { NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, CONFIG },
+		{ "set", required_argument, NULL, SET },
+		{ "database", required_argument, NULL, DATABASE },
+		{ "log-file", required_argument, NULL, LOG_FILE },
+		{ "check-config", no_argument, NULL, CHECK },
+		{ "daemon", no_argument, NULL, DAEMON },
+		{ "pid-file", required_argument, NULL, PID_FILE },
+		{ "version", no_argument, NULL, SHOW_VERSION },
+		{ "help", no_argument, NULL, HELP },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
-		case CONFIG:
-			line->options.file = optarg;
-			break;
-		case SET:
-			add(&line->options.sets, &line->options.set_count, optarg);
-			break;
-		case DATABASE:
-			add(&line->options.databases, &line->options.database_count, optarg);
-			break;
-		case LOG_FILE:
-			line->options.log_file = optarg;
-			break;
-		case PID_FILE:
-			line->options.pid_file = optarg;
-			break;
-		case CHECK:
-			line->check = true;
-			break;
-		case DAEMON:
-			line->detach = true;
-			break;
-		case SHOW_VERSION:
-			puts("outboxd " PACKAGE_VERSION);
-			return EX_OK;
-		case HELP:
-			fputs(usage, stdout);
-			return EX_OK;
-		default:
-			fputs("outboxd: try outboxd --help\n", stderr);
-			return EX_USAGE;
+		case CONFIG: line->options.file = optarg; break;
+		case SET: add(&line->options.sets, &line->options.set_count, optarg); break;
+		case DATABASE: add(&line->options.databases, &line->options.database_count, optarg); break;
+		case LOG_FILE: line->options.log_file = optarg; break;
+		case PID_FILE: line->options.pid_file = optarg; break;
+		case CHECK: line->check = true; break;
+		case DAEMON: line->detach = true; break;
+		case SHOW_VERSION: puts("outboxd " PACKAGE_VERSION); return EX_OK;
+		case HELP: fputs(usage, stdout); return EX_OK;
+		default: fputs("outboxd: try outboxd --help\n", stderr); return EX_USAGE;
 		}
 	}
 	if (optind == argc)

@@ -25,9 +25,9 @@
 #include "common/error.h"
 #include "daemon/notify.h"
 
-#define HEARTBEAT_LOST_MS 30000
-#define SOON_MS 60000
-#define DELAY_MAX_MS 30000
+#define HEARTBEAT_LOST_MS  30000
+#define SOON_MS            60000
+#define DELAY_MAX_MS       30000
 #define TRIES_BEFORE_READY 5
 
 struct monitor {
@@ -36,10 +36,10 @@ struct monitor {
 	sigset_t old_mask;
 	pid_t service;
 	int service_fd;
-	bool ready;		/* some service of ours was */
+	bool ready; /* some service of ours was */
 	bool stopping;
-	int stops;		/* signals that asked for it */
-	int failures;		/* in a row, each soon after the last */
+	int stops;    /* signals that asked for it */
+	int failures; /* in a row, each soon after the last */
 	int64_t started_ms, heard_ms, watchdog_ms;
 	bool killed_for_silence;
 	struct words why;
@@ -125,14 +125,9 @@ static void hear_signals(struct monitor *monitor)
 			notify("STOPPING=1");
 			tell(monitor, monitor->stops++ == 0 ? WORD_STOP : WORD_STOP_NOW);
 			break;
-		case SIGHUP:
-			tell(monitor, WORD_RELOAD);
-			break;
-		case SIGUSR1:
-			tell(monitor, WORD_STATUS);
-			break;
-		default: /* SIGCHLD: reap() looks */
-			break;
+		case SIGHUP: tell(monitor, WORD_RELOAD); break;
+		case SIGUSR1: tell(monitor, WORD_STATUS); break;
+		default: /* SIGCHLD: reap() looks */ break;
 		}
 	}
 }
@@ -169,7 +164,8 @@ static bool ends_us(const struct monitor *monitor, int status)
 static void describe_end(struct monitor *monitor, int status)
 {
 	if (monitor->killed_for_silence)
-		words_set(&monitor->why, "it gave no heartbeat for %d s and was killed", HEARTBEAT_LOST_MS / 1000);
+		words_set(&monitor->why, "it gave no heartbeat for %d s and was killed",
+		          HEARTBEAT_LOST_MS / 1000);
 	else if (WIFSIGNALED(status))
 		words_set(&monitor->why, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) == SERVICE_EXIT_AGAIN)
@@ -181,7 +177,9 @@ static void describe_end(struct monitor *monitor, int status)
 /* Waits out the delay before the next start; a stop cuts it short. */
 static void wait_before_start(struct monitor *monitor)
 {
-	int64_t delay = monitor->failures <= 1 ? 0 : INT64_C(1000) << (monitor->failures - 2 < 5 ? monitor->failures - 2 : 5);
+	int64_t delay = monitor->failures <= 1
+	                        ? 0
+	                        : INT64_C(1000) << (monitor->failures - 2 < 5 ? monitor->failures - 2 : 5);
 	int64_t until = deadline_after_ms(delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay);
 
 	while (!monitor->stopping && deadline_left_ms(until) > 0) {
@@ -208,7 +206,7 @@ static bool go_on(struct monitor *monitor, int end, int *status)
 	monitor->failures = soon ? monitor->failures + 1 : 1;
 	if (!monitor->ready && monitor->failures >= TRIES_BEFORE_READY) {
 		fprintf(stderr, "outboxd: the service ended %d times before it was ready: %s\n",
-			monitor->failures, monitor->why.text);
+		        monitor->failures, monitor->why.text);
 		*status = EX_SOFTWARE;
 		return false;
 	}
@@ -239,7 +237,9 @@ static int watch(struct monitor *monitor)
 			{ .fd = monitor->signal_fd, .events = POLLIN },
 			{ .fd = monitor->service_fd, .events = POLLIN },
 		};
-		int timeout = monitor->watchdog_ms > 0 && monitor->watchdog_ms < 1000 ? (int)monitor->watchdog_ms : 1000;
+		int timeout = monitor->watchdog_ms > 0 && monitor->watchdog_ms < 1000
+		                      ? (int)monitor->watchdog_ms
+		                      : 1000;
 
 		if (poll(fds, 2, timeout) < 0 && errno != EINTR)
 			return 0;

@@ -13,8 +13,8 @@
 struct monitor_settings {
 	struct config *config;
 	const struct config_options *options;
-	int (*run)(const struct service_start *start);	/* service_run, or a test's */
-	int ready_fd;		/* --daemon: a 0 octet is written here at daemon.ready; -1 = none */
+	int (*run)(const struct service_start *start); /* service_run, or a test's */
+	int ready_fd; /* --daemon: a 0 octet is written here at daemon.ready; -1 = none */
 };
 
 /*

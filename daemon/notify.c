@@ -29,7 +29,7 @@ void notify(const char *state)
 		return;
 	/* A manager that does not listen costs nobody else anything. */
 	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 	close(fd);
 }
 

@@ -9,17 +9,12 @@
 static const char *event_of(enum delivery_state state)
 {
 	switch (state) {
-	case DELIVERY_SENT:
-		return "delivery.sent";
-	case DELIVERY_FAILED:
-		return "delivery.failed";
-	case DELIVERY_UNCERTAIN:
-		return "delivery.uncertain";
-	case DELIVERY_CANCELLED:
-		return "delivery.cancelled";
+	case DELIVERY_SENT: return "delivery.sent";
+	case DELIVERY_FAILED: return "delivery.failed";
+	case DELIVERY_UNCERTAIN: return "delivery.uncertain";
+	case DELIVERY_CANCELLED: return "delivery.cancelled";
 	case DELIVERY_NONE:
-	case DELIVERY_DEFERRED:
-		break;
+	case DELIVERY_DEFERRED: break;
 	}
 	return "delivery.deferred";
 }
@@ -43,21 +38,21 @@ static void report_delays(struct log_batch *batch, const struct message *message
 	if (waiting < 0)
 		waiting = 0;
 	snprintf(text, sizeof(text), "%" PRId64 ".%03d/%" PRId64 ".%03d/%" PRId64 ".%03d", waiting / 1000,
-		 (int)(waiting % 1000), connecting / 1000, (int)(connecting % 1000), transmitting / 1000,
-		 (int)(transmitting % 1000));
+	         (int)(waiting % 1000), connecting / 1000, (int)(connecting % 1000), transmitting / 1000,
+	         (int)(transmitting % 1000));
 	log_text(batch, "delays", text);
 }
 
 static void report_recipient(struct log_batch *batch, const char *db, const struct message *message,
-			     const struct recipient *recipient)
+                             const struct recipient *recipient)
 {
 	const struct outcome *outcome = &recipient->outcome;
 	/* An earlier doubt stays in the table; this time the server said "later". */
 	bool deferred = recipient->state == DELIVERY_DEFERRED ||
-			(recipient->state == DELIVERY_UNCERTAIN && outcome->verdict == VERDICT_RETRY);
-	enum delivery_state state = !deferred		? recipient->state
-				    : message->cancelled ? DELIVERY_CANCELLED
-							 : DELIVERY_DEFERRED;
+	                (recipient->state == DELIVERY_UNCERTAIN && outcome->verdict == VERDICT_RETRY);
+	enum delivery_state state = !deferred            ? recipient->state
+	                            : message->cancelled ? DELIVERY_CANCELLED
+	                                                 : DELIVERY_DEFERRED;
 	int64_t delay_ms = message->decided_wall_ms - message->queued_at_ms;
 
 	log_begin(batch, level_of(state), event_of(state), db, message->tenant_name);
@@ -84,8 +79,7 @@ static void report_recipient(struct log_batch *batch, const char *db, const stru
 		log_seconds(batch, "retry_in", message->due_at * 1000 - message->decided_wall_ms);
 	log_text(batch, "reference", message->reference);
 	/* An uncertain one may arrive twice; so may one that was uncertain before. */
-	if (state == DELIVERY_UNCERTAIN ||
-	    (message->duplicate_possible && outcome->verdict == VERDICT_SENT))
+	if (state == DELIVERY_UNCERTAIN || (message->duplicate_possible && outcome->verdict == VERDICT_SENT))
 		log_text(batch, "duplicate", "possible");
 	log_end(batch);
 }

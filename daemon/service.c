@@ -34,10 +34,10 @@
 #include "config.h"
 #endif
 
-#define HEARTBEAT_MS 1000
-#define SPARE_DESCRIPTORS 128	/* of the process beside its workers */
-#define DESCRIPTORS_A_WORKER 2	/* socket, spool file */
-#define STALL_EXIT_MS 40000	/* commits on a slow disk may take their time */
+#define HEARTBEAT_MS         1000
+#define SPARE_DESCRIPTORS    128   /* of the process beside its workers */
+#define DESCRIPTORS_A_WORKER 2     /* socket, spool file */
+#define STALL_EXIT_MS        40000 /* commits on a slow disk may take their time */
 
 /* What main alone knows. */
 struct main_state {
@@ -47,9 +47,9 @@ struct main_state {
 	size_t count, opened, ended;
 	int signal_fd;
 	struct log_batch log;
-	int stop;			/* STOP_… told so far */
+	int stop; /* STOP_… told so far */
 	int64_t stop_now_at_ms;
-	int64_t exit_by_ms;		/* a stall: latest end */
+	int64_t exit_by_ms; /* a stall: latest end */
 	int exit_status;
 	bool monitor_gone;
 };
@@ -414,7 +414,8 @@ int service_run(const struct service_start *start)
 	atomic_store(&state.service.ready, start->restarted);
 	error = log_open(&log_settings, &state.service.log, &words);
 	if (error != OK || state.signal_fd < 0) {
-		dprintf(STDERR_FILENO, "outboxd: %s\n", error != OK ? words.text : "no descriptor for signals");
+		dprintf(STDERR_FILENO, "outboxd: %s\n",
+		        error != OK ? words.text : "no descriptor for signals");
 		return error == ERROR_PERMISSION ? EX_NOPERM : EX_CANTCREAT;
 	}
 	log_batch_init(&state.log, state.service.log);

@@ -12,14 +12,14 @@
  */
 enum service_word {
 	/* monitor to service */
-	WORD_STOP = 's',	/* SIGTERM, SIGINT */
-	WORD_STOP_NOW = 'S',	/* the second one */
-	WORD_RELOAD = 'r',	/* SIGHUP */
-	WORD_STATUS = 'u',	/* SIGUSR1 */
+	WORD_STOP = 's',     /* SIGTERM, SIGINT */
+	WORD_STOP_NOW = 'S', /* the second one */
+	WORD_RELOAD = 'r',   /* SIGHUP */
+	WORD_STATUS = 'u',   /* SIGUSR1 */
 	/* service to monitor */
-	WORD_READY = 'R',	/* daemon.ready: every outbox was opened once */
-	WORD_ALIVE = 'a',	/* the heartbeat, once a second */
-	WORD_STOPPING = 't',	/* a stop has begun */
+	WORD_READY = 'R',    /* daemon.ready: every outbox was opened once */
+	WORD_ALIVE = 'a',    /* the heartbeat, once a second */
+	WORD_STOPPING = 't', /* a stop has begun */
 };
 
 /* Exit status of a service that wants to be started anew (a worker has stalled). */

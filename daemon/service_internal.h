@@ -23,12 +23,12 @@
 
 /* Budgets of all outboxes together; any thread. */
 struct budget {
-	atomic_int workers, probes;	/* in use */
+	atomic_int workers, probes; /* in use */
 	atomic_int max_workers, max_probes;
 };
 
 struct service {
-	struct config *config;		/* as at the start; constant */
+	struct config *config; /* as at the start; constant */
 	/* what SIGHUP may change; main writes */
 	_Atomic int64_t idle_timeout_ms, stall_grace_ms, shutdown_grace_ms, expiry_check_ms;
 	atomic_int unsettled_max;
@@ -36,9 +36,9 @@ struct service {
 	struct loader *loader;
 	struct resolver *resolver;
 	struct budget budget;
-	atomic_bool ready;		/* daemon.ready was said, now or by an earlier service */
-	atomic_bool stall;		/* a worker does not move: the process ends and is started anew */
-	struct queue news;		/* eventfd: outboxes tell main that they opened, failed, ended */
+	atomic_bool ready; /* daemon.ready was said, now or by an earlier service */
+	atomic_bool stall; /* a worker does not move: the process ends and is started anew */
+	struct queue news; /* eventfd: outboxes tell main that they opened, failed, ended */
 };
 
 /* An outbox's word to main. */
@@ -50,25 +50,25 @@ struct writer;
 
 struct outbox {
 	struct service *service;
-	const char *path;		/* of the database */
-	char *db;			/* the file's name without folder and ending; NULL unless there are several */
-	struct storage *storage;	/* made by the supervisor before its other threads */
+	const char *path; /* of the database */
+	char *db;         /* the file's name without folder and ending; NULL unless there are several */
+	struct storage *storage; /* made by the supervisor before its other threads */
 	struct journal *journal;
 	struct writer *writer;
 
 	/* letters to the supervisor; each has an eventfd */
-	struct queue results;		/* struct message, from workers: an attempt's end */
-	struct queue settled;		/* struct message, from storage: after its commit */
-	struct queue exits;		/* struct worker, at a worker's last breath */
-	atomic_int stop;		/* STOP_…, main writes */
-	atomic_bool tell_status;	/* main writes, the supervisor clears */
-	atomic_bool disk_trouble;	/* storage: the last commit failed; dispatch stops */
+	struct queue results;     /* struct message, from workers: an attempt's end */
+	struct queue settled;     /* struct message, from storage: after its commit */
+	struct queue exits;       /* struct worker, at a worker's last breath */
+	atomic_int stop;          /* STOP_…, main writes */
+	atomic_bool tell_status;  /* main writes, the supervisor clears */
+	atomic_bool disk_trouble; /* storage: the last commit failed; dispatch stops */
 
 	/* main's own */
 	pthread_t supervisor;
 	bool started, joined;
-	bool clean;			/* ended with every thread joined and every result committed; before NEWS_ENDED */
-	int exit_status;		/* of NEWS_REFUSED; written before the news */
+	bool clean;      /* ended with every thread joined and every result committed; before NEWS_ENDED */
+	int exit_status; /* of NEWS_REFUSED; written before the news */
 	struct words refusal;
 	struct outbox_letter {
 		struct queue_link link;

@@ -21,18 +21,18 @@
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
-#define POLL_MS 1000
-#define LOCK_WAIT_MS 1000
-#define LOCK_RETRY_MS 50
-#define SCAN_MS 60000
-#define INSPECT_MS 5000
-#define WATCH_MS 1000
-#define WAITING_MS 200
-#define STATUS_MS 250
+#define POLL_MS         1000
+#define LOCK_WAIT_MS    1000
+#define LOCK_RETRY_MS   50
+#define SCAN_MS         60000
+#define INSPECT_MS      5000
+#define WATCH_MS        1000
+#define WAITING_MS      200
+#define STATUS_MS       250
 #define LADDER_FIRST_US 100
-#define LADDER_LAST_US 200000
-#define GIVE_UP_MS 5000 /* after STOP_NOW a worker that does not end is left behind */
-#define STALL_DRAIN_MS 2000
+#define LADDER_LAST_US  200000
+#define GIVE_UP_MS      5000 /* after STOP_NOW a worker that does not end is left behind */
+#define STALL_DRAIN_MS  2000
 
 #define WRITER_GRACE_MS 30000
 
@@ -87,7 +87,8 @@ static enum error open_once(struct supervisor *supervisor, struct words *words)
 	enum error error = storage_open(&settings, &outbox->storage, words);
 
 	if (error == OK)
-		error = journal_open(outbox->path, storage_instance(outbox->storage), &outbox->journal, words);
+		error = journal_open(outbox->path, storage_instance(outbox->storage), &outbox->journal,
+		                     words);
 	if (error == OK)
 		error = writer_start(outbox, &outbox->writer, words);
 	if (error != OK) {
@@ -158,7 +159,8 @@ static void on_timer(struct supervisor *supervisor, struct timer *timer)
 		else
 			timers_set_earlier(&supervisor->timers, timer, clock_monotonic_ms() + wait_ms);
 	}
-	/* One that has passed is the business of dispatch(), which sets the next; a suspended tenant has none. */
+	/* One that has passed is the business of dispatch(), which sets the next; a suspended tenant has
+	 * none. */
 	if (tenant->expiry_check_ms > clock_monotonic_ms())
 		timers_set_earlier(&supervisor->timers, timer, tenant->expiry_check_ms);
 	tenant_check_secret(supervisor, tenant);
@@ -189,8 +191,9 @@ static void inspect(struct supervisor *supervisor)
 	if (error == OK || strcmp(words.text, supervisor->inspected.text) == 0)
 		return;
 	supervisor->inspected = words;
-	log_begin(&supervisor->log, LOG_WARNING, error == ERROR_PERMISSION ? "storage.warning" : "storage.failed",
-		  supervisor->outbox->db, NULL);
+	log_begin(&supervisor->log, LOG_WARNING,
+	          error == ERROR_PERMISSION ? "storage.warning" : "storage.failed", supervisor->outbox->db,
+	          NULL);
 	log_text(&supervisor->log, "database", supervisor->outbox->path);
 	log_text(&supervisor->log, "error", words.text);
 	log_end(&supervisor->log);
@@ -284,7 +287,7 @@ static void hear_main(struct supervisor *supervisor)
 
 	if (atomic_exchange(&outbox->tell_status, false)) {
 		HASH_ITER(hh, supervisor->tenants, tenant, next)
-			tenant_tell(supervisor, tenant);
+		tenant_tell(supervisor, tenant);
 	}
 }
 
@@ -324,7 +327,8 @@ static void tell_workers(struct supervisor *supervisor, int level)
 {
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+	{
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next)
 			worker_tell_stop(worker, level);
 	}
@@ -341,12 +345,12 @@ static bool stop_workers(struct supervisor *supervisor)
 
 	supervisor->accept_work = false;
 	HASH_ITER(hh, supervisor->tenants, tenant, next)
-		ready_drop(supervisor, tenant);
+	ready_drop(supervisor, tenant);
 	while (supervisor->workers > 0) {
 		int level = atomic_load(&outbox->stop);
 		int64_t now = clock_monotonic_ms();
 
-		if (level == STOP_NONE)	/* to be opened anew */
+		if (level == STOP_NONE) /* to be opened anew */
 			level = STOP_SOON;
 
 		if (level != told) {
@@ -379,7 +383,7 @@ static void close_outbox(struct supervisor *supervisor)
 	log_push(&supervisor->log);
 	outbox->clean = all_ended && complete;
 	if (!all_ended)
-		return;	/* its thread may touch anything of ours: the process ends, nothing is freed */
+		return; /* its thread may touch anything of ours: the process ends, nothing is freed */
 	journal_close(&outbox->journal, complete);
 	tenant_free_all(supervisor);
 	storage_close(&outbox->storage);

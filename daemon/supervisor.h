@@ -22,30 +22,30 @@
 #include "daemon/worker.h"
 #include "daemon/writer.h"
 
-#define READY_LOW 16	/* fetch more when fewer are ready */
-#define READY_HIGH 128	/* a fetch fills up to it */
+#define READY_LOW  16  /* fetch more when fewer are ready */
+#define READY_HIGH 128 /* a fetch fills up to it */
 
 struct tenant {
 	char *name;
 	UT_hash_handle hh;
-	struct tenant_settings *settings;	/* NULL: no such row (any more) */
-	bool present;				/* seen by the load that is under way */
-	struct words refused;			/* settings that this version does not build; "" = none */
+	struct tenant_settings *settings; /* NULL: no such row (any more) */
+	bool present;                     /* seen by the load that is under way */
+	struct words refused;             /* settings that this version does not build; "" = none */
 	struct breaker breaker;
 
 	/* due messages that are not with a worker, in the order they go out */
 	struct queue_link *ready;
 	int ready_count;
-	bool look;		/* the table has or may have more than we hold */
-	bool fresh;		/* an application wrote since the last look */
-	int64_t next_due;	/* s; of the earliest that is not due yet */
+	bool look;        /* the table has or may have more than we hold */
+	bool fresh;       /* an application wrote since the last look */
+	int64_t next_due; /* s; of the earliest that is not due yet */
 
 	struct worker *workers;
-	int worker_count;	/* not retired */
-	int with_workers;	/* messages given to workers */
-	int unsettled;		/* messages with storage */
-	int replace;		/* workers that failed and are to be replaced */
-	int64_t pause_until_ms;	/* storage could not read for it: not before */
+	int worker_count;       /* not retired */
+	int with_workers;       /* messages given to workers */
+	int unsettled;          /* messages with storage */
+	int replace;            /* workers that failed and are to be replaced */
+	int64_t pause_until_ms; /* storage could not read for it: not before */
 
 	/* when to attend to it again */
 	struct timer timer;
@@ -55,18 +55,18 @@ struct tenant {
 
 	/* for outbox_tenant_status */
 	struct storage_counts counts;
-	struct loader_stamp *stamp;	/* while it is down: asks whether its secret's file is a new one */
-	int64_t stamp_at_failure;	/* of the file, 0 = not known */
+	struct loader_stamp *stamp; /* while it is down: asks whether its secret's file is a new one */
+	int64_t stamp_at_failure;   /* of the file, 0 = not known */
 	int64_t next_stamp_ms;
-	bool down;			/* tenant.down was told and tenant.up not yet */
+	bool down; /* tenant.down was told and tenant.up not yet */
 	int worker_restarts;
 	int64_t last_sent_at;
 	char *last_error;
 	bool status_dirty;
-	int64_t status_at_ms;		/* written last */
-	int64_t next_count_ms;		/* the queue is not counted before */
+	int64_t status_at_ms;  /* written last */
+	int64_t next_count_ms; /* the queue is not counted before */
 	struct tenant *next_dirty;
-	int64_t expiry_check_ms;	/* while it is down: next look for what has expired */
+	int64_t expiry_check_ms; /* while it is down: next look for what has expired */
 };
 
 /* One id that is with us: from the look until its commit. */
@@ -74,28 +74,28 @@ struct in_hand {
 	int64_t id;
 	UT_hash_handle hh;
 	struct tenant *tenant;
-	bool seen;	/* a look dropped it meanwhile: look again when it leaves */
+	bool seen; /* a look dropped it meanwhile: look again when it leaves */
 };
 
 struct supervisor {
 	struct outbox *outbox;
 	struct log_batch log;
-	struct tenant *tenants;		/* hash by name */
-	struct in_hand *in_hand;	/* hash by id */
+	struct tenant *tenants;  /* hash by name */
+	struct in_hand *in_hand; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	struct tenant *dirty;		/* status to write */
-	bool reopen;			/* the file was deleted or replaced: close all and open anew */
-	bool reopened;			/* this is not the first opening of the outbox */
-	bool storage_told;		/* a failed look was told */
-	bool places_told;		/* a worker that could not be started was told */
-	bool tenants_stale;		/* settings could not be read: again soon */
-	int places_wanted;		/* tenants that wait for somebody's parked worker to go */
-	bool accept_work;		/* false once we stop */
-	int workers;			/* threads that have not given their exit letter */
+	struct tenant *dirty; /* status to write */
+	bool reopen;          /* the file was deleted or replaced: close all and open anew */
+	bool reopened;        /* this is not the first opening of the outbox */
+	bool storage_told;    /* a failed look was told */
+	bool places_told;     /* a worker that could not be started was told */
+	bool tenants_stale;   /* settings could not be read: again soon */
+	int places_wanted;    /* tenants that wait for somebody's parked worker to go */
+	bool accept_work;     /* false once we stop */
+	int workers;          /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms;
-	struct words inspected;		/* what the last inspection said: told once */
-	int ladder;			/* step of the ladder after an event, -1 = off */
+	struct words inspected; /* what the last inspection said: told once */
+	int ladder;             /* step of the ladder after an event, -1 = off */
 };
 
 #endif

@@ -19,8 +19,8 @@
 #include "smtp/session.h"
 
 #define FURTHER_SESSION_MS 2000
-#define PLACE_RETRY_MS 1000
-#define AGED_S 600
+#define PLACE_RETRY_MS     1000
+#define AGED_S             600
 
 /* Its place in the line: what has waited ten minutes competes as a 9; what needs no session goes first. */
 static int rank(const struct message *message)
@@ -39,9 +39,9 @@ void ready_add(struct tenant *tenant, struct message *message)
 		const struct message *other = QUEUE_ITEM(*link, struct message, link);
 		int theirs = rank(other);
 
-		if (theirs != mine ? theirs < mine
-				   : other->due_at != message->due_at ? other->due_at > message->due_at
-								      : other->id > message->id)
+		if (theirs != mine                     ? theirs < mine
+		    : other->due_at != message->due_at ? other->due_at > message->due_at
+		                                       : other->id > message->id)
 			break;
 	}
 	message->link.next = *link;
@@ -100,7 +100,8 @@ void free_places(struct supervisor *supervisor)
 {
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+	{
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
 			if (supervisor->places_wanted <= 0)
 				return;
@@ -133,12 +134,13 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 		if (!supervisor->places_told) {
 			supervisor->places_told = true;
 			log_begin(&supervisor->log, LOG_ERROR, "worker.failed", supervisor->outbox->db,
-				  tenant->name);
+			          tenant->name);
 			log_text(&supervisor->log, "error", words.text);
 			log_end(&supervisor->log);
 		}
 		wait_for_place(supervisor, tenant);
-		timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms() + PLACE_RETRY_MS);
+		timers_set_earlier(&supervisor->timers, &tenant->timer,
+		                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
 	}
 	supervisor->places_told = false;
@@ -154,7 +156,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	log_end(&supervisor->log);
 	if (tenant->replace > 0) {
 		tenant->replace--;
-		log_begin(&supervisor->log, LOG_WARNING, "worker.restarted", supervisor->outbox->db, tenant->name);
+		log_begin(&supervisor->log, LOG_WARNING, "worker.restarted", supervisor->outbox->db,
+		          tenant->name);
 		log_number(&supervisor->log, "restarts", tenant->worker_restarts);
 		log_end(&supervisor->log);
 	}
@@ -248,9 +251,9 @@ static int sessions_of(const struct tenant *tenant)
 	int count = 0;
 
 	for (const struct worker *worker = tenant->workers; worker; worker = worker->next) {
-		if (!worker->retired || memcmp(worker->settings->connection_digest,
-					       tenant->settings->connection_digest,
-					       sizeof(tenant->settings->connection_digest)) == 0)
+		if (!worker->retired ||
+		    memcmp(worker->settings->connection_digest, tenant->settings->connection_digest,
+		           sizeof(tenant->settings->connection_digest)) == 0)
 			count++;
 	}
 	return count;
@@ -330,7 +333,7 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 static bool has_room(const struct budget *budget, bool probe)
 {
 	return probe ? atomic_load(&budget->probes) < atomic_load(&budget->max_probes)
-		     : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
+	             : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
 }
 
 void dispatch_waiting(struct supervisor *supervisor)
@@ -374,7 +377,8 @@ void watch_workers(struct supervisor *supervisor)
 	int64_t grace = atomic_load(&service->stall_grace_ms), now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+	{
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
 			int64_t deadline = atomic_load(&worker->deadline_ms);
 
@@ -382,9 +386,10 @@ void watch_workers(struct supervisor *supervisor)
 				continue;
 			worker->stall_told = true;
 			log_begin(&supervisor->log, LOG_ERROR, "worker.stalled", supervisor->outbox->db,
-				  tenant->name);
+			          tenant->name);
 			log_number(&supervisor->log, "id", atomic_load(&worker->message_id));
-			log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
+			log_text(&supervisor->log, "stage",
+			         stage_name((enum stage)atomic_load(&worker->stage)));
 			log_seconds(&supervisor->log, "late", now - deadline);
 			log_end(&supervisor->log);
 			atomic_store(&service->stall, true);

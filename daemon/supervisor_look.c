@@ -16,8 +16,8 @@
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 
-#define DOWN_LIMIT 4	  /* fetched for a probe */
-#define EXPIRED_LIMIT 64  /* a look for expired messages */
+#define DOWN_LIMIT    4  /* fetched for a probe */
+#define EXPIRED_LIMIT 64 /* a look for expired messages */
 #define RETRY_LOOK_MS 1000
 
 static void storage_trouble(struct supervisor *supervisor, const struct words *words)
@@ -176,7 +176,7 @@ void look_for_expired(struct supervisor *supervisor, struct tenant *tenant)
 	/* The next look stays where it is: a probe that fails again and again must not put it off. */
 	if (tenant->expiry_check_ms == 0)
 		tenant->expiry_check_ms = clock_monotonic_ms() +
-					  atomic_load(&supervisor->outbox->service->expiry_check_ms);
+		                          atomic_load(&supervisor->outbox->service->expiry_check_ms);
 	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
 }
 
@@ -196,7 +196,8 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 
 	if (tenant->expiry_check_ms == 0 || now < tenant->expiry_check_ms)
 		return;
-	if (storage_expired(supervisor->outbox->storage, &query, tenant->settings->max_age, &first, &words) != OK) {
+	if (storage_expired(supervisor->outbox->storage, &query, tenant->settings->max_age, &first, &words) !=
+	    OK) {
 		storage_trouble(supervisor, &words);
 	} else if (adopt_chain(supervisor, tenant, first) == EXPIRED_LIMIT) {
 		tenant->expiry_check_ms = now + RETRY_LOOK_MS;
@@ -204,7 +205,8 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 		return;
 	}
 	took = clock_monotonic_ms() - now;
-	tenant->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) + took * 1000;
+	tenant->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) +
+	                          took * 1000;
 	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
 }
 
@@ -256,7 +258,8 @@ void look_tenant(struct supervisor *supervisor, struct tenant *tenant)
 	if (!tenant->settings || !tenant->settings->enabled)
 		return;
 	look_expired(supervisor, tenant);
-	if (!tenant_may_send(tenant) || !tenant->look || query.limit <= 0 || breaker_allowance(&tenant->breaker, now) == 0)
+	if (!tenant_may_send(tenant) || !tenant->look || query.limit <= 0 ||
+	    breaker_allowance(&tenant->breaker, now) == 0)
 		return;
 	if (storage_due(supervisor->outbox->storage, &query, &first, &tenant->next_due, &words) != OK) {
 		storage_trouble(supervisor, &words);
@@ -268,5 +271,5 @@ void look_tenant(struct supervisor *supervisor, struct tenant *tenant)
 	trim_line(supervisor, tenant);
 	if (tenant->next_due != INT64_MAX)
 		timers_set_earlier(&supervisor->timers, &tenant->timer,
-				   now + (tenant->next_due * 1000 - clock_wall_ms()));
+		                   now + (tenant->next_due * 1000 - clock_wall_ms()));
 }

@@ -11,7 +11,8 @@ void look_scan(struct supervisor *supervisor);
 void look_changes(struct supervisor *supervisor);
 /* Fetches due messages of a tenant if there is room and reason. */
 void look_tenant(struct supervisor *supervisor, struct tenant *tenant);
-/* From now on until tenant_well() or tenant_reset(): what expires is looked for, since nothing can be sent. */
+/* From now on until tenant_well() or tenant_reset(): what expires is looked for, since nothing can be sent.
+ */
 void look_for_expired(struct supervisor *supervisor, struct tenant *tenant);
 struct in_hand *in_hand_find(struct supervisor *supervisor, int64_t id);
 /* A message that was found comes into our hands. */

@@ -17,10 +17,10 @@
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 
-#define PAUSE_MS 1000
-#define BATCH_MOST 32
+#define PAUSE_MS       1000
+#define BATCH_MOST     32
 #define BATCH_QUICK_MS 100
-#define FAILURES_MOST 5 /* workers that ended with the same message in hand */
+#define FAILURES_MOST  5 /* workers that ended with the same message in hand */
 
 /* Nothing happened to it: back into the line, or to the table if its line is closed. */
 static void put_back(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
@@ -30,8 +30,8 @@ static void put_back(struct supervisor *supervisor, struct tenant *tenant, struc
 		message->journal_slot = -1;
 	message_reset_attempt(message);
 	message->worker = NULL;
-	if (!supervisor->accept_work || (!message->offline && (!tenant_may_send(tenant) ||
-							       tenant->breaker.state != BREAKER_CLOSED))) {
+	if (!supervisor->accept_work ||
+	    (!message->offline && (!tenant_may_send(tenant) || tenant->breaker.state != BREAKER_CLOSED))) {
 		tenant->look = true;
 		in_hand_leave(supervisor, &message);
 		return;
@@ -66,16 +66,16 @@ static void describe_trouble(const struct message *message, struct words *words)
 		words_set(words, "%s", text[0] ? text : "the server is in trouble");
 	else if (outcome->trouble == TROUBLE_AUTH_FAILED)
 		words_set(words, "%s rejected the login of %s: %d%s%s %s", settings->host,
-			  settings->username ? settings->username : "nobody", outcome->code,
-			  outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
+		          settings->username ? settings->username : "nobody", outcome->code,
+		          outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
 	else
 		words_set(words, "%s answered at %s: %d%s%s %s", settings->host, stage_name(outcome->stage),
-			  outcome->code, outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
+		          outcome->code, outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
 }
 
 /* The streak guard and the breaker hear what the attempt says of the server. */
 static void judge_server(struct supervisor *supervisor, struct tenant *tenant, struct message *message,
-			 const struct attempt_summary *summary)
+                         const struct attempt_summary *summary)
 {
 	int guard = tenant->settings ? tenant->settings->streak_guard : 0;
 	struct words said, words;
@@ -91,7 +91,8 @@ static void judge_server(struct supervisor *supervisor, struct tenant *tenant, s
 		breaker_streak_end(&tenant->breaker);
 	if (summary->refused_whole &&
 	    breaker_streak(&tenant->breaker, summary->stage, summary->code, guard)) {
-		words_set(&words, "%d messages in a row were refused alike; %s", tenant->breaker.streak, said.text);
+		words_set(&words, "%d messages in a row were refused alike; %s", tenant->breaker.streak,
+		          said.text);
 		judge_soften(message);
 		tenant_trouble(supervisor, tenant, TROUBLE_PLAIN, words.text);
 		return;
@@ -186,7 +187,7 @@ void take_settled(struct supervisor *supervisor)
 		timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
 		if (message->state == MESSAGE_DEFERRED)
 			timers_set_earlier(&supervisor->timers, &tenant->timer,
-					   clock_monotonic_ms() + message->due_at * 1000 - clock_wall_ms());
+			                   clock_monotonic_ms() + message->due_at * 1000 - clock_wall_ms());
 		/* Deferred ones become due again: the next look after that time finds them. */
 		if (message->state == MESSAGE_DEFERRED && message->due_at < tenant->next_due)
 			tenant->next_due = message->due_at;
@@ -207,7 +208,8 @@ static void judge_orphan(struct supervisor *supervisor, struct worker *worker, s
 		if (message->past_end) {
 			recipient->outcome.verdict = VERDICT_UNCERTAIN;
 			recipient->outcome.stage = STAGE_END;
-			outcome_say(&recipient->outcome, "the worker ended while the server's reply was awaited");
+			outcome_say(&recipient->outcome,
+			            "the worker ended while the server's reply was awaited");
 		} else {
 			recipient->outcome.verdict = VERDICT_UNTRIED;
 		}
@@ -216,7 +218,7 @@ static void judge_orphan(struct supervisor *supervisor, struct worker *worker, s
 		message->invalid = true;
 		message->outcome.verdict = VERDICT_REFUSED;
 		outcome_say(&message->outcome, "%d workers ended while they had this message in hand",
-			    message->failures);
+		            message->failures);
 	}
 	message->worker = worker;
 	queue_push(&supervisor->outbox->results, &message->link);
@@ -262,7 +264,7 @@ static void take_exit(struct supervisor *supervisor, struct worker *worker)
 	bool clean = atomic_load(&worker->clean);
 
 	log_begin(&supervisor->log, clean ? LOG_DEBUG : LOG_ERROR, clean ? "worker.exit" : "worker.failed",
-		  supervisor->outbox->db, tenant->name);
+	          supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "number", worker->number);
 	if (!clean) {
 		log_number(&supervisor->log, "id", worker->current ? worker->current->id : 0);
@@ -307,7 +309,7 @@ static void recover(void *context, const struct journal_entry *entry)
 	enum error error = storage_find(supervisor->outbox->storage, entry->id, &message, &words);
 
 	if (error != OK && error != ERROR_NOT_FOUND)
-		return;	/* the slot stays taken: the next start asks again */
+		return; /* the slot stays taken: the next start asks again */
 	if (error == ERROR_NOT_FOUND || message->attempts != entry->attempts ||
 	    message->requeue != entry->requeue || in_hand_find(supervisor, entry->id)) {
 		journal_give(supervisor->outbox->journal, entry->slot);

@@ -15,9 +15,9 @@
 #include "smtp/session.h"
 
 #define STATUS_EVERY_MS 1000
-#define COUNT_SHARE 100 /* counting a queue may take one part in so many of the time */
+#define COUNT_SHARE     100 /* counting a queue may take one part in so many of the time */
 #define SECRET_CHECK_MS 20000
-#define SECRET_POLL_MS 1000
+#define SECRET_POLL_MS  1000
 
 struct tenant *tenant_find(struct supervisor *supervisor, const char *name)
 {
@@ -56,7 +56,7 @@ bool tenant_may_send(const struct tenant *tenant)
 }
 
 static void log_tenant(struct supervisor *supervisor, struct tenant *tenant, enum log_level level,
-		       const char *event, const char *error, int64_t retry_in_ms)
+                       const char *event, const char *error, int64_t retry_in_ms)
 {
 	log_begin(&supervisor->log, level, event, supervisor->outbox->db, tenant ? tenant->name : NULL);
 	log_text(&supervisor->log, "error", error);
@@ -72,7 +72,7 @@ static void set_last_error(struct tenant *tenant, const char *error)
 }
 
 void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble,
-		    const char *error)
+                    const char *error)
 {
 	int64_t now = clock_monotonic_ms();
 	bool was_down = tenant->breaker.state != BREAKER_CLOSED;
@@ -130,13 +130,15 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 {
 	int64_t now = clock_monotonic_ms(), stamp;
 
-	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings || !tenant->settings->password_file) {
+	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings ||
+	    !tenant->settings->password_file) {
 		loader_stamp_release(&tenant->stamp);
 		tenant->stamp_at_failure = 0;
 		return;
 	}
 	if (tenant->stamp && loader_stamp_known(tenant->stamp, &stamp)) {
-		bool changed = tenant->stamp_at_failure != 0 && stamp != 0 && stamp != tenant->stamp_at_failure;
+		bool changed = tenant->stamp_at_failure != 0 && stamp != 0 &&
+		               stamp != tenant->stamp_at_failure;
 
 		loader_stamp_release(&tenant->stamp);
 		if (stamp != 0)
@@ -150,7 +152,8 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 		tenant->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings);
 		tenant->next_stamp_ms = now + SECRET_CHECK_MS;
 	}
-	timers_set_earlier(&supervisor->timers, &tenant->timer, now + (tenant->stamp ? SECRET_POLL_MS : SECRET_CHECK_MS));
+	timers_set_earlier(&supervisor->timers, &tenant->timer,
+	                   now + (tenant->stamp ? SECRET_POLL_MS : SECRET_CHECK_MS));
 }
 
 /* Settings that this version does not build keep a tenant down, with words, until they change. */
@@ -190,7 +193,7 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	}
 	was_refused = tenant->refused.text[0] != '\0';
 	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
-					   sizeof(old->connection_digest)) != 0;
+	                                   sizeof(old->connection_digest)) != 0;
 	tenant->settings = settings;
 	if (old)
 		retire_workers(supervisor, tenant, connection_changed);
@@ -227,17 +230,18 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 	enum error error;
 
 	HASH_ITER(hh, supervisor->tenants, tenant, next)
-		tenant->present = name != NULL;
+	tenant->present = name != NULL;
 	error = storage_tenants(supervisor->outbox->storage, name, adopt_settings, supervisor, &words);
 	if (error == ERROR_NOT_FOUND && name) {
 		tenant_gone(supervisor, name);
 	} else if (error == ERROR_INVALID) {
 		log_tenant(supervisor, name ? tenant_find(supervisor, name) : NULL, LOG_ERROR, "tenant.down",
-			   words.text, -1);
+		           words.text, -1);
 	} else if (error != OK) {
 		supervisor->tenants_stale = true;
 	} else if (!name) {
-		HASH_ITER(hh, supervisor->tenants, tenant, next) {
+		HASH_ITER(hh, supervisor->tenants, tenant, next)
+		{
 			if (!tenant->present)
 				tenant_gone(supervisor, tenant->name);
 		}
@@ -248,7 +252,8 @@ void tenant_free_all(struct supervisor *supervisor)
 {
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next) {
+	HASH_ITER(hh, supervisor->tenants, tenant, next)
+	{
 		HASH_DEL(supervisor->tenants, tenant);
 		tenant_settings_release(&tenant->settings);
 		loader_stamp_release(&tenant->stamp);
@@ -263,14 +268,10 @@ static const char *state_in_words(const struct tenant *tenant)
 	if (!tenant->settings->enabled)
 		return "suspended";
 	switch (tenant->breaker.state) {
-	case BREAKER_BACKOFF:
-		return "backoff";
-	case BREAKER_THROTTLED:
-		return "throttled";
-	case BREAKER_AUTH_FAILED:
-		return "auth_failed";
-	case BREAKER_CLOSED:
-		break;
+	case BREAKER_BACKOFF: return "backoff";
+	case BREAKER_THROTTLED: return "throttled";
+	case BREAKER_AUTH_FAILED: return "auth_failed";
+	case BREAKER_CLOSED: break;
 	}
 	if (tenant->refused.text[0])
 		return "backoff";
@@ -367,7 +368,8 @@ void tenant_write_statuses(struct supervisor *supervisor, bool all)
 		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
 			write_status(supervisor, tenant, now);
 			/* A count that was put off is made good later. */
-			if (!all && tenant->next_count_ms > now && tenant->counts.queued + tenant->counts.deferred > 0)
+			if (!all && tenant->next_count_ms > now &&
+			    tenant->counts.queued + tenant->counts.deferred > 0)
 				tenant_dirty(supervisor, tenant);
 		} else {
 			tenant_dirty(supervisor, tenant);

@@ -8,14 +8,16 @@
 #include "daemon/supervisor.h"
 
 struct tenant *tenant_find(struct supervisor *supervisor, const char *name);
-struct tenant *tenant_make(struct supervisor *supervisor, const char *name);	/* finds or makes; loads settings */
-void tenant_load(struct supervisor *supervisor, const char *name);		/* NULL = all */
+struct tenant *tenant_make(struct supervisor *supervisor,
+                           const char *name);                      /* finds or makes; loads settings */
+void tenant_load(struct supervisor *supervisor, const char *name); /* NULL = all */
 void tenant_free_all(struct supervisor *supervisor);
 /* The tenant's server is in trouble; words for its administrator. */
-void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble, const char *error);
+void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble,
+                    const char *error);
 /* A message was answered by a well server. */
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant);
-void tenant_reset(struct supervisor *supervisor, struct tenant *tenant);	/* clears the backoff */
+void tenant_reset(struct supervisor *supervisor, struct tenant *tenant); /* clears the backoff */
 bool tenant_may_send(const struct tenant *tenant);
 /* While it is down: whether the file of its secret is a new one. */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);

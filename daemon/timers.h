@@ -12,16 +12,16 @@
 
 struct timer {
 	int64_t at_ms;
-	size_t place;	/* in the heap, from 1; 0 = not set */
+	size_t place; /* in the heap, from 1; 0 = not set */
 };
 
 struct timers {
-	struct timer **heap;	/* heap[1] is the earliest */
+	struct timer **heap; /* heap[1] is the earliest */
 	size_t count, room;
 };
 
 void timers_init(struct timers *timers);
-void timers_fini(struct timers *timers);	/* no timer may be touched through it afterwards */
+void timers_fini(struct timers *timers); /* no timer may be touched through it afterwards */
 
 /* Sets or moves; to the earlier of both times if it was set already (timers_set_earlier). */
 void timers_set(struct timers *timers, struct timer *timer, int64_t at_ms);

@@ -67,7 +67,7 @@ static void log_session_open(struct workplace *place)
 
 	session_facts(place->session, &facts);
 	log_begin(&place->log, LOG_INFO, "session.open", place->worker->outbox->db,
-		  place->worker->settings->name);
+	          place->worker->settings->name);
 	log_text(&place->log, "session", place->session_id);
 	log_text(&place->log, "server", facts.server);
 	log_text(&place->log, "address", facts.address);
@@ -92,8 +92,8 @@ enum error workplace_open(struct workplace *place, struct outcome *trouble)
 	if (place->session)
 		return OK;
 	error = loader_get(service->loader, worker->settings,
-			   clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000), &interrupt,
-			   &materials, &words);
+	                   clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000),
+	                   &interrupt, &materials, &words);
 	if (error != OK) {
 		trouble->verdict = VERDICT_UNTRIED;
 		trouble->scope = SCOPE_TENANT;
@@ -129,7 +129,7 @@ void workplace_close(struct workplace *place, const char *reason)
 	session_close(&place->session);
 	workplace_no_deadline(place);
 	log_begin(&place->log, LOG_INFO, "session.close", place->worker->outbox->db,
-		  place->worker->settings->name);
+	          place->worker->settings->name);
 	log_text(&place->log, "session", place->session_id);
 	log_text(&place->log, "reason", reason);
 	log_number(&place->log, "messages", place->messages);
@@ -163,11 +163,15 @@ static bool park(struct workplace *place)
 {
 	struct worker *worker = place->worker;
 	/* Without a session there is nothing to keep, but for the first message, which is on its way. */
-	int64_t until = !place->session && place->served ? 0 : clock_monotonic_ms() + atomic_load(&worker->outbox->service->idle_timeout_ms);
+	int64_t until = !place->session && place->served
+	                        ? 0
+	                        : clock_monotonic_ms() +
+	                                  atomic_load(&worker->outbox->service->idle_timeout_ms);
 	struct words words;
 
 	while (!is_leaving(worker) && clock_monotonic_ms() < until) {
-		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1, .events = POLLIN };
+		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1,
+			             .events = POLLIN };
 		enum error error;
 
 		worker->kept = queue_take_all(&worker->inbox);
@@ -249,7 +253,7 @@ static struct workplace *workplace_create(struct worker *worker)
 }
 
 struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
-			    struct words *words)
+                            struct words *words)
 {
 	struct worker *worker = memory_alloc(sizeof(*worker));
 	char name[80];

@@ -22,38 +22,39 @@
 struct workplace;
 
 struct worker {
-	struct queue_link exit_link;	/* first member: the letter to outbox->exits */
+	struct queue_link exit_link; /* first member: the letter to outbox->exits */
 	struct outbox *outbox;
-	struct tenant_settings *settings;	/* held: never others than these on this connection */
-	int number;			/* of this tenant's sessions, from 1 */
+	struct tenant_settings *settings; /* held: never others than these on this connection */
+	int number;                       /* of this tenant's sessions, from 1 */
 	pthread_t thread;
-	struct queue inbox;		/* struct message */
+	struct queue inbox; /* struct message */
 
 	/* words from the supervisor */
-	atomic_int stop;		/* STOP_… */
-	atomic_bool leave;		/* end after the message in hand, give the rest back */
+	atomic_int stop;   /* STOP_… */
+	atomic_bool leave; /* end after the message in hand, give the rest back */
 
 	/* published by the worker */
-	_Atomic int64_t deadline_ms;	/* the step it is in ends by then; DEADLINE_NEVER while parked or in storage */
-	atomic_int stage;		/* enum stage */
-	_Atomic int64_t message_id;	/* in hand, 0 = none */
-	atomic_bool clean;		/* it ended on purpose */
+	_Atomic int64_t
+		deadline_ms; /* the step it is in ends by then; DEADLINE_NEVER while parked or in storage */
+	atomic_int stage;    /* enum stage */
+	_Atomic int64_t message_id; /* in hand, 0 = none */
+	atomic_bool clean;          /* it ended on purpose */
 
-	struct workplace *place;	/* the worker's own things (worker_internal.h) */
+	struct workplace *place; /* the worker's own things (worker_internal.h) */
 
 	/* the worker's until its exit, then the supervisor's */
-	struct message *current;	/* in hand */
-	struct queue_link *kept;	/* taken from the inbox, not begun */
+	struct message *current; /* in hand */
+	struct queue_link *kept; /* taken from the inbox, not begun */
 
 	/* the supervisor's own */
 	struct tenant *tenant;
 	struct worker *next;
-	int given;			/* messages it has not given back yet */
-	bool probe;			/* in a probe's place */
-	bool retired;			/* told to leave: counts no longer for its tenant */
+	int given;    /* messages it has not given back yet */
+	bool probe;   /* in a probe's place */
+	bool retired; /* told to leave: counts no longer for its tenant */
 	bool stall_told;
 	int64_t idle_since_ms;
-	int batch;			/* messages to give it at a time */
+	int batch; /* messages to give it at a time */
 	int64_t batch_given_ms;
 };
 
@@ -62,7 +63,7 @@ struct worker {
  * has none for us now.
  */
 struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
-			    struct words *words);
+                            struct words *words);
 
 /* Once a process, before the first worker. */
 void worker_setup(void);

@@ -12,13 +12,13 @@
 /* What a worker thread has for itself. */
 struct workplace {
 	struct worker *worker;
-	struct session *session;	/* NULL = none open */
+	struct session *session; /* NULL = none open */
 	struct session_observer observer;
 	struct log_batch log;
-	bool served;			/* a message was in hand before */
+	bool served; /* a message was in hand before */
 	char session_id[17];
-	int64_t opened_ms;		/* monotonic */
-	int messages;			/* on this connection */
+	int64_t opened_ms; /* monotonic */
+	int messages;      /* on this connection */
 	/* of the message in hand, until deliver_end() */
 	struct mail *mail;
 	struct composed *composed;

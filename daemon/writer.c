@@ -16,19 +16,19 @@
 #include "daemon/thread.h"
 
 #define COMMIT_DEADLINE_MS 10000
-#define REPEAT_MS 250
-#define CHECKPOINT_MS 1000
-#define BATCH_MESSAGES 256
+#define REPEAT_MS          250
+#define CHECKPOINT_MS      1000
+#define BATCH_MESSAGES     256
 
 struct writer {
 	struct outbox *outbox;
 	pthread_t storage, checkpoint;
-	struct queue settle, hold, status;	/* each with an eventfd */
-	atomic_int stop;			/* STOP_NOW ends the checkpoint thread's wait */
-	atomic_int finish;			/* supervisor: 1 = commit what is there, then end */
+	struct queue settle, hold, status; /* each with an eventfd */
+	atomic_int stop;                   /* STOP_NOW ends the checkpoint thread's wait */
+	atomic_int finish;                 /* supervisor: 1 = commit what is there, then end */
 	_Atomic int64_t finish_by_ms;
-	atomic_bool dirty;			/* something was committed since the last checkpoint */
-	bool complete;				/* storage's last word */
+	atomic_bool dirty; /* something was committed since the last checkpoint */
+	bool complete;     /* storage's last word */
 	/* the storage thread's own */
 	struct log_batch log;
 	bool failing;
@@ -107,7 +107,7 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 		struct words words = { "" };
 		int64_t now = clock_monotonic_ms();
 		enum error error = storage_settle(writer->outbox->storage, batch, now + COMMIT_DEADLINE_MS,
-						  &words);
+		                                  &words);
 
 		if (error == OK) {
 			committed = true;
@@ -196,7 +196,8 @@ static void *checkpoint_main(void *argument)
 	while (wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_MS, &interrupt) != ERROR_INTERRUPTED) {
 		struct words words;
 
-		/* What it says in words is found again, with a reader, by the next commit: nobody else is told. */
+		/* What it says in words is found again, with a reader, by the next commit: nobody else is
+		 * told. */
 		if (atomic_exchange(&writer->dirty, false) &&
 		    storage_checkpoint(writer->outbox->storage, &words) != OK)
 			atomic_store(&writer->dirty, true);

@@ -20,15 +20,15 @@ struct storage;
 
 /* What happened since the last look: who is to be looked at again. */
 struct storage_changes {
-	char **tenants_due;	/* tenants with new or changed messages; may repeat */
+	char **tenants_due; /* tenants with new or changed messages; may repeat */
 	size_t tenants_due_count;
-	char **tenants_changed;	/* rows of outbox_tenant inserted, changed or deleted */
+	char **tenants_changed; /* rows of outbox_tenant inserted, changed or deleted */
 	size_t tenants_changed_count;
-	char **tenants_retry;	/* an operator asks to try the server again now */
+	char **tenants_retry; /* an operator asks to try the server again now */
 	size_t tenants_retry_count;
-	int64_t *messages;	/* ids whose state an application changed */
+	int64_t *messages; /* ids whose state an application changed */
 	size_t messages_count;
-	bool all;		/* too much to list, or the cursor was lost: scan again */
+	bool all; /* too much to list, or the cursor was lost: scan again */
 };
 void storage_changes_fini(struct storage_changes *changes);
 
@@ -65,13 +65,13 @@ typedef bool storage_in_hand(void *context, int64_t id);
  */
 struct storage_due_query {
 	const char *tenant;
-	int64_t now;		/* s */
+	int64_t now; /* s */
 	int limit;
 	storage_in_hand *in_hand;
 	void *context;
 };
 enum error storage_due(struct storage *storage, const struct storage_due_query *query,
-		       struct queue_link **first, int64_t *next_due, struct words *words);
+                       struct queue_link **first, int64_t *next_due, struct words *words);
 
 /*
  * supervisor: one message by id as storage_due() would give it, due or not;
@@ -85,7 +85,7 @@ enum error storage_find(struct storage *storage, int64_t id, struct message **me
  * (rarely: while its server is down).
  */
 enum error storage_expired(struct storage *storage, const struct storage_due_query *query, int max_age_s,
-			   struct queue_link **first, struct words *words);
+                           struct queue_link **first, struct words *words);
 
 /*
  * supervisor: one tenant (name) or all (NULL) as sealed settings, given with their
@@ -94,11 +94,14 @@ enum error storage_expired(struct storage *storage, const struct storage_due_que
  */
 typedef void storage_tenant_each(void *context, struct tenant_settings *settings);
 enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
-			   void *context, struct words *words);
+                           void *context, struct words *words);
 
-/* supervisor: how many are queued and deferred, counted in the table (linear: once a tenant, then keep deltas). */
-struct storage_counts { int64_t queued, deferred, oldest_due_at; };
+/* supervisor: how many are queued and deferred, counted in the table (linear: once a tenant, then keep
+ * deltas). */
+struct storage_counts {
+	int64_t queued, deferred, oldest_due_at;
+};
 enum error storage_count(struct storage *storage, const char *tenant, struct storage_counts *counts,
-			 struct words *words);
+                         struct words *words);
 
 #endif

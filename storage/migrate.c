@@ -150,8 +150,9 @@ static enum error judge(const struct migration *migration, const struct schema *
 		words_set(words, "%s has no outbox tables: run outboxctl init", path);
 		return ERROR_NOT_FOUND;
 	case FOUND_NOT_OURS:
-		words_set(words, "%s has the %s, which is not ours: names that begin with outbox must be free",
-		          path, schema->detail);
+		words_set(words,
+		          "%s has the %s, which is not ours: names that begin with outbox must be free", path,
+		          schema->detail);
 		return ERROR_REFUSED;
 	case FOUND_OTHER_ENCODING:
 		words_set(words, "%s is encoded in %s: only UTF-8 is served", path, schema->detail);

@@ -25,20 +25,21 @@
 struct storage;
 
 struct storage_settings {
-	const char *path;		/* of the database file */
-	const char *spool_dir;		/* large bodies are copied to unlinked files there; NULL = $TMPDIR or /var/tmp */
-	bool create;			/* make file and schema if absent or empty */
+	const char *path; /* of the database file */
+	const char
+		*spool_dir; /* large bodies are copied to unlinked files there; NULL = $TMPDIR or /var/tmp */
+	bool create;        /* make file and schema if absent or empty */
 };
 
 /*
  * Opens, locks (flock) and checks the database and migrates an older schema.
  * Before the first use. Blocks for disk work. ERROR_BUSY: another outboxd has
- * it (75); ERROR_EXISTS: cannot create (73); ERROR_PERMISSION (77); ERROR_REFUSED: not ours, not WAL, newer schema,
- * network file system, the same file twice in this process (78);
- * ERROR_UNAVAILABLE otherwise. A descriptor once taken is never closed.
+ * it (75); ERROR_EXISTS: cannot create (73); ERROR_PERMISSION (77); ERROR_REFUSED: not ours, not WAL, newer
+ * schema, network file system, the same file twice in this process (78); ERROR_UNAVAILABLE otherwise. A
+ * descriptor once taken is never closed.
  */
 enum error storage_open(const struct storage_settings *settings, struct storage **storage,
-			struct words *words);
+                        struct words *words);
 
 /* Closes all connections (not the lock's descriptor); all mail must have been given back. */
 void storage_close(struct storage **storage);
@@ -55,28 +56,30 @@ const char *storage_instance(const struct storage *storage);
  * suspended by expiry, gone); ERROR_UNAVAILABLE: not now, with words.
  */
 enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,
-			struct mail **mail, struct words *words);
+                        struct mail **mail, struct words *words);
 void storage_give_back(struct storage *storage, struct mail **mail);
 
 /* outbox_tenant_status, as the supervisor knows it. */
 struct tenant_status {
-	struct queue_link link;		/* first member */
+	struct queue_link link; /* first member */
 	char *tenant;
-	const char *state;		/* constant */
+	const char *state; /* constant */
 	int64_t queued, deferred;
-	int64_t oldest_due_at;		/* s, 0 = none */
+	int64_t oldest_due_at; /* s, 0 = none */
 	int consecutive_failures;
-	int64_t retry_at;		/* s, 0 = NULL */
+	int64_t retry_at; /* s, 0 = NULL */
 	int worker_restarts;
-	char *last_error;		/* NULL = none */
-	int64_t last_sent_at;		/* s, 0 = never (keeps what is there) */
+	char *last_error;     /* NULL = none */
+	int64_t last_sent_at; /* s, 0 = never (keeps what is there) */
 };
 
 /* What one commit writes. */
 struct storage_batch {
-	struct queue_link *messages;	/* chain of struct message: state, attempts, due_at, result, recipients */
-	struct queue_link *uncertain;	/* chain: before the end of data (hold): recipients with outcome UNCERTAIN */
-	struct queue_link *statuses;	/* chain of struct tenant_status */
+	struct queue_link
+		*messages; /* chain of struct message: state, attempts, due_at, result, recipients */
+	struct queue_link
+		*uncertain; /* chain: before the end of data (hold): recipients with outcome UNCERTAIN */
+	struct queue_link *statuses; /* chain of struct tenant_status */
 };
 
 /*
@@ -86,8 +89,8 @@ struct storage_batch {
  * repeated too and finds its own work). Keeps the write lock free between two
  * calls as the architecture says (the call itself waits for that gap).
  */
-enum error storage_settle(struct storage *storage, const struct storage_batch *batch,
-			  int64_t deadline_ms, struct words *words);
+enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
+                          struct words *words);
 
 /* checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. */
 enum error storage_checkpoint(struct storage *storage, struct words *words);
