@@ -73,18 +73,39 @@ class Daemon(service.Service):
                     self.directory, "sanitizer"))))
         if self.faults:
             environment["OUTBOXD_FAULT"] = self.faults
-        before = self.log.count("event=daemon.ready")
+        before = self.ready_count()
         with open(self.log.path + ".output", "ab") as output:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=environment, start_new_session=True,
                 preexec_fn=jail.die_with_parent)
-        if ready:
-            self._wait_ready(before + 1)
+        limit = time.monotonic() + 30
+        while ready and self.ready_count() <= before:
+            status = self.process.poll()
+            assert status is None and time.monotonic() < limit, \
+                "outboxd is not ready (exit status %s):\n%s%s" % (
+                    status, self._output(), self.log.text()[-2000:])
+            time.sleep(0.01)
         return self
+
+    def ready_count(self):
+        """How often it said so, in either format of the log."""
+        return self.log.count(r'event"?[=:]"?daemon\.ready')
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def wait_heard(self, seconds=10):
+        """Until no signal that we sent waits to be taken notice of."""
+        limit = time.monotonic() + seconds
+        while True:
+            with open("/proc/%d/status" % self.process.pid) as stream:
+                waiting = [line.split()[1] for line in stream if
+                           line.startswith(("SigPnd:", "ShdPnd:"))]
+            if all(int(mask, 16) == 0 for mask in waiting):
+                return
+            assert time.monotonic() < limit, "a signal is not heard"
+            time.sleep(0.01)
 
     def service_pid(self):
         found = service.children(self.process.pid)

@@ -172,6 +172,8 @@ class Server:
         while True:
             try:
                 connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY,
+                                      1)
             except OSError:
                 return
             with self.lock:
