@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2086,SC2154 # packages are words; the caller sets $top
 # setup.sh - what ./quickstart and ./runtests do before anything else; sourced by both.
 #
 # install_packages LIST…   Debian packages named in the files, by apt as root or
