@@ -74,7 +74,7 @@ def sink_process(sock, pipe):
     async def main():
         Sink.arrivals = []
         loop = asyncio.get_running_loop()
-        await loop.create_server(Sink, sock=sock)
+        await loop.create_server(Sink, sock=sock, backlog=4096)
         while True:
             word = await loop.run_in_executor(None, pipe.recv)
             if word == "take":
@@ -93,14 +93,14 @@ class Bench:
         self.build, self.folder = build, tempfile.mkdtemp(prefix="outboxd-measure.")
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
-        sock.listen(512)
+        sock.listen(4096)
         self.port = sock.getsockname()[1]
         self.pipe, theirs = multiprocessing.Pipe()
         self.sink = multiprocessing.Process(target=sink_process, args=(sock, theirs), daemon=True)
         self.sink.start()
         self.silent = socket.socket()
         self.silent.bind(("127.0.0.1", 0))
-        self.silent.listen(512)
+        self.silent.listen(4096)
         self.refusing = socket.socket()
         self.refusing.bind(("127.0.0.1", 0))
 
