@@ -197,6 +197,8 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 	}
 	message->past_end = true;
 	journal_mark(worker->outbox->journal, message->journal_slot, JOURNAL_PAST_END);
+	if (fault_here("worker-end-past-end", worker->settings->name))
+		pthread_exit(NULL);
 	if (fault_here("service-end-in-data", worker->settings->name))
 		_exit(99);
 	return OK;

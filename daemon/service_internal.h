@@ -25,6 +25,8 @@
 struct budget {
 	atomic_int workers, probes; /* in use */
 	atomic_int max_workers, max_probes;
+	atomic_int waiting; /* tenants that have no worker and wait for a place */
+	atomic_int leaving; /* workers that were told to make room */
 };
 
 struct service {

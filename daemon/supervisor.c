@@ -17,6 +17,7 @@
 #include "common/wait.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
@@ -300,9 +301,8 @@ static void turn(struct supervisor *supervisor, bool event)
 	look_again(supervisor, event);
 	run_rounds(supervisor);
 	if (supervisor->waiting_first)
-		dispatch_waiting(supervisor);
-	if (supervisor->places_wanted > 0)
-		free_places(supervisor);
+		places_share_out(supervisor);
+	places_make_room(supervisor);
 	run_timers(supervisor);
 	log_push(&supervisor->log);
 }
@@ -385,6 +385,7 @@ static void close_outbox(struct supervisor *supervisor)
 	if (!all_ended)
 		return; /* its thread may touch anything of ours: the process ends, nothing is freed */
 	journal_close(&outbox->journal, complete);
+	places_forget(supervisor);
 	tenant_free_all(supervisor);
 	storage_close(&outbox->storage);
 }

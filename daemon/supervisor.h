@@ -50,7 +50,7 @@ struct tenant {
 	/* when to attend to it again */
 	struct timer timer;
 	/* its turn among those that wait for a place */
-	bool waiting;
+	bool waiting, waits_for_worker;
 	struct tenant *next_waiting;
 
 	/* for outbox_tenant_status */
@@ -84,13 +84,14 @@ struct supervisor {
 	struct in_hand *in_hand; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
+	int waiting_workers; /* of those: for a worker's place, not for a probe's */
+	bool sharing_out;    /* the line gets what is free just now */
 	struct tenant *dirty; /* status to write */
 	bool reopen;          /* the file was deleted or replaced: close all and open anew */
 	bool reopened;        /* this is not the first opening of the outbox */
 	bool storage_told;    /* a failed look was told */
 	bool places_told;     /* a worker that could not be started was told */
 	bool tenants_stale;   /* settings could not be read: again soon */
-	int places_wanted;    /* tenants that wait for somebody's parked worker to go */
 	bool accept_work;     /* false once we stop */
 	int workers;          /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms;

@@ -1,9 +1,8 @@
 /*
- * supervisor_dispatch.c - who sends what: the line of a tenant, its workers, the
- * places. See supervisor.h.
+ * supervisor_dispatch.c - who sends what: the line of a tenant and its workers. See
+ * supervisor.h.
  *
- * Promises: a tenant's place in line is its own; those that wait for a place get
- * it in the order of their waiting; a tenant whose server was in trouble has one
+ * Promises: a tenant's line is its own; a tenant whose server was in trouble has one
  * probe, in a place of its own kind; a further session is opened only when a due
  * message has waited over 2 s.
  */
@@ -14,6 +13,7 @@
 #include "common/clock.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
@@ -86,51 +86,34 @@ void ready_drop(struct supervisor *supervisor, struct tenant *tenant)
 	tenant->look = true;
 }
 
-static void wait_for_place(struct supervisor *supervisor, struct tenant *tenant)
+/* The lowest number that none of its threads has: it names the thread. */
+static int number_for(const struct tenant *tenant)
 {
-	if (tenant->waiting)
-		return;
-	tenant->waiting = true;
-	tenant->next_waiting = NULL;
-	*supervisor->waiting_last = tenant;
-	supervisor->waiting_last = &tenant->next_waiting;
-}
+	int number = 1;
 
-void free_places(struct supervisor *supervisor)
-{
-	struct tenant *tenant, *next;
+	for (const struct worker *worker = tenant->workers; worker;) {
+		bool taken = worker->number == number;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	{
-		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
-			if (supervisor->places_wanted <= 0)
-				return;
-			if (worker->given > 0 || worker->retired || worker->probe)
-				continue;
-			supervisor->places_wanted--;
-			worker->retired = true;
-			tenant->worker_count--;
-			worker_tell_leave(worker);
-		}
+		number += taken;
+		worker = taken ? tenant->workers : worker->next;
 	}
-	supervisor->places_wanted = 0;
+	return number;
 }
 
 static struct worker *start_worker(struct supervisor *supervisor, struct tenant *tenant, bool probe)
 {
-	struct budget *budget = &supervisor->outbox->service->budget;
 	struct worker *worker;
 	struct words words;
 
-	if (!budget_take(budget, probe)) {
-		wait_for_place(supervisor, tenant);
-		if (!probe)
-			supervisor->places_wanted++;
+	if (!place_take(supervisor, tenant, probe)) {
+		if (!tenant->waiting)
+			timers_set_earlier(&supervisor->timers, &tenant->timer,
+			                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
 	}
-	worker = worker_start(supervisor->outbox, tenant->settings, tenant->worker_count + 1, &words);
+	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), &words);
 	if (!worker) {
-		budget_give(budget, probe);
+		budget_give(&supervisor->outbox->service->budget, probe);
 		if (!supervisor->places_told) {
 			supervisor->places_told = true;
 			log_begin(&supervisor->log, LOG_ERROR, "worker.failed", supervisor->outbox->db,
@@ -138,7 +121,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 			log_text(&supervisor->log, "error", words.text);
 			log_end(&supervisor->log);
 		}
-		wait_for_place(supervisor, tenant);
+		place_wait(supervisor, tenant, probe);
 		timers_set_earlier(&supervisor->timers, &tenant->timer,
 		                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
@@ -147,7 +130,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	supervisor->workers++;
 	worker->tenant = tenant;
 	worker->probe = probe;
-	worker->idle_since_ms = clock_monotonic_ms();
+	worker->place_since_ms = clock_monotonic_ms();
 	worker->next = tenant->workers;
 	tenant->workers = worker;
 	tenant->worker_count++;
@@ -309,10 +292,8 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	if (allowance == 0)
 		return;
 	if (probe) {
-		struct worker *worker = idle_worker(tenant);
+		struct worker *worker = start_worker(supervisor, tenant, true);
 
-		if (!worker)
-			worker = start_worker(supervisor, tenant, true);
 		if (!worker)
 			return;
 		breaker_probe_started(&tenant->breaker);
@@ -330,44 +311,13 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	look_tenant(supervisor, tenant);
 }
 
-static bool has_room(const struct budget *budget, bool probe)
-{
-	return probe ? atomic_load(&budget->probes) < atomic_load(&budget->max_probes)
-	             : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
-}
-
-void dispatch_waiting(struct supervisor *supervisor)
-{
-	const struct budget *budget = &supervisor->outbox->service->budget;
-	struct tenant *tenant = supervisor->waiting_first;
-
-	/* The longest wait first; who finds no room of its kind keeps its turn. */
-	supervisor->waiting_first = NULL;
-	supervisor->waiting_last = &supervisor->waiting_first;
-	while (tenant) {
-		struct tenant *next = tenant->next_waiting;
-
-		tenant->waiting = false;
-		tenant->next_waiting = NULL;
-		if (has_room(budget, tenant->breaker.state != BREAKER_CLOSED))
-			dispatch(supervisor, tenant);
-		else
-			wait_for_place(supervisor, tenant);
-		tenant = next;
-	}
-}
-
 void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once)
 {
 	(void)supervisor;
 	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
-		if (!worker->retired)
-			tenant->worker_count--;
-		worker->retired = true;
+		worker_retire(worker);
 		if (at_once)
 			worker_tell_stop(worker, STOP_SOON);
-		else
-			worker_tell_leave(worker);
 	}
 }
 

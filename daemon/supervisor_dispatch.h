@@ -9,13 +9,11 @@
 
 /* Gives the tenant's ready messages to its workers, starting one if there is a place. */
 void dispatch(struct supervisor *supervisor, struct tenant *tenant);
-void dispatch_waiting(struct supervisor *supervisor);
 /* Puts a message (back) into the tenant's line, by priority and due time. */
 void ready_add(struct tenant *tenant, struct message *message);
 /* Everything that is ready leaves our hands (suspended, gone, stopping). */
 void ready_drop(struct supervisor *supervisor, struct tenant *tenant);
-/* Parked workers of others go where tenants wait for a place. */
-void free_places(struct supervisor *supervisor);
+/* They end after the message in hand, or before its end of data: it goes back to the line. */
 void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once);
 void watch_workers(struct supervisor *supervisor);
 

@@ -14,6 +14,7 @@
 #include "daemon/judge.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 
@@ -109,8 +110,6 @@ static void adapt_batch(struct worker *worker)
 		worker->batch = 1;
 	else if (worker->batch < BATCH_MOST)
 		worker->batch++;
-	if (worker->given == 0)
-		worker->idle_since_ms = now;
 }
 
 static bool all_known(const struct message *message)
@@ -123,23 +122,14 @@ static bool all_known(const struct message *message)
 	return message->recipient_count > 0;
 }
 
-static void take_result(struct supervisor *supervisor, struct message *message)
+/* What the attempt says of the server, and where the message goes. */
+static void judge_result(struct supervisor *supervisor, struct tenant *tenant, struct message *message,
+                         bool called_off)
 {
-	struct tenant *tenant = message->tenant;
-	struct worker *worker = message->worker;
 	struct attempt_summary summary;
 
-	if (worker) {
-		worker->given--;
-		tenant->with_workers--;
-		message->judged_by = worker->settings;
-		adapt_batch(worker);
-	}
-	message->worker = NULL;
-	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
 	if (message->settled == SETTLED_GONE) {
 		journal_give(supervisor->outbox->journal, message->journal_slot);
-		breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
 		tenant->look = true;
 		in_hand_leave(supervisor, &message);
 		return;
@@ -149,16 +139,31 @@ static void take_result(struct supervisor *supervisor, struct message *message)
 	judge_summarize(message, &summary);
 	judge_server(supervisor, tenant, message, &summary);
 	if (summary.tried || message->invalid || (message->settled != SETTLED_LOST && all_known(message))) {
-		if (!summary.tried)
-			breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
 		to_storage(supervisor, tenant, message);
 		return;
 	}
-	breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
 	/* Untried although nobody called it off: something is short here, so not again at once. */
-	if (message->outcome.trouble == TROUBLE_NONE && worker && !worker->retired)
+	if (message->outcome.trouble == TROUBLE_NONE && !called_off)
 		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 	put_back(supervisor, tenant, message);
+}
+
+static void take_result(struct supervisor *supervisor, struct message *message)
+{
+	struct tenant *tenant = message->tenant;
+	struct worker *worker = message->worker;
+
+	worker->given--;
+	tenant->with_workers--;
+	message->worker = NULL;
+	message->judged_by = worker->settings;
+	adapt_batch(worker);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+	judge_result(supervisor, tenant, message, worker->retired);
+	/* A probe that said nothing of the server: the next one comes soon. */
+	if (worker->probe)
+		breaker_probe_untried(&tenant->breaker, clock_monotonic_ms());
+	place_after_probe(supervisor, worker);
 }
 
 void take_results(struct supervisor *supervisor)
@@ -241,6 +246,8 @@ static void take_back(struct supervisor *supervisor, struct worker *worker)
 			chains[i] = chains[i]->next;
 			worker->given--;
 			worker->tenant->with_workers--;
+			if (worker->probe)
+				breaker_probe_untried(&worker->tenant->breaker, clock_monotonic_ms());
 			put_back(supervisor, worker->tenant, message);
 		}
 	}
@@ -275,7 +282,7 @@ static void take_exit(struct supervisor *supervisor, struct worker *worker)
 	log_end(&supervisor->log);
 	unlink_worker(tenant, worker);
 	take_back(supervisor, worker);
-	budget_give(&supervisor->outbox->service->budget, worker->probe);
+	place_give(supervisor, worker);
 	supervisor->workers--;
 	worker_destroy(&worker);
 	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
@@ -296,7 +303,7 @@ void take_exits(struct supervisor *supervisor)
 		link = link->next;
 		take_exit(supervisor, worker);
 	}
-	dispatch_waiting(supervisor);
+	places_share_out(supervisor);
 }
 
 /* A message that an earlier process had past the end of its data. */

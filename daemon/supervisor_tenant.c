@@ -91,6 +91,7 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 		event = "tenant.throttled";
 	log_tenant(supervisor, tenant, LOG_WARNING, event, error, tenant->breaker.retry_at_ms - now);
 	/* What waited for this server goes back to the table: a tenant that is down costs no memory. */
+	retire_workers(supervisor, tenant, false);
 	ready_drop(supervisor, tenant);
 	timers_set(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
 	look_for_expired(supervisor, tenant);

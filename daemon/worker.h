@@ -52,8 +52,9 @@ struct worker {
 	int given;    /* messages it has not given back yet */
 	bool probe;   /* in a probe's place */
 	bool retired; /* told to leave: counts no longer for its tenant */
+	bool makes_room; /* told to leave for others */
 	bool stall_told;
-	int64_t idle_since_ms;
+	int64_t place_since_ms;
 	int batch; /* messages to give it at a time */
 	int64_t batch_given_ms;
 };

@@ -1,0 +1,195 @@
+"""Places, sessions and turns: who may have how many."""
+
+import time
+
+
+def test_fair_turns(case):
+    """Two places, two tenants that hang, four that are well: all of the
+    well are served; the hanging go to places of their own."""
+    sick = case.server()
+    sick.hold("MAIL")
+    well = case.server()
+    names = ["well%d" % i for i in range(4)]
+    for name in ("sick0", "sick1"):
+        case.tenant(name, sick, command_timeout=1)
+    for name in names:
+        case.tenant(name, well)
+    box = case.outbox()
+    for name in ["sick0", "sick1"] + names:
+        for i in range(3):
+            box.insert(name, "bob@example.net", subject=name)
+    daemon = case.start(settings=["max_workers=2"])
+    box.wait("all of the well sent", lambda: box.count("sent") == 12)
+    daemon.wait_event("tenant.down", tenant="sick0")
+    daemon.wait_event("tenant.down", tenant="sick1")
+    daemon.wait_event("tenant.probe", tenant="sick0")
+    # While the sick are probed, again and again, the well have their places.
+    started = time.monotonic()
+    for name in names:
+        box.wait_state(box.insert(name, "bob@example.net"), "sent")
+    assert time.monotonic() - started < 20
+    assert box.one("SELECT count(*) FROM outbox_status WHERE state = "
+                   "'queued'")[0] == 6
+
+
+def test_one_place_for_many(case):
+    """A parked connection makes room for who waits; nobody is passed over."""
+    server = case.server()
+    names = ["t%d" % i for i in range(8)]
+    for name in names:
+        case.tenant(name, server)
+    case.start(settings=["max_workers=1"])
+    box = case.outbox()
+    for _ in range(3):
+        for name in names:
+            box.insert(name, "bob@example.net")
+    box.wait_all()
+    assert len(server.mails) == 24
+
+
+def test_busy_tenant_leaves_room(case):
+    """One place; a tenant with a long queue has it; another one's single
+    message does not wait until the queue is empty."""
+    server = case.server()
+    server.on("dot", lambda session, mail: time.sleep(0.02))
+    case.tenant("long", server, max_connections=1)
+    case.tenant("short", server)
+    box = case.outbox()
+    box.begin()
+    for i in range(600):
+        box.insert("long", "bob@example.net")
+    box.commit()
+    case.start(settings=["max_workers=1"])
+    case.until("it is under way", lambda: len(server.mails) > 5)
+    number = box.insert("short", "bob@example.net")
+    box.wait_state(number, "sent", 60)
+    assert len(server.mails) < 500, "it waited for the whole queue"
+
+
+def test_probe_places_are_given_back(case):
+    """One place for probes: a tenant that recovered does not keep it."""
+    first = case.server()
+    first.on("MAIL", lambda session, line: "421 4.3.2 down"
+             if first.down else None)
+    first.down = True
+    gate = first.hold("dot", lambda session, mail: mail.subject == "held")
+    second = case.server()
+    second.down = True
+    second.on("MAIL", lambda session, line: "421 4.3.2 down"
+              if second.down else None)
+    case.tenant("first", first, max_connections=1)
+    case.tenant("second", second)
+    box = case.outbox()
+    box.insert("first", "bob@example.net", priority=9)
+    box.insert("first", "bob@example.net", subject="held")
+    box.insert("second", "bob@example.net")
+    daemon = case.start(settings=["max_probes=1"])
+    daemon.wait_event("tenant.down", count=2)
+    first.down = False
+    daemon.wait_event("tenant.up", tenant="first")
+    gate.reached()
+    # It is well and has a long conversation: the other one's probe goes on.
+    second.down = False
+    daemon.wait_event("tenant.up", tenant="second")
+    gate.release()
+    box.wait_all()
+
+
+def test_further_session_for_mail_that_waits(case):
+    """A second session when a due message has waited over 2 s, never more
+    than max_connections."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, max_connections=2)
+    case.start()
+    box = case.outbox()
+    for _ in range(3):
+        box.insert("acme", "bob@example.net", subject="slow")
+    gate.reached()
+    started = time.monotonic()
+    gate.reached()
+    # The inserts were a moment before; 2 s count from the message's turn.
+    assert time.monotonic() - started > 1, "a second session at once"
+    assert len(server.sessions) == 2
+    gate.release()
+    box.wait_all()
+    assert len(server.sessions) == 2
+
+
+def test_max_connections_one(case):
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, max_connections=1)
+    case.tenant("clock", server)
+    case.start()
+    box = case.outbox()
+    box.insert("acme", "bob@example.net", subject="slow")
+    box.insert("acme", "bob@example.net", subject="waits")
+    gate.reached()
+    late = box.insert("clock", "bob@example.net",
+                      not_before=int(time.time()) + 4)
+    box.wait_state(late, "sent")
+    assert len(server.sessions) == 2    # one of each
+    gate.release()
+    box.wait_all()
+    assert len(server.sessions) == 2
+
+
+def test_max_messages_per_session(case):
+    """Then QUIT and a new session."""
+    server = case.server()
+    case.tenant("acme", server, max_connections=1,
+                max_messages_per_session=3)
+    box = case.outbox()
+    for i in range(10):
+        box.insert("acme", "bob@example.net", subject="%d" % i)
+    daemon = case.start()
+    box.wait_all()
+    assert [session.mails for session in server.sessions] == [3, 3, 3, 1]
+    assert [session.commands[-1] for session in server.sessions][:3] == \
+        ["QUIT"] * 3
+    assert server.subjects() == ["%d" % i for i in range(10)]
+    assert len(daemon.events("session.close",
+                             reason="max_messages_per_session")) == 3
+
+
+def test_parked_connection_is_used_again(case):
+    server = case.server()
+    case.tenant("acme", server)
+    case.start(settings=["idle_timeout=600s"])
+    box = case.outbox()
+    for _ in range(4):
+        box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    assert [session.mails for session in server.sessions] == [4]
+
+
+def test_idle_connection_is_left_politely(case):
+    server = case.server()
+    case.tenant("acme", server)
+    daemon = case.start(settings=["idle_timeout=1s"])
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    daemon.wait_event("session.close", reason="idle")
+    case.until("QUIT", lambda: server.sessions[0].commands[-1] == "QUIT")
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+
+
+def test_many_tenants_one_server(case):
+    """Everything is by tenant, never by host: one in trouble, one host."""
+    server = case.server(extensions=["PIPELINING", "AUTH PLAIN"])
+    server.on("login", lambda session, pair: "535 5.7.8 no"
+              if pair[0] == "bad" else None)
+    for i in range(6):
+        case.tenant("t%d" % i, server, auth="plain",
+                    username="bad" if i == 2 else "u%d" % i, password="p")
+    box = case.outbox()
+    ids = [box.insert("t%d" % i, "bob@example.net") for i in range(6)]
+    case.start()
+    for i, number in enumerate(ids):
+        if i != 2:
+            box.wait_state(number, "sent")
+    box.wait_tenant("t2", "auth_failed")
+    assert box.state(ids[2]) == "queued"
+    # Each message went through its own tenant's login.
+    assert sorted(mail.session.user for mail in server.mails) == [
+        "u%d" % i for i in range(6) if i != 2]

@@ -1,0 +1,146 @@
+"""A worker that fails is replaced. Needs a build with fault points."""
+
+import signal
+
+from case import need_faults
+
+TROUBLE = {"worker.failed", "worker.restarted"}
+
+
+def start(case, faults, **options):
+    need_faults()
+    daemon = case.daemon(faults=faults, **options)
+    daemon.allowed |= TROUBLE
+    return daemon.start()
+
+
+def test_worker_that_ends_is_replaced(case):
+    """In hand but not begun: nothing happened to it, it is sent."""
+    server = case.server()
+    for name in ("acme", "other"):
+        case.tenant(name, server)
+    daemon = start(case, "worker-end:acme:1")
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    assert box.wait_state(number, "sent")["attempts"] == 1
+    failed = daemon.wait_event("worker.failed", tenant="acme")[0]
+    assert failed["id"] == str(number)
+    daemon.wait_event("worker.restarted", tenant="acme")
+    assert len(server.mails) == 1
+    event = daemon.wait_event("delivery.sent", id=number)[0]
+    assert "duplicate" not in event
+    box.wait("told", lambda: box.tenant_status("acme")
+             ["worker_restarts"] == 1)
+    assert not daemon.events("tenant.down")
+
+
+def test_worker_that_ends_in_the_data(case):
+    """Before the end of the data: nothing can have arrived."""
+    server = case.server()
+    case.tenant("acme", server)
+    daemon = start(case, "worker-end-in-data:acme:1")
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    box.wait_state(number, "sent")
+    daemon.wait_event("worker.restarted", tenant="acme")
+    assert len(server.mails) == 1
+    event = daemon.wait_event("delivery.sent", id=number)[0]
+    assert "duplicate" not in event
+
+
+def test_worker_that_ends_after_the_data(case):
+    """After it: uncertain, due in ten minutes, and announced."""
+    server = case.server()
+    case.tenant("acme", server)
+    daemon = start(case, "worker-end-past-end:acme:1")
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_state(number, "deferred")
+    assert row["attempts"] == 1
+    event = daemon.wait_event("delivery.uncertain", id=number)[0]
+    assert event["duplicate"] == "possible"
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    assert box.state(number) == "deferred"
+
+
+def test_others_are_not_disturbed(case):
+    """Their sessions go on while a worker ends and is replaced."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "held")
+    for name in ("acme", "other"):
+        case.tenant(name, server)
+    daemon = start(case, "worker-end:acme:1,worker-end:acme:2")
+    box = case.outbox()
+    held = box.insert("other", "bob@example.net", subject="held")
+    gate.reached()
+    number = box.insert("acme", "bob@example.net")
+    box.wait_state(number, "sent")
+    gate.release()
+    assert box.wait_state(held, "sent")["attempts"] == 1
+    assert len(daemon.events("worker.failed")) == 2
+    assert not daemon.events("worker.failed", tenant="other")
+
+
+def test_rest_of_the_inbox_is_kept(case):
+    """What it had not begun goes to its successor, in its order."""
+    server = case.server()
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    for i in range(40):
+        box.insert("acme", "bob@example.net", subject="%d" % i)
+    start(case, "worker-end:acme:7,worker-end:acme:20,"
+                "worker-end-in-data:acme:30")
+    box.wait_all()
+    assert sorted(server.subjects(), key=int) == ["%d" % i
+                                                  for i in range(40)]
+    assert box.one("SELECT max(attempts) FROM outbox_status")[0] == 1
+
+
+def test_message_that_ends_five_workers(case):
+    """It fails, with words; the others of its tenant are sent."""
+    server = case.server()
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    first = box.insert("acme", "bob@example.net", subject="bad", priority=9)
+    second = box.insert("acme", "bob@example.net", subject="good")
+    daemon = start(case, ",".join("worker-end:acme:%d" % n
+                                  for n in range(1, 6)))
+    row = box.wait_state(first, "failed")
+    assert "5 workers ended" in row["result"], row["result"]
+    box.wait_state(second, "sent")
+    assert len(daemon.events("worker.failed")) == 5
+    assert server.subjects() == ["good"]
+
+
+def test_stop_while_a_worker_fails(case):
+    """Nothing keeps the end waiting."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "held")
+    for name in ("acme", "other"):
+        case.tenant(name, server)
+    daemon = start(case, "worker-end-in-data:acme:1")
+    box = case.outbox()
+    held = box.insert("other", "bob@example.net", subject="held")
+    gate.reached()
+    daemon.signal(signal.SIGTERM)
+    number = box.insert("acme", "bob@example.net")
+    gate.release()
+    assert daemon.wait_end() == 0
+    assert box.state(held) == "sent"
+    assert box.state(number) in ("queued", "sent")
+
+
+def test_service_that_ends_in_the_data(case):
+    """The journal tells the next one what may have arrived."""
+    server = case.server()
+    case.tenant("acme", server)
+    daemon = start(case, "service-end-in-data:acme:2")
+    daemon.allowed.add("service.crashed")
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    number = box.insert("acme", "bob@example.net")
+    event = daemon.wait_event("delivery.uncertain", id=number)[0]
+    assert event["duplicate"] == "possible"
+    assert "99" in daemon.events("service.crashed")[0]["error"]
+    box.wait_state(number, "deferred")
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
