@@ -29,7 +29,7 @@
 
 #define CHAIN_MAX       16 /* certificates of a peer that are looked at for the words */
 #define NAMES_MAX       1000
-#define WARNINGS_MAX    16 /* alerts and the like that change nothing, in a row */
+#define WARNINGS_MAX    8 /* alerts and the like that change nothing, in a row */
 #define NO_OLD_VERSIONS ":-VERS-SSL3.0:-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
 
 struct tls_trust {

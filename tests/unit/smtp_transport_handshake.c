@@ -253,6 +253,8 @@ START_TEST(warnings_without_end_end_it)
 	for (size_t i = 0; i < sizeof(flood); i += 7)
 		memcpy(flood + i, "\x15\x03\x03\0\2\1\x70", 7);
 	ck_assert_int_eq(start_tls_with((struct answer){ flood, sizeof(flood), false }), ERROR_PROTOCOL);
+	ck_assert_str_eq(words.text,
+	                 "the TLS handshake with " HOST " failed: A TLS warning alert has been received.");
 }
 END_TEST
 

@@ -386,9 +386,19 @@ START_TEST(an_international_name_is_asked_as_the_dns_has_it)
 }
 END_TEST
 
+static int next_descriptor(void)
+{
+	int fd = dup(0);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	return fd;
+}
+
 START_TEST(silence_ends_at_the_deadline)
 {
 	int64_t deadline_ms = deadline_after_ms(SHORT_MS);
+	int next = next_descriptor();
 
 	atomic_store(&server.behaviour, BEHAVE_SILENT); /* before the first question: nobody reads it yet */
 	ck_assert_int_eq(resolve(resolver, "both.example", 25, AF_UNSPEC, deadline_ms, NULL, &found, &words),
@@ -396,8 +406,8 @@ START_TEST(silence_ends_at_the_deadline)
 	ck_assert_int_ge(clock_monotonic_ms(), deadline_ms);
 	ck_assert_str_eq(words.text, "resolving both.example: no name server answered in time");
 	ck_assert_int_eq(found.count, 0);
-	/* the channel of the cancelled question serves the next one */
-	ck_assert_int_eq(ask("192.0.2.1", AF_UNSPEC), OK);
+	/* the question is forgotten, and its channel serves the next one */
+	ck_assert_int_eq(next_descriptor(), next);
 	deadline_ms = deadline_after_ms(SHORT_MS);
 	ck_assert_int_eq(resolve(resolver, "both.example", 25, AF_UNSPEC, deadline_ms, NULL, &found, &words),
 	                 ERROR_TIMEOUT);

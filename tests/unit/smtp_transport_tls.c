@@ -143,6 +143,27 @@ void tls_server_echo(struct tls_server *server, gnutls_session_t session)
 	server->ended = (int)got;
 }
 
+/* RFC 5077's session_ticket, and without psk_key_exchange_modes nothing can be resumed (RFC 8446 4.2.9). */
+static int note_extension(void *context, unsigned number, const unsigned char *data, unsigned size)
+{
+	struct tls_server *server = context;
+
+	(void)data;
+	(void)size;
+	server->ticket_wanted |= number == 35 || number == 45;
+	return 0;
+}
+
+static int note_hello(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                      const gnutls_datum_t *message)
+{
+	(void)type;
+	(void)when;
+	(void)incoming;
+	return gnutls_ext_raw_parse(gnutls_session_get_ptr(session), note_extension, message,
+	                            GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
+}
+
 static gnutls_session_t open_session(struct tls_server *server, gnutls_certificate_credentials_t credentials)
 {
 	gnutls_session_t session;
@@ -154,6 +175,9 @@ static gnutls_session_t open_session(struct tls_server *server, gnutls_certifica
 		must(gnutls_session_ticket_enable_server(session, &server->ticket_key));
 	if (server->record_size > 0)
 		must((int)gnutls_record_set_max_size(session, (size_t)server->record_size));
+	gnutls_session_set_ptr(session, server);
+	gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
+	                                   note_hello);
 	gnutls_transport_set_int(session, server->fd);
 	return session;
 }
@@ -179,7 +203,6 @@ static void *run(void *context)
 		server->sni[0] = '\0';
 	if (server->handshake >= 0) {
 		server->resumed = gnutls_session_is_resumed(session);
-		server->ticket_wanted = gnutls_session_get_flags(session) & GNUTLS_SFLAGS_SESSION_TICKET;
 		(server->serve ? server->serve : tls_server_echo)(server, session);
 	}
 	gnutls_deinit(session);

@@ -47,8 +47,8 @@ struct tls_server {
 	int handshake; /* GnuTLS's answer */
 	int ended;     /* of the last read: 0 = close_notify */
 	char sni[256];
-	bool resumed, ticket_wanted;
-	long octets; /* of the conversation */
+	bool resumed, ticket_wanted; /* a session to be used again, asked for or used */
+	long octets;                 /* of the conversation */
 	/* its own */
 	int fd;
 	pthread_t thread;
