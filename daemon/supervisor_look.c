@@ -17,6 +17,7 @@
 #include "daemon/supervisor_tenant.h"
 
 #define DOWN_LIMIT    4  /* fetched for a probe */
+#define EXPIRY_SHARE  100 /* looking for them may take one part in so many of the time */
 #define EXPIRED_LIMIT 64 /* a look for expired messages */
 #define RETRY_LOOK_MS 1000
 
@@ -206,7 +207,7 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 	}
 	took = clock_monotonic_ms() - now;
 	tenant->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) +
-	                          took * 1000;
+	                          took * EXPIRY_SHARE;
 	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
 }
 
