@@ -18,7 +18,7 @@ OWN = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 
 def result_of(path):
     trs = re.sub(r"\.log$", ".trs", path)
-    if not os.path.exists(trs):
+    if trs == path or not os.path.exists(trs):
         return None
     match = re.search(r"^:global-test-result: (\w+)", open(trs).read(), re.M)
     return match.group(1) if match else "ERROR"
