@@ -135,11 +135,10 @@ struct tenant_settings *peer_tenant(const char *column, ...)
 }
 
 static char folder[64];
-static pid_t folder_owner;
 
 static void remove_folder(void)
 {
-	DIR *listing = getpid() == folder_owner ? opendir(folder) : NULL;
+	DIR *listing = opendir(folder);
 	struct dirent *entry;
 	char path[400];
 
@@ -147,20 +146,13 @@ static void remove_folder(void)
 		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
 		unlink(path);
 	}
-	if (listing) {
+	if (listing)
 		closedir(listing);
-		rmdir(folder);
-	}
+	rmdir(folder);
 }
 
 const char *peer_folder(void)
 {
-	if (folder_owner != getpid()) {
-		strcpy(folder, "/tmp/outboxd-smtp-XXXXXX");
-		ck_assert_ptr_nonnull(mkdtemp(folder));
-		folder_owner = getpid();
-		atexit(remove_folder);
-	}
 	return folder;
 }
 
@@ -207,9 +199,14 @@ int main(void)
 		tcase_add_checked_fixture(one, wait_setup, clean_up);
 		suite_add_tcase(suite, one);
 	}
+	/* made and removed here: a test that aborts on purpose removes nothing */
+	strcpy(folder, "/tmp/outboxd-smtp-XXXXXX");
+	if (!mkdtemp(folder))
+		return EXIT_FAILURE;
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
+	remove_folder();
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -45,7 +45,7 @@ void peer_address(struct resolved *resolved, const char *host, int port);
 /* Settings of a tenant: column, value pairs up to NULL. Released after the test. */
 struct tenant_settings *peer_tenant(const char *column, ...);
 
-/* A folder that is removed with what is in it at the end of the process. */
+/* A folder for files, one for all tests, removed with what is in it at the end. */
 const char *peer_folder(void);
 /* Writes a file there; the path is valid as long as the process. */
 const char *peer_file(const char *name, const void *bytes, size_t length);
