@@ -1,6 +1,7 @@
 #!/bin/sh
 # layers.sh [TOP] - refuses an #include that points up or sideways, and a foreign
 # library outside its one home (doc/ARCHITECTURE.md, Layers).
+set -f # patterns stay patterns
 top=${1:-.}
 bad=0
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2086,SC2154 # packages are words; the caller sets $top
+# shellcheck shell=sh disable=SC2086,SC2154,SC3013 # packages are words; the caller sets $top; Debian's sh has -nt
 # setup.sh - what ./quickstart and ./runtests do before anything else; sourced by both.
 #
 # install_packages LIST…   Debian packages named in the files, by apt as root or
