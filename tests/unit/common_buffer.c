@@ -61,7 +61,7 @@ START_TEST(a_size_that_no_memory_holds_is_refused)
 	ck_assert(buffer_append_text(&buffer, "abc"));
 	ck_assert(!buffer_reserve(&buffer, SIZE_MAX - 3));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	ck_assert(!buffer_reserve(&buffer, SIZE_MAX / 4));	/* sanitizers end the process here */
+	ck_assert(!buffer_reserve(&buffer, SIZE_MAX / 4)); /* sanitizers end the process here */
 #endif
 	ck_assert_str_eq(buffer.data, "abc");
 	buffer_fini(&buffer);
@@ -120,7 +120,7 @@ START_TEST(taken_bytes_are_the_callers)
 	ck_assert_str_eq(text, "abc");
 	free(text);
 	ck_assert_uint_eq(buffer.length, 0);
-	ck_assert(buffer_append_text(&buffer, "0123456789"));	/* the limit stays */
+	ck_assert(buffer_append_text(&buffer, "0123456789")); /* the limit stays */
 	ck_assert(!buffer_append_char(&buffer, 'x'));
 	buffer_clear(&buffer);
 	ck_assert_str_eq(buffer.data, "");
@@ -192,7 +192,7 @@ START_TEST(memory_that_is_short_is_an_answer_of_the_pool)
 	struct pool *pool = pool_create(SIZE_MAX / 4, 2);
 
 	ck_assert_ptr_null(pool_take(pool));
-	pool_destroy(&pool);	/* nothing counts as lent */
+	pool_destroy(&pool); /* nothing counts as lent */
 }
 END_TEST
 #endif

@@ -55,7 +55,7 @@ START_TEST(dice_stay_below_and_show_every_face)
 		seen[face]++;
 	}
 	for (int i = 0; i < 6; i++)
-		ck_assert_int_gt(seen[i], 700);	/* 1000 wanted; 10 standard deviations away */
+		ck_assert_int_gt(seen[i], 700); /* 1000 wanted; 10 standard deviations away */
 	for (int i = 0; i < 100; i++)
 		ck_assert_uint_eq(digest_random_below(1), 0);
 	for (int i = 0; i < 100; i++)
@@ -72,7 +72,7 @@ START_TEST(a_large_range_is_not_leaning)
 	for (int i = 0; i < 6000; i++)
 		low += digest_random_below(below) < 1u << 30;
 	ck_assert_int_gt(low, 1600);
-	ck_assert_int_lt(low, 2400);	/* 2000 wanted, 3000 by modulo */
+	ck_assert_int_lt(low, 2400); /* 2000 wanted, 3000 by modulo */
 }
 END_TEST
 

@@ -107,7 +107,7 @@ static void contains(const char *path, const char *part, size_t times)
 	char *text = content(path);
 
 	ck_assert_msg(count_of(text, part) == times, "%zu times '%s', not %zu, in %s:\n%s",
-		      count_of(text, part), part, times, path, text);
+	              count_of(text, part), part, times, path, text);
 	free(text);
 }
 
@@ -156,7 +156,7 @@ START_TEST(lines_go_to_the_main_file_and_to_the_tenants)
 	ck_assert_int_eq(text[4], '-');
 	ck_assert_int_eq(text[23], 'Z');
 	ck_assert_ptr_nonnull(strstr(text, "Z level=info event=delivery.sent tenant=acme id=42 "
-					   "recipient=bob@example.net delay=1.034\n"));
+	                                   "recipient=bob@example.net delay=1.034\n"));
 	ck_assert_ptr_nonnull(strstr(text, "Z level=error event=worker.failed db=app tenant=acme\n"));
 	ck_assert_ptr_nonnull(strstr(text, "Z level=warning event=daemon.ready\n"));
 	free(text);
@@ -178,7 +178,8 @@ START_TEST(json_lines_have_the_same_keys)
 	ck_assert_int_eq(log_open(&settings, &log, &words), OK);
 	push_one(log, "tenant.up", "app", "acme");
 	log_close(&log);
-	contains(main_path, "\"level\":\"info\",\"event\":\"tenant.up\",\"db\":\"app\",\"tenant\":\"acme\"}\n", 1);
+	contains(main_path,
+	         "\"level\":\"info\",\"event\":\"tenant.up\",\"db\":\"app\",\"tenant\":\"acme\"}\n", 1);
 }
 END_TEST
 
@@ -204,7 +205,7 @@ START_TEST(what_cannot_be_opened_is_said_in_words)
 	settings.dir = "/dev/null";
 	ck_assert_int_eq(log_open(&settings, &log, &words), ERROR_SYSTEM);
 	ck_assert_str_eq(words.text, "log directory /dev/null: Not a directory");
-	if (geteuid() != 0) {	/* root may write everywhere */
+	if (geteuid() != 0) { /* root may write everywhere */
 		settings.dir = NULL;
 		settings.file = "/proc/1/environ";
 		ck_assert_int_eq(log_open(&settings, &log, &words), ERROR_PERMISSION);
@@ -279,7 +280,7 @@ START_TEST(the_file_that_was_used_longest_ago_gives_way)
 	snprintf(kept, sizeof(kept), "%s/kept.log", dir_path);
 	push_one(log, "x.y", NULL, "kept");
 	until_contains(kept, "x.y");
-	ck_assert_int_eq(unlink(kept), 0);	/* opened anew, it would be there again */
+	ck_assert_int_eq(unlink(kept), 0); /* opened anew, it would be there again */
 	for (int i = 0; i < 2 * LOG_DIR_OPEN; i++) {
 		char tenant[16], path[128];
 
@@ -340,7 +341,7 @@ START_TEST(reopened_files_are_new_files)
 	log_reopen(log);
 	push_one(log, "after.it", NULL, "acme");
 	until_contains(tenant, "after.it");
-	ck_assert_uint_eq(open_below(folder), 2);	/* the old ones are closed */
+	ck_assert_uint_eq(open_below(folder), 2); /* the old ones are closed */
 	log_close(&log);
 	contains(moved, "\n", 1);
 	contains(moved, "before.it", 1);
@@ -411,7 +412,7 @@ static int read_fifo(FILE *fifo, int *dropped)
 
 START_TEST(a_fifo_that_nobody_reads_stops_no_giver_and_what_is_dropped_is_counted)
 {
-	enum { PUSHED = 12000 };	/* some 13 MiB */
+	enum { PUSHED = 12000 }; /* some 13 MiB */
 	struct log *log;
 	int64_t slowest_ms = 0;
 	int lines, dropped;
@@ -434,7 +435,7 @@ START_TEST(a_fifo_that_nobody_reads_stops_no_giver_and_what_is_dropped_is_counte
 	lines = read_fifo(fifo, &dropped);
 	ck_assert_int_eq(lines + dropped, PUSHED);
 	ck_assert_int_gt(dropped, 1000);
-	ck_assert_int_gt(lines, 7000);	/* 8 MiB and what the pipe holds */
+	ck_assert_int_gt(lines, 7000); /* 8 MiB and what the pipe holds */
 	log_close(&log);
 	fclose(fifo);
 }
@@ -448,7 +449,7 @@ START_TEST(dropped_lines_are_told_though_nobody_gives_any_more)
 
 	ck_assert_int_eq(mkfifo(main_path, 0600), 0);
 	log = start(main_path, NULL);
-	push_one(log, "x.y number=0", NULL, NULL);	/* its turn is over, or not: both must do */
+	push_one(log, "x.y number=0", NULL, NULL); /* its turn is over, or not: both must do */
 	log_count_dropped(log, 3);
 	fifo = fopen(main_path, "re");
 	ck_assert_int_eq(read_fifo(fifo, &dropped), 1);
@@ -472,9 +473,9 @@ START_TEST(closing_waits_two_seconds_for_a_stuck_file_and_no_longer)
 		push_large(log, i);
 	before_ms = clock_monotonic_ms();
 	log_close(&log);
-	ck_assert_int_ge(clock_monotonic_ms() - before_ms, 1500);	/* it might have come free */
+	ck_assert_int_ge(clock_monotonic_ms() - before_ms, 1500); /* it might have come free */
 	ck_assert_int_lt(clock_monotonic_ms() - before_ms, 3000);
-	ck_assert_uint_eq(open_below(folder), 0);	/* and the thread has ended in good order */
+	ck_assert_uint_eq(open_below(folder), 0); /* and the thread has ended in good order */
 }
 END_TEST
 
@@ -483,7 +484,7 @@ START_TEST(what_was_written_makes_room)
 	struct log *log = start(main_path, NULL);
 	char last[32];
 
-	for (int i = 0; i < 20000; i++) {	/* far more than may wait at once */
+	for (int i = 0; i < 20000; i++) { /* far more than may wait at once */
 		push_large(log, i);
 		if (i % 2000 != 1999)
 			continue;
@@ -539,7 +540,8 @@ START_TEST(a_stuck_file_is_left_by_opening_anew)
 	until_contains(main_path, "after.it");
 	log_close(&log);
 	got = read(fifo, old, sizeof(old) - 1);
-	if (got > 0 && old[got - 1] != '\n')	/* the line at which it was stuck was given up: it counts as dropped */
+	if (got > 0 &&
+	    old[got - 1] != '\n') /* the line at which it was stuck was given up: it counts as dropped */
 		*strrchr(old, '\n') = '\0';
 	new = content(main_path);
 	ck_assert_uint_eq(account(old) + account(new), 1000);
@@ -560,7 +562,7 @@ START_TEST(a_full_disk_is_told_when_there_is_room_again)
 	for (int i = 0; i < 10; i++)
 		push_one(log, "x.y", NULL, "acme");
 	snprintf(other, sizeof(other), "%s/acme.log", dir_path);
-	for (int i = 0; i < 10000; i++) {	/* all ten have had their turn */
+	for (int i = 0; i < 10000; i++) { /* all ten have had their turn */
 		char *text = content(other);
 		bool all = count_of(text, "\n") == 10;
 
@@ -618,7 +620,7 @@ START_TEST(standard_error_is_used_as_it_is)
 	push_one(log, "x.z", NULL, NULL);
 	log_close(&log);
 	flags = fcntl(STDERR_FILENO, F_GETFL);
-	ck_assert_int_ge(flags, 0);	/* not closed */
+	ck_assert_int_ge(flags, 0); /* not closed */
 	ck_assert_int_eq(flags & O_NONBLOCK, 0);
 	ck_assert_int_gt(read(fds[0], text, sizeof(text) - 1), 0);
 	ck_assert_uint_eq(count_of(text, "\n"), 2);

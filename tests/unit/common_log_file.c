@@ -26,7 +26,8 @@ static void writes(bool json, const char *value, const char *wanted)
 
 START_TEST(values_are_quoted_where_they_must_be)
 {
-	static const char *const cases[][3] = {	/* value, logfmt, JSON */
+	static const char *const cases[][3] = {
+		/* value, logfmt, JSON */
 		{ "plain", " k=plain", ",\"k\":\"plain\"" },
 		{ "", " k=\"\"", ",\"k\":\"\"" },
 		{ "two words", " k=\"two words\"", ",\"k\":\"two words\"" },
@@ -82,12 +83,12 @@ START_TEST(a_line_that_does_not_fit_says_so_wherever_it_is_cut)
 	struct buffer line;
 	bool fits;
 
-	for (size_t limit = 0; ; limit++) {
+	for (size_t limit = 0;; limit++) {
 		buffer_init(&line, limit);
 		fits = log_line_begin(&line, true, 0, LOG_ERROR, "x") &&
 		       log_line_text(&line, true, "t", "\"\xff\n\x01 z") &&
-		       log_line_number(&line, true, "n", -1) &&
-		       log_line_seconds(&line, true, "s", 1) && log_line_end(&line, true);
+		       log_line_number(&line, true, "n", -1) && log_line_seconds(&line, true, "s", 1) &&
+		       log_line_end(&line, true);
 		ck_assert_uint_le(line.length, limit);
 		if (fits)
 			break;
@@ -115,7 +116,8 @@ END_TEST
 
 START_TEST(no_name_leads_out_of_the_directory)
 {
-	static const char *const cases[][3] = {	/* db, tenant, name */
+	static const char *const cases[][3] = {
+		/* db, tenant, name */
 		{ NULL, "acme", "acme" },
 		{ NULL, "a-b_c.d9", "a-b_c.d9" },
 		{ "app", "acme", "app/acme" },
@@ -184,7 +186,7 @@ START_TEST(a_fifo_that_nobody_reads_does_not_block)
 	lost = log_file_write(&file, lines, sizeof(lines), &patience);
 	ck_assert_int_eq(asked, 1);
 	ck_assert_int_eq(file.error, 0);
-	ck_assert(file.torn);	/* a pipe holds no multiple of our line */
+	ck_assert(file.torn); /* a pipe holds no multiple of our line */
 	taken = (size_t)read(file.fd, text, sizeof(text));
 	ck_assert_uint_eq(lost, sizeof(lines) / 100 - taken / 100);
 

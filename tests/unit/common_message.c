@@ -43,13 +43,16 @@ END_TEST
 
 START_TEST(outcomes_are_copied_deeply)
 {
-	struct outcome a = { .verdict = VERDICT_REFUSED, .scope = SCOPE_RECIPIENT, .stage = STAGE_RCPT,
-			     .code = 550, .enhanced = "5.1.1" };
+	struct outcome a = { .verdict = VERDICT_REFUSED,
+		             .scope = SCOPE_RECIPIENT,
+		             .stage = STAGE_RCPT,
+		             .code = 550,
+		             .enhanced = "5.1.1" };
 	struct outcome b = { 0 };
 
 	outcome_say(&a, "no %s here", "bob");
 	outcome_copy(&b, &a);
-	outcome_say(&a, "%s, again", a.text);	/* made of its own old text */
+	outcome_say(&a, "%s, again", a.text); /* made of its own old text */
 	ck_assert_str_eq(a.text, "no bob here, again");
 	ck_assert_str_eq(b.text, "no bob here");
 	ck_assert_int_eq(b.code, 550);
@@ -141,8 +144,8 @@ START_TEST(domains_are_compared_without_case_and_local_parts_with)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		ck_assert_msg(recipient_same_address(cases[i].a, cases[i].b) == cases[i].same,
-			      "%s %s", cases[i].a, cases[i].b);
+		ck_assert_msg(recipient_same_address(cases[i].a, cases[i].b) == cases[i].same, "%s %s",
+		              cases[i].a, cases[i].b);
 		ck_assert(recipient_same_address(cases[i].b, cases[i].a) == cases[i].same);
 	}
 }

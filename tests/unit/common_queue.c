@@ -12,13 +12,13 @@
 #include "tests/unit/common_test.h"
 
 #define GIVERS 4
-#define EACH 5000
+#define EACH   5000
 #define ROUNDS 2000
 
 struct item {
 	int giver;
 	int number;
-	struct queue_link link;		/* not the first: QUEUE_ITEM finds it */
+	struct queue_link link; /* not the first: QUEUE_ITEM finds it */
 };
 
 static bool has_event(const struct queue *queue)
@@ -55,7 +55,7 @@ START_TEST(first_in_is_first_out)
 	ck_assert_ptr_null(link);
 	queue_push(&queue, &items[0].link);
 	ck_assert_ptr_eq(queue_take(&queue), &items[0].link);
-	queue_push(&queue, &items[1].link);	/* the end is where it was */
+	queue_push(&queue, &items[1].link); /* the end is where it was */
 	ck_assert_ptr_eq(queue_take(&queue), &items[1].link);
 	ck_assert_uint_eq(queue_length(&queue), 0);
 	queue_fini(&queue);
@@ -75,12 +75,12 @@ START_TEST(the_eventfd_is_written_once_and_cleared_with_the_last)
 	ck_assert(has_event(&queue));
 	ck_assert_int_eq(read(queue.event_fd, &count, sizeof(count)), sizeof(count));
 	ck_assert_uint_eq(count, 1);
-	queue_take_all(&queue);		/* though it has been read already */
+	queue_take_all(&queue); /* though it has been read already */
 	queue_push(&queue, &items[0].link);
 	queue_push(&queue, &items[1].link);
 	ck_assert(has_event(&queue));
 	queue_take(&queue);
-	ck_assert(has_event(&queue));	/* one is left */
+	ck_assert(has_event(&queue)); /* one is left */
 	queue_take(&queue);
 	ck_assert(!has_event(&queue));
 	queue_push(&queue, &items[2].link);
@@ -103,7 +103,7 @@ static void *give(void *argument)
 	for (int i = 0; i < EACH; i++) {
 		giving->items[i].giver = giving->giver;
 		giving->items[i].number = i;
-		if (i % 10 == 0 && i + 1 < EACH) {	/* some in chains of two */
+		if (i % 10 == 0 && i + 1 < EACH) { /* some in chains of two */
 			giving->items[i + 1].giver = giving->giver;
 			giving->items[i + 1].number = i + 1;
 			giving->items[i].link.next = &giving->items[i + 1].link;
@@ -182,7 +182,7 @@ static struct queue_link *take_waiting(struct queue *queue)
 
 	while (!(link = queue_take(queue)))
 		ck_assert_int_ne(wait_for(queue->event_fd, POLLIN, deadline_after_ms(50000), NULL),
-				 ERROR_TIMEOUT);
+		                 ERROR_TIMEOUT);
 	return link;
 }
 
@@ -232,7 +232,7 @@ START_TEST(a_taker_is_woken_without_an_item_too)
 	queue_fini(&queue);
 
 	ck_assert_int_eq(queue_init(&queue, false), OK);
-	queue_wake(&queue);	/* nobody is there */
+	queue_wake(&queue); /* nobody is there */
 	queue_bind(&queue);
 	queue_wake(&queue);
 	ck_assert_int_eq(wait_for(-1, 0, deadline_after_ms(50000), NULL), ERROR_UNAVAILABLE);

@@ -34,12 +34,12 @@ START_TEST(a_secret_is_copied_and_wiped)
 	ck_assert_uint_eq(secret.length, 11);
 	ck_assert(secret_copy(&copy, &secret));
 	ck_assert_ptr_ne(copy.bytes, secret.bytes);
-	ck_assert(secret_set(&secret, secret.bytes, 4));	/* from itself */
+	ck_assert(secret_set(&secret, secret.bytes, 4)); /* from itself */
 	ck_assert_str_eq((char *)secret.bytes, "open");
 	ck_assert_str_eq((char *)copy.bytes, "open sesame");
 	ck_assert(secret_copy(&copy, &none));
 	ck_assert(!secret_is_set(&copy));
-	ck_assert(secret_set(&secret, NULL, 0));	/* empty, but set */
+	ck_assert(secret_set(&secret, NULL, 0)); /* empty, but set */
 	ck_assert(secret_is_set(&secret));
 	secret_wipe(&secret);
 	ck_assert(!secret_is_set(&secret));
@@ -74,7 +74,7 @@ START_TEST(plain_echoes_are_masked)
 	masks("hunter2", "hunter2 and hunter2", "*** and ***");
 	masks("hunter2", "xhunter2x", "x***x");
 	masks("hunter2", "hunter hunter3 Hunter2", "hunter hunter3 Hunter2");
-	masks("abab", "xabababx", "x***x");	/* occurrences that overlap */
+	masks("abab", "xabababx", "x***x"); /* occurrences that overlap */
 	masks("abab", "abababab.", "***.");
 	masks("", "nothing to mask", "nothing to mask");
 	masks("p\xc3\xa4ss", "was p\xc3\xa4ss?", "was ***?");
@@ -87,7 +87,7 @@ START_TEST(short_secrets_are_masked_where_they_stand_alone)
 	masks("the", "breathe", "breathe");
 	masks("ab", "ab abc cab ab", "** abc cab **");
 	masks("a", "a cat: a", "* cat: *");
-	masks("the", "dGhl", "***");		/* LOGIN's answer: the password alone */
+	masks("the", "dGhl", "***"); /* LOGIN's answer: the password alone */
 	masks("the", "334 dGhl?", "334 ***?");
 	masks("the", "xdGhl dGhlx", "xdGhl dGhlx");
 	masks("ab", "YWI=", "***=");
@@ -107,7 +107,7 @@ static void masks_inside(const char *before, const char *secret_text, const char
 	buffer_init(&encoded, 1000);
 	buffer_init(&wanted, 1000);
 	buffer_printf(&plain, "%s%s%s", before, secret_text, after);
-	for (size_t i = 0; i < total; i++)	/* as PLAIN has it: NULs between the parts */
+	for (size_t i = 0; i < total; i++) /* as PLAIN has it: NULs between the parts */
 		if (plain.data[i] == '|')
 			plain.data[i] = '\0';
 	text_base64_encode(&encoded, plain.data, total);

@@ -33,7 +33,9 @@ static void reads_like_text(const struct body *body)
 
 START_TEST(a_body_in_memory_and_one_in_a_file_read_alike)
 {
-	struct body body = { .memory = (char *)text, .fd = -1, .size = (int64_t)strlen(text), .present = true };
+	struct body body = {
+		.memory = (char *)text, .fd = -1, .size = (int64_t)strlen(text), .present = true
+	};
 	FILE *file = tmpfile();
 	size_t length = 1;
 	char byte;
@@ -80,7 +82,7 @@ START_TEST(a_column_that_is_null_is_empty)
 
 	ck_assert_int_eq(body_read(&body, 0, &byte, 1, &length), OK);
 	ck_assert_uint_eq(length, 0);
-	body.present = true;	/* and so is an empty one */
+	body.present = true; /* and so is an empty one */
 	length = 1;
 	ck_assert_int_eq(body_read(&body, 0, &byte, 1, &length), OK);
 	ck_assert_uint_eq(length, 0);

@@ -16,9 +16,9 @@ enum kind { NUMBER, TEXT, WORD };
 static const struct {
 	const char *column;
 	enum kind kind;
-	const char *value;	/* another one than the default */
-	int number;		/* what that becomes */
-	int initial;		/* what NULL is */
+	const char *value; /* another one than the default */
+	int number;        /* what that becomes */
+	int initial;       /* what NULL is */
 	bool connection;
 	size_t offset;
 } table[] = {
@@ -100,18 +100,22 @@ START_TEST(defaults_are_the_contracts_and_null_or_empty_brings_them_back)
 	check_defaults(settings);
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < COUNT(table); i++) {
-			ck_assert_int_eq(tenant_settings_set(settings, table[i].column, table[i].value, &words), OK);
+			ck_assert_int_eq(
+				tenant_settings_set(settings, table[i].column, table[i].value, &words), OK);
 			if (table[i].kind == TEXT)
 				ck_assert_str_eq(text_at(settings, i), table[i].value);
 			else
-				ck_assert_msg(number_at(settings, i) == table[i].number, "%s", table[i].column);
+				ck_assert_msg(number_at(settings, i) == table[i].number, "%s",
+				              table[i].column);
 		}
 		ck_assert_int_eq(tenant_settings_set(settings, "enabled", "0", &words), OK);
 		ck_assert(!settings->enabled);
 		ck_assert_int_eq(tenant_settings_set(settings, "password", "hunter2", &words), OK);
 		ck_assert_str_eq((char *)settings->password.bytes, "hunter2");
 		for (size_t i = 0; i < COUNT(table); i++)
-			ck_assert_int_eq(tenant_settings_set(settings, table[i].column, round ? "" : NULL, &words), OK);
+			ck_assert_int_eq(
+				tenant_settings_set(settings, table[i].column, round ? "" : NULL, &words),
+				OK);
 		ck_assert_int_eq(tenant_settings_set(settings, "enabled", round ? "" : NULL, &words), OK);
 		ck_assert_int_eq(tenant_settings_set(settings, "password", round ? "" : NULL, &words), OK);
 		check_defaults(settings);
@@ -141,11 +145,11 @@ static bool changes_digest(const char *column, const char *value)
 START_TEST(the_digest_covers_what_a_connection_depends_on_and_nothing_else)
 {
 	for (size_t i = 0; i < COUNT(table); i++)
-		ck_assert_msg(changes_digest(table[i].column, table[i].value) == table[i].connection,
-			      "%s", table[i].column);
+		ck_assert_msg(changes_digest(table[i].column, table[i].value) == table[i].connection, "%s",
+		              table[i].column);
 	ck_assert(changes_digest("password", "hunter2"));
 	ck_assert(!changes_digest("enabled", "0"));
-	ck_assert(!changes_digest("tls", "starttls"));	/* the same as is decided for NULL */
+	ck_assert(!changes_digest("tls", "starttls")); /* the same as is decided for NULL */
 }
 END_TEST
 
@@ -161,7 +165,7 @@ START_TEST(values_do_not_run_into_one_another)
 	ck_assert_mem_ne(a->connection_digest, b->connection_digest, sizeof(a->connection_digest));
 	tenant_settings_set(b, "tls_ca_file", NULL, &words);
 	tenant_settings_set(b, "tls_name", "x", &words);
-	tenant_settings_seal(b);	/* the same row: the same digest, whatever the tenant's name */
+	tenant_settings_seal(b); /* the same row: the same digest, whatever the tenant's name */
 	ck_assert_mem_eq(a->connection_digest, b->connection_digest, sizeof(a->connection_digest));
 	tenant_settings_release(&a);
 	tenant_settings_release(&b);
@@ -174,9 +178,10 @@ START_TEST(tls_that_is_null_follows_the_port)
 		const char *port, *tls;
 		enum tls_mode mode;
 	} cases[] = {
-		{ NULL, NULL, TLS_STARTTLS }, { "465", NULL, TLS_IMPLICIT }, { "25", NULL, TLS_STARTTLS },
-		{ "465", "none", TLS_NONE }, { "587", "implicit", TLS_IMPLICIT },
-		{ "465", "opportunistic", TLS_OPPORTUNISTIC }, { "465", "", TLS_IMPLICIT },
+		{ NULL, NULL, TLS_STARTTLS },        { "465", NULL, TLS_IMPLICIT },
+		{ "25", NULL, TLS_STARTTLS },        { "465", "none", TLS_NONE },
+		{ "587", "implicit", TLS_IMPLICIT }, { "465", "opportunistic", TLS_OPPORTUNISTIC },
+		{ "465", "", TLS_IMPLICIT },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -208,8 +213,9 @@ START_TEST(what_is_no_value_is_refused_with_words_and_changes_nothing)
 		{ "tls", "ssl", "tls must be starttls, implicit, opportunistic or none" },
 		{ "tls_verify", "Full", "tls_verify must be full, fingerprint or none" },
 		{ "on_uncertain", "drop", "on_uncertain must be resend or hold" },
-		{ "auth", "ntlm", "auth must be auto, none, plain, login, cram-md5, scram-sha-1, "
-				  "scram-sha-256, xoauth2, oauthbearer or external" },
+		{ "auth", "ntlm",
+		  "auth must be auto, none, plain, login, cram-md5, scram-sha-1, "
+		  "scram-sha-256, xoauth2, oauthbearer or external" },
 		{ "ehlo_name", "me\r\nMAIL", "ehlo_name must be one line of text, without CR or LF" },
 		{ "password", "hunter2\n", "password must be one line of text, without CR or LF" },
 	};
@@ -218,7 +224,7 @@ START_TEST(what_is_no_value_is_refused_with_words_and_changes_nothing)
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		ck_assert_int_eq(tenant_settings_set(settings, cases[i].column, cases[i].value, &words),
-				 ERROR_INVALID);
+		                 ERROR_INVALID);
 		ck_assert_str_eq(words.text, cases[i].words);
 	}
 	check_defaults(settings);
@@ -264,9 +270,10 @@ START_TEST(the_last_reference_frees)
 	pthread_t threads[4];
 
 	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, hold_and_release,
-						tenant_settings_hold(settings)), 0);
-	tenant_settings_release(&settings);	/* who is last is not known */
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, hold_and_release, tenant_settings_hold(settings)),
+			0);
+	tenant_settings_release(&settings); /* who is last is not known */
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 }

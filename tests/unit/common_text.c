@@ -131,14 +131,16 @@ START_TEST(a_peers_text_is_cleaned)
 	CLEANS("  two\r\n\t lines \x1b[31m red\x7f ", 100, "two lines [31m red");
 	CLEANS("nul\0inside", 100, "nul inside");
 	CLEANS("c1\xc2\x85next", 100, "c1 next");
-	CLEANS("lines\xe2\x80\xa8sep\xe2\x80\xae" "abc", 100, "lines sep abc");
+	CLEANS("lines\xe2\x80\xa8sep\xe2\x80\xae"
+	       "abc",
+	       100, "lines sep abc");
 	CLEANS("bad\xff\xfe octet\xc3", 100, "bad\xef\xbf\xbd\xef\xbf\xbd octet\xef\xbf\xbd");
 	CLEANS("caf\xc3\xa9 ol\xc3\xa9", 100, "caf\xc3\xa9 ol\xc3\xa9");
 	CLEANS("abcdef", 6, "abcdef");
 	CLEANS("abcdef", 5, "abcde");
 	CLEANS("abcdef", 0, "");
 	CLEANS("caf\xc3\xa9!", 4, "caf");
-	CLEANS("ab   cd", 3, "ab");	/* no space at the end */
+	CLEANS("ab   cd", 3, "ab"); /* no space at the end */
 	CLEANS("ab   cd", 4, "ab c");
 	CLEANS("ab\xff", 4, "ab");
 	CLEANS("   \n ", 100, "");
@@ -176,20 +178,30 @@ START_TEST(whole_numbers)
 		bool good;
 		int64_t value;
 	} cases[] = {
-		{ "0", true, 0 }, { "42", true, 42 }, { "-7", true, -7 }, { "007", true, 7 },
+		{ "0", true, 0 },
+		{ "42", true, 42 },
+		{ "-7", true, -7 },
+		{ "007", true, 7 },
 		{ "9223372036854775807", true, INT64_MAX },
 		{ "-9223372036854775807", true, -INT64_MAX },
-		{ "9223372036854775808", false, 0 }, { "99999999999999999999", false, 0 },
-		{ "", false, 0 }, { "-", false, 0 }, { "+1", false, 0 }, { " 1", false, 0 },
-		{ "1 ", false, 0 }, { "1x", false, 0 }, { "0x10", false, 0 }, { "--1", false, 0 },
+		{ "9223372036854775808", false, 0 },
+		{ "99999999999999999999", false, 0 },
+		{ "", false, 0 },
+		{ "-", false, 0 },
+		{ "+1", false, 0 },
+		{ " 1", false, 0 },
+		{ "1 ", false, 0 },
+		{ "1x", false, 0 },
+		{ "0x10", false, 0 },
+		{ "--1", false, 0 },
 		{ "1.0", false, 0 },
 	};
 	int64_t value;
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		value = 99;
-		ck_assert_msg(text_to_int(cases[i].text, INT64_MIN, INT64_MAX, &value) == cases[i].good,
-			      "%s", cases[i].text);
+		ck_assert_msg(text_to_int(cases[i].text, INT64_MIN, INT64_MAX, &value) == cases[i].good, "%s",
+		              cases[i].text);
 		ck_assert_int_eq(value, cases[i].good ? cases[i].value : 99);
 	}
 	ck_assert(text_to_int("5", 5, 5, &value));
@@ -202,15 +214,32 @@ START_TEST(durations_and_sizes)
 {
 	static const struct {
 		const char *text;
-		int64_t ms, octets;	/* -1 = it is none */
+		int64_t ms, octets; /* -1 = it is none */
 	} cases[] = {
-		{ "0", 0, 0 }, { "90", 90000, 90 }, { "30s", 30000, -1 }, { "15m", 900000, 15728640 },
-		{ "6h", 21600000, -1 }, { "30d", INT64_C(2592000000), -1 }, { "250ms", 250, -1 },
-		{ "65536", 65536000, 65536 }, { "256K", -1, 262144 }, { "256k", -1, 262144 },
-		{ "25M", -1, 26214400 }, { "1G", -1, 1073741824 }, { "1g", -1, 1073741824 },
-		{ "", -1, -1 }, { "s", -1, -1 }, { "-1s", -1, -1 }, { "-1", -1, -1 }, { "1 s", -1, -1 },
-		{ "1.5h", -1, -1 }, { "1h30m", -1, -1 }, { "1KB", -1, -1 }, { "1D", -1, -1 },
-		{ "9223372036854775807d", -1, -1 }, { "9223372036854775807G", -1, -1 },
+		{ "0", 0, 0 },
+		{ "90", 90000, 90 },
+		{ "30s", 30000, -1 },
+		{ "15m", 900000, 15728640 },
+		{ "6h", 21600000, -1 },
+		{ "30d", INT64_C(2592000000), -1 },
+		{ "250ms", 250, -1 },
+		{ "65536", 65536000, 65536 },
+		{ "256K", -1, 262144 },
+		{ "256k", -1, 262144 },
+		{ "25M", -1, 26214400 },
+		{ "1G", -1, 1073741824 },
+		{ "1g", -1, 1073741824 },
+		{ "", -1, -1 },
+		{ "s", -1, -1 },
+		{ "-1s", -1, -1 },
+		{ "-1", -1, -1 },
+		{ "1 s", -1, -1 },
+		{ "1.5h", -1, -1 },
+		{ "1h30m", -1, -1 },
+		{ "1KB", -1, -1 },
+		{ "1D", -1, -1 },
+		{ "9223372036854775807d", -1, -1 },
+		{ "9223372036854775807G", -1, -1 },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -228,8 +257,13 @@ END_TEST
 START_TEST(base64_as_in_rfc_4648_section_10)
 {
 	static const char *const cases[][2] = {
-		{ "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
-		{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
+		{ "", "" },
+		{ "f", "Zg==" },
+		{ "fo", "Zm8=" },
+		{ "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" },
+		{ "foobar", "Zm9vYmFy" },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -272,8 +306,9 @@ END_TEST
 START_TEST(what_is_not_base64_is_refused_and_changes_nothing)
 {
 	static const char *const cases[] = {
-		"Z", "Zg", "Zg=", "Zg===", "=", "====", "Z===", "Zg==Zg==", "Zm9v Zg==", "Zm9v\nZg==",
-		"Zm9-", "Zm9_", "Zm9v====", "Zh==", "Zm9=", "Z=9v", "Zm=v", "Zm9v=Zg=", "Zm9\x80",
+		"Z",        "Zg",        "Zg=",        "Zg===",    "=",       "====",     "Z===",
+		"Zg==Zg==", "Zm9v Zg==", "Zm9v\nZg==", "Zm9-",     "Zm9_",    "Zm9v====", "Zh==",
+		"Zm9=",     "Z=9v",      "Zm=v",       "Zm9v=Zg=", "Zm9\x80",
 	};
 	struct buffer out;
 

@@ -94,7 +94,7 @@ START_TEST(only_a_level_of_the_threshold_calls_off)
 	ck_assert_int_eq(wait_for(pipe_fds[1], POLLOUT, deadline_after_ms(LONG_MS), &interrupt), OK);
 	atomic_store(&level, 2);
 	ck_assert_int_eq(wait_for(pipe_fds[1], POLLOUT, deadline_after_ms(LONG_MS), &interrupt),
-			 ERROR_INTERRUPTED);
+	                 ERROR_INTERRUPTED);
 	interrupt.threshold = 3;
 	ck_assert_int_eq(wait_for(pipe_fds[1], POLLOUT, deadline_after_ms(LONG_MS), &interrupt), OK);
 }
@@ -131,7 +131,7 @@ START_TEST(each_call_off_from_another_thread_arrives)
 	for (int i = 1; i <= 2000; i++) {
 		interrupt.threshold = i;
 		ck_assert_int_eq(wait_for(pipe_fds[0], POLLIN, deadline_after_ms(LONG_MS), &interrupt),
-				 ERROR_INTERRUPTED);
+		                 ERROR_INTERRUPTED);
 		atomic_store(&caller.rounds, i);
 	}
 	pthread_join(thread, NULL);

@@ -59,11 +59,13 @@ END_TEST
 START_TEST(command_line_beats_set_beats_file)
 {
 	const char *const sets[] = { "log_file=/set.log", "idle_timeout=7s", "secrets_dir=/a \"b\" \\c" };
-	const struct config_options options = { .file = path, .sets = sets, .set_count = 3, .log_file = "/cli.log" };
+	const struct config_options options = {
+		.file = path, .sets = sets, .set_count = 3, .log_file = "/cli.log"
+	};
 	struct config *config;
 
 	write_file("# a comment\ndatabase = { \"x.db\", \"y.db\" }\nlog_file = /file.log\nidle_timeout = 90\n"
-		   "shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\n");
+	           "shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\n");
 	config = read_good(&options);
 	ck_assert_str_eq(config->log_file, "/cli.log");
 	ck_assert_int_eq(config->idle_timeout_ms, 7000);
@@ -97,7 +99,9 @@ static const struct {
 START_TEST(refused_with_words)
 {
 	const char *const sets[] = { refusals[_i].set };
-	const struct config_options options = { .file = path, .sets = sets, .set_count = refusals[_i].set ? 1 : 0 };
+	const struct config_options options = { .file = path,
+		                                .sets = sets,
+		                                .set_count = refusals[_i].set ? 1 : 0 };
 	struct config *config = NULL;
 	struct words words;
 

@@ -11,17 +11,18 @@
 
 struct judge_case {
 	const char *promise;
-	enum verdict first, second;		/* outcomes of two recipients */
+	enum verdict first, second; /* outcomes of two recipients */
 	enum delivery_state before[2];
 	bool hold;
 	int64_t age_s;
 	enum message_state state;
 	enum delivery_state after[2];
-	int attempts;				/* of the message afterwards */
-	int64_t due_min, due_max;		/* from now, 0 = not looked at */
+	int attempts;             /* of the message afterwards */
+	int64_t due_min, due_max; /* from now, 0 = not looked at */
 };
 
 static const struct judge_case cases[] = {
+	/* clang-format off */
 	{ "all accepted is sent", VERDICT_SENT, VERDICT_SENT, { 0 }, false, 0, MESSAGE_SENT,
 	  { DELIVERY_SENT, DELIVERY_SENT }, 1, 0, 0 },
 	{ "one refused, nothing left to try is failed", VERDICT_SENT, VERDICT_REFUSED, { 0 }, false, 0,
@@ -48,6 +49,7 @@ static const struct judge_case cases[] = {
 	  MESSAGE_FAILED, { DELIVERY_FAILED, DELIVERY_FAILED }, 1, 0, 0 },
 	{ "the next attempt is not after the expiry", VERDICT_RETRY, VERDICT_RETRY, { 0 }, false, 432000 - 10,
 	  MESSAGE_DEFERRED, { DELIVERY_DEFERRED, DELIVERY_DEFERRED }, 1, 10, 10 },
+	/* clang-format on */
 };
 
 static struct message *message_of(const struct judge_case *one)
@@ -57,7 +59,8 @@ static struct message *message_of(const struct judge_case *one)
 
 	message->age_from_s = NOW - one->age_s;
 	for (int i = 0; i < 2; i++) {
-		struct recipient *recipient = message_add_recipient(message, i ? "b@x.example" : "a@x.example");
+		struct recipient *recipient = message_add_recipient(message,
+		                                                    i ? "b@x.example" : "a@x.example");
 
 		recipient->state = one->before[i];
 		recipient->outcome.verdict = verdicts[i];
@@ -78,9 +81,10 @@ START_TEST(outcomes_become_states)
 	settings->on_uncertain = one->hold ? ON_UNCERTAIN_HOLD : ON_UNCERTAIN_RESEND;
 	judge_message(message, settings, &moment);
 	ck_assert_msg(message->state == one->state, "%s: state %s", one->promise,
-		      message_state_name(message->state));
+	              message_state_name(message->state));
 	for (int i = 0; i < 2; i++)
-		ck_assert_msg(message->recipients[i].state == one->after[i], "%s: recipient %d", one->promise, i);
+		ck_assert_msg(message->recipients[i].state == one->after[i], "%s: recipient %d", one->promise,
+		              i);
 	ck_assert_int_eq(message->attempts, one->attempts);
 	if (one->due_max) {
 		ck_assert_int_ge(message->due_at - NOW, one->due_min);
@@ -93,7 +97,9 @@ END_TEST
 
 START_TEST(result_tells_the_worst)
 {
-	static const struct judge_case one = { "", VERDICT_SENT, VERDICT_REFUSED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0 };
+	static const struct judge_case one = {
+		"", VERDICT_SENT, VERDICT_REFUSED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0
+	};
 	struct message *message = message_of(&one);
 	struct tenant_settings *settings = tenant_settings_create("acme");
 	const struct judge_moment moment = { NOW, 1 };
@@ -126,9 +132,15 @@ END_TEST
 
 START_TEST(summary_of_a_refusal_as_a_whole)
 {
-	static const struct judge_case refused = { "", VERDICT_REFUSED, VERDICT_REFUSED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0 };
-	static const struct judge_case partly = { "", VERDICT_REFUSED, VERDICT_SENT, { 0 }, false, 0, 0, { 0 }, 0, 0, 0 };
-	static const struct judge_case untried = { "", VERDICT_UNTRIED, VERDICT_UNTRIED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0 };
+	static const struct judge_case refused = {
+		"", VERDICT_REFUSED, VERDICT_REFUSED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0
+	};
+	static const struct judge_case partly = {
+		"", VERDICT_REFUSED, VERDICT_SENT, { 0 }, false, 0, 0, { 0 }, 0, 0, 0
+	};
+	static const struct judge_case untried = {
+		"", VERDICT_UNTRIED, VERDICT_UNTRIED, { 0 }, false, 0, 0, { 0 }, 0, 0, 0
+	};
 	const struct judge_case *all[] = { &refused, &partly, &untried };
 
 	for (int i = 0; i < 3; i++) {
