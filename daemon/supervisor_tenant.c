@@ -251,11 +251,12 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 
 void tenant_free_all(struct supervisor *supervisor)
 {
-	struct tenant *tenant, *next;
+	struct tenant *tenant = supervisor->tenants, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	{
-		HASH_DEL(supervisor->tenants, tenant);
+	/* The table first: it does not touch what was in it any more. */
+	HASH_CLEAR(hh, supervisor->tenants);
+	for (; tenant; tenant = next) {
+		next = tenant->hh.next;
 		tenant_settings_release(&tenant->settings);
 		loader_stamp_release(&tenant->stamp);
 		free(tenant->last_error);
