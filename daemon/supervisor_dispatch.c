@@ -233,6 +233,7 @@ static int sessions_of(const struct tenant *tenant)
 {
 	int count = 0;
 
+	assert(tenant->settings);
 	for (const struct worker *worker = tenant->workers; worker; worker = worker->next) {
 		if (!worker->retired ||
 		    memcmp(worker->settings->connection_digest, tenant->settings->connection_digest,
@@ -304,7 +305,10 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 			struct worker *worker = start_worker(supervisor, tenant, false);
 
 			if (worker)
-				give(tenant, worker, least(allowance, 1));
+				give(tenant, worker, 1);
+			/* What still waits has its own two seconds, whatever becomes of this one. */
+			if (worker && tenant->ready && wants_session(supervisor, tenant))
+				timers_set_earlier(&supervisor->timers, &tenant->timer, now);
 		}
 	}
 	tenant_dirty(supervisor, tenant);

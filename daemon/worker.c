@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -198,6 +199,14 @@ static void give_result(struct worker *worker)
 	queue_push(&worker->outbox->results, &message->link);
 }
 
+/* For fault_here() alone: a step whose deadline is now, and that never ends. */
+static void stall(struct worker *worker)
+{
+	atomic_store(&worker->deadline_ms, clock_monotonic_ms());
+	for (;;)
+		pause();
+}
+
 static void serve(struct workplace *place)
 {
 	struct worker *worker = place->worker;
@@ -212,6 +221,8 @@ static void serve(struct workplace *place)
 			atomic_store(&worker->message_id, message->id);
 			if (fault_here("worker-end", worker->settings->name))
 				pthread_exit(NULL);
+			if (fault_here("worker-stall", worker->settings->name))
+				stall(worker);
 			deliver(place);
 			place->served = true;
 			trouble = message->outcome.trouble != TROUBLE_NONE;

@@ -103,8 +103,10 @@ def test_further_session_for_mail_that_waits(case):
     case.tenant("acme", server, max_connections=2)
     case.start()
     box = case.outbox()
+    box.begin()     # seen all at once: nothing more happens to remind of them
     for _ in range(3):
         box.insert("acme", "bob@example.net", subject="slow")
+    box.commit()
     gate.reached()
     started = time.monotonic()
     gate.reached()
@@ -193,3 +195,19 @@ def test_many_tenants_one_server(case):
     # Each message went through its own tenant's login.
     assert sorted(mail.session.user for mail in server.mails) == [
         "u%d" % i for i in range(6) if i != 2]
+
+
+def test_one_place_for_two_outboxes(case):
+    """max_workers is of all together: who waits in one file makes room in
+    the other."""
+    server = case.server()
+    boxes = [case.outbox(name) for name in ("one.db", "two.db")]
+    for box in boxes:
+        for name in ("a", "b"):
+            case.tenant(name, server, box)
+    case.start("one.db", "two.db",
+               settings=["max_workers=1", "idle_timeout=600s"])
+    for box in boxes * 3:
+        for name in ("a", "b"):
+            box.wait_state(box.insert(name, "bob@example.net"), "sent")
+    assert len(server.mails) == 12

@@ -194,6 +194,31 @@ def test_cancel_before_mail_is_never_sent(case):
     assert "RSET" not in server.commands("RSET")
 
 
+def test_expires_behind_a_slow_one(case):
+    """Already handed to a worker: the last read sees it, nothing is sent."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, max_connections=1)
+    case.tenant("clock", server)
+    case.start()
+    box = case.outbox()
+    for _ in range(3):
+        box.wait_state(box.insert("acme", "bob@example.net",
+                                  subject="quick"), "sent")
+    moment = int(time.time()) + 3
+    box.begin()
+    box.insert("acme", "bob@example.net", subject="slow", priority=9)
+    number = box.insert("acme", "bob@example.net", subject="late",
+                        expires_at=moment)
+    box.commit()
+    gate.reached()
+    box.wait_state(box.insert("clock", "bob@example.net", subject="clock",
+                              not_before=moment + 1), "sent")
+    gate.release()
+    assert "expired" in box.wait_state(number, "failed")["result"]
+    assert "late" not in server.subjects()
+
+
 def test_cancel_too_late(case):
     """After the last read the server's answer wins, and the row says so."""
     server = case.server()

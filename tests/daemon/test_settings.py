@@ -220,3 +220,22 @@ def test_change_while_under_way(case):
     gate.release()
     box.wait_all()
     assert len(server.mails) == 5
+
+
+def test_changes_while_it_is_probed(case):
+    """A probe on its way to a worker that has just been told to leave is
+    not the last one."""
+    server = case.server()
+    down = server.on("connect", "421 4.3.2 down")
+    case.tenant("acme", server)
+    daemon = case.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    daemon.wait_event("tenant.down")
+    changes = 0
+    while len(daemon.events("tenant.probe")) < 4:
+        changes += 1
+        box.set_tenant("acme", streak_guard=5 + changes % 2)
+    assert changes > 4
+    server.off(down)
+    box.wait_state(number, "sent")

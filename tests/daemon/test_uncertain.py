@@ -277,6 +277,43 @@ def test_killed_twice(case):
     assert len(server.mails) == 1
 
 
+def test_machine_that_lost_power(case):
+    """Another boot without a clean end: whatever was queued before may have
+    been sent by what the disk forgot, and is announced so; what comes
+    later is not."""
+    server = case.server()
+    gate = server.hold("DATA", lambda session, line: session.number == 1)
+    case.tenant("acme", server)
+    daemon = case.start()
+    box = case.outbox()
+    before = box.insert("acme", "bob@example.net")
+    gate.reached()
+    daemon.kill()
+    with open("/proc/sys/kernel/random/boot_id", "rb") as stream:
+        boot = stream.read().strip()
+    with open(case.path("outbox.db-inflight"), "r+b") as stream:
+        place = stream.read(4096).find(boot)
+        assert place > 0
+        stream.seek(place)
+        stream.write(b"0" * 8)
+    daemon.start()
+    box.wait_state(before, "sent")
+    event = daemon.wait_event("delivery.sent", id=before)[0]
+    assert event["duplicate"] == "possible"
+    after = box.insert("acme", "bob@example.net")
+    event = daemon.wait_event("delivery.sent", id=after)[0]
+    assert "duplicate" not in event
+    assert daemon.stop() == 0
+    # After a clean end another boot means nothing.
+    queued = box.insert("acme", "bob@example.net")
+    with open(case.path("outbox.db-inflight"), "r+b") as stream:
+        stream.seek(place)
+        stream.write(b"1" * 8)
+    daemon.start()
+    event = daemon.wait_event("delivery.sent", id=queued)[0]
+    assert "duplicate" not in event
+
+
 def test_service_killed_after_the_dot(case):
     """The monitor starts it again; nobody else's mail waits."""
     server = case.server()

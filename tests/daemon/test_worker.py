@@ -144,3 +144,28 @@ def test_service_that_ends_in_the_data(case):
     assert "99" in daemon.events("service.crashed")[0]["error"]
     box.wait_state(number, "deferred")
     box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+
+
+def test_worker_that_does_not_move(case):
+    """Past its deadline and stall_grace: the service ends on purpose, what
+    others have under way is recorded, and the next one sends it all."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "held")
+    for name in ("acme", "other"):
+        case.tenant(name, server)
+    daemon = start(case, "worker-stall:acme:2", settings=["stall_grace=2s"])
+    daemon.allowed |= {"worker.stalled", "service.crashed"}
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    held = box.insert("other", "bob@example.net", subject="held")
+    gate.reached()
+    number = box.insert("acme", "bob@example.net")
+    event = daemon.wait_event("worker.stalled", tenant="acme")[0]
+    assert event["id"] == str(number)
+    gate.release()
+    assert box.wait_state(number, "sent")["attempts"] == 1
+    assert "did not move" in daemon.events("service.crashed")[0]["error"]
+    assert box.wait_state(held, "sent")["attempts"] == 1
+    assert len(server.mails) == 3
+    case.until("a service that is well", lambda: len(
+        daemon.events("daemon.start")) == 2)
