@@ -287,8 +287,8 @@ static void hear_main(struct supervisor *supervisor)
 	struct tenant *tenant, *next;
 
 	if (atomic_exchange(&outbox->tell_status, false)) {
-		HASH_ITER(hh, supervisor->tenants, tenant, next)
-		tenant_tell(supervisor, tenant);
+		HASH_ITER (hh, supervisor->tenants, tenant, next)
+			tenant_tell(supervisor, tenant);
 	}
 }
 
@@ -327,8 +327,7 @@ static void tell_workers(struct supervisor *supervisor, int level)
 {
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	{
+	HASH_ITER (hh, supervisor->tenants, tenant, next) {
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next)
 			worker_tell_stop(worker, level);
 	}
@@ -344,8 +343,8 @@ static bool stop_workers(struct supervisor *supervisor)
 	int told = STOP_NONE;
 
 	supervisor->accept_work = false;
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	ready_drop(supervisor, tenant);
+	HASH_ITER (hh, supervisor->tenants, tenant, next)
+		ready_drop(supervisor, tenant);
 	while (supervisor->workers > 0) {
 		int level = atomic_load(&outbox->stop);
 		int64_t now = clock_monotonic_ms();

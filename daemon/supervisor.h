@@ -84,8 +84,8 @@ struct supervisor {
 	struct in_hand *in_hand; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	int waiting_workers; /* of those: for a worker's place, not for a probe's */
-	bool sharing_out;    /* the line gets what is free just now */
+	int waiting_workers;  /* of those: for a worker's place, not for a probe's */
+	bool sharing_out;     /* the line gets what is free just now */
 	struct tenant *dirty; /* status to write */
 	bool reopen;          /* the file was deleted or replaced: close all and open anew */
 	bool reopened;        /* this is not the first opening of the outbox */

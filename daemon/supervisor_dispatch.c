@@ -331,8 +331,7 @@ void watch_workers(struct supervisor *supervisor)
 	int64_t grace = atomic_load(&service->stall_grace_ms), now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	{
+	HASH_ITER (hh, supervisor->tenants, tenant, next) {
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
 			int64_t deadline = atomic_load(&worker->deadline_ms);
 

@@ -16,9 +16,9 @@
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
 
-#define DOWN_LIMIT    4  /* fetched for a probe */
+#define DOWN_LIMIT    4   /* fetched for a probe */
 #define EXPIRY_SHARE  100 /* looking for them may take one part in so many of the time */
-#define EXPIRED_LIMIT 64 /* a look for expired messages */
+#define EXPIRED_LIMIT 64  /* a look for expired messages */
 #define RETRY_LOOK_MS 1000
 
 static void storage_trouble(struct supervisor *supervisor, const struct words *words)

@@ -84,7 +84,7 @@ void places_share_out(struct supervisor *supervisor)
 		stop_waiting(supervisor, tenant);
 		if (has_room(budget_of(supervisor), probe))
 			dispatch(supervisor, tenant);
-		else	/* who finds no room of its kind keeps its turn */
+		else /* who finds no room of its kind keeps its turn */
 			place_wait(supervisor, tenant, probe);
 		tenant = next;
 	}
@@ -131,8 +131,7 @@ static int make_room(struct supervisor *supervisor, int wanted, bool parked_only
 	int64_t now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	{
+	HASH_ITER (hh, supervisor->tenants, tenant, next) {
 		for (struct worker *worker = tenant->workers; worker && wanted > 0; worker = worker->next) {
 			bool stays = parked_only ? worker->given > 0 : now - worker->place_since_ms < TURN_MS;
 

@@ -7,7 +7,8 @@
 
 #include "daemon/supervisor.h"
 
-/* A place for one more worker of the tenant. False: none is free, the tenant has its turn in the line for one. */
+/* A place for one more worker of the tenant. False: none is free, the tenant has its turn in the line for
+ * one. */
 bool place_take(struct supervisor *supervisor, struct tenant *tenant, bool probe);
 /* The worker has ended, or could not be started. */
 void place_give(struct supervisor *supervisor, const struct worker *worker);

@@ -230,8 +230,8 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 	struct words words;
 	enum error error;
 
-	HASH_ITER(hh, supervisor->tenants, tenant, next)
-	tenant->present = name != NULL;
+	HASH_ITER (hh, supervisor->tenants, tenant, next)
+		tenant->present = name != NULL;
 	error = storage_tenants(supervisor->outbox->storage, name, adopt_settings, supervisor, &words);
 	if (error == ERROR_NOT_FOUND && name) {
 		tenant_gone(supervisor, name);
@@ -241,8 +241,7 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 	} else if (error != OK) {
 		supervisor->tenants_stale = true;
 	} else if (!name) {
-		HASH_ITER(hh, supervisor->tenants, tenant, next)
-		{
+		HASH_ITER (hh, supervisor->tenants, tenant, next) {
 			if (!tenant->present)
 				tenant_gone(supervisor, tenant->name);
 		}

@@ -49,9 +49,9 @@ struct worker {
 	/* the supervisor's own */
 	struct tenant *tenant;
 	struct worker *next;
-	int given;    /* messages it has not given back yet */
-	bool probe;   /* in a probe's place */
-	bool retired; /* told to leave: counts no longer for its tenant */
+	int given;       /* messages it has not given back yet */
+	bool probe;      /* in a probe's place */
+	bool retired;    /* told to leave: counts no longer for its tenant */
 	bool makes_room; /* told to leave for others */
 	bool stall_told;
 	int64_t place_since_ms;
