@@ -137,6 +137,8 @@ static bool is_argument(const char *text)
 
 enum error session_settings_check(const struct tenant_settings *tenant, struct words *words)
 {
+	enum error error;
+
 	if (!tenant->host || !tenant->host[0]) {
 		words_set(words, "the tenant has no host");
 		return ERROR_INVALID;
@@ -145,5 +147,8 @@ enum error session_settings_check(const struct tenant_settings *tenant, struct w
 		words_set(words, "ehlo_name is not a host name or an address literal");
 		return ERROR_INVALID;
 	}
-	return check_not_built(tenant, words);
+	error = check_not_built(tenant, words);
+	if (error == OK && tenant->tls != TLS_NONE)
+		error = tls_settings_check(tenant, words);
+	return error;
 }

@@ -13,6 +13,7 @@
 
 #define COMMAND_BYTES  512   /* RFC 5321 4.5.3.1.4, which RFC 4954 4 keeps for AUTH */
 #define RESPONSE_BYTES 12288 /* RFC 4954 4 */
+/* auth_step() refuses sooner: a bound that does not depend on it */
 #define ROUNDS_MAX     8
 #define PASSWORD_BYTES 8192 /* with a name beside it, within RESPONSE_BYTES in base64 */
 

@@ -83,7 +83,8 @@ static enum error reach(struct session *session, struct outcome *trouble)
 	error = resolve(session->resolver, tenant->host, tenant->port, wanted_family(tenant->bind_address),
 	                session->deadline_ms, &session->interrupt, &resolved, &words);
 	if (error != OK)
-		return lose(session, servers_fault(error), &words, trouble);
+		return lose(session, error == ERROR_UNAVAILABLE ? error : servers_fault(error), &words,
+		            trouble);
 	session_enter(session, STAGE_CONNECT);
 	error = connect_any(&resolved, tenant->bind_address, session->deadline_ms, &session->interrupt, &fd,
 	                    &used, &words);

@@ -15,6 +15,7 @@
 #define END_BYTES   6
 /* So much text is left to go out together with the end of the data, in one segment or a few. */
 #define TOGETHER_BYTES 8192
+#define LOOK_BYTES     65536           /* how often a server that never makes us wait is listened to */
 #define TRANSFER_MS    INT64_C(180000) /* the contract: 180 s + size / min_rate */
 
 /* A fault of ours or of the message: the data is never ended, so nothing was accepted. */
@@ -51,21 +52,15 @@ static void hear_early(struct session *session, enum error error, struct outcome
 	session->usable = false;
 }
 
-static bool has_spoken(struct session *session)
-{
-	size_t length;
-
-	stream_input(session->stream, &length);
-	return length > 0;
-}
-
-/* Writes length octets, unless something has ended the transaction. */
-static bool give(struct session *session, const char *bytes, size_t length, struct outcome *outcome)
+/* Writes length octets, unless something has ended the transaction; look: whether the server has spoken
+ * meanwhile. */
+static bool give(struct session *session, const char *bytes, size_t length, bool look,
+                 struct outcome *outcome)
 {
 	enum error error = session_is_stopped(session) ? ERROR_INTERRUPTED : OK;
 
-	if (error == OK && has_spoken(session))
-		error = ERROR_PROTOCOL;
+	if (error == OK && look)
+		error = session_check_silence(session);
 	/* a server that takes each octet at once, but late, never makes us wait */
 	if (error == OK && deadline_left_ms(session->deadline_ms) == 0)
 		error = ERROR_TIMEOUT;
@@ -85,6 +80,7 @@ static bool give_source(struct session *session, struct transaction *transaction
 	struct source *source = transaction->source;
 	char bytes[CHUNK_BYTES], out[2 * CHUNK_BYTES + 1];
 	size_t length, done;
+	bool look;
 
 	body_transform_begin(&transform);
 	*given = 0;
@@ -98,7 +94,8 @@ static bool give_source(struct session *session, struct transaction *transaction
 			break;
 		if (body_transform_feed(&transform, bytes, length, out, &done) != OK)
 			goto invalid;
-		if (!give(session, out, done, &transaction->outcome))
+		look = *given / LOOK_BYTES != (*given + done) / LOOK_BYTES;
+		if (!give(session, out, done, look, &transaction->outcome))
 			return false;
 		*given += done;
 	}

@@ -74,15 +74,19 @@ static void mask_reply(struct session *session)
 {
 	struct reply *reply = &session->reply;
 	size_t doubtful = session->password.length / 3 * 4 + 8;
+	bool cut;
 
 	if (!secret_is_set(&session->password))
 		return;
-	if (reply->length == REPLY_TEXT_BYTES - 1) {
-		reply->length -= doubtful < reply->length ? doubtful : reply->length;
-		reply->text[reply->length] = '\0';
-	}
+	cut = reply->length == REPLY_TEXT_BYTES - 1;
 	secret_mask(&session->password, reply->text);
 	reply->length = strlen(reply->text);
+	/* Only now: what is dropped first could leave a part of the one before. Up to a mask all is known to
+	 * be good. */
+	while (cut && doubtful-- > 0 && reply->length > 0 &&
+	       !(reply->length >= 3 && memcmp(reply->text + reply->length - 3, "***", 3) == 0))
+		reply->length--;
+	reply->text[reply->length] = '\0';
 }
 
 enum error session_hear(struct session *session, bool is_challenge)

@@ -15,7 +15,7 @@
  *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
  *     repeat N LINE   flood N OCTETS   wait MS   close   reset   stall   quit
  *     clock MS   moves the client's clock (a page with it is played alone)
- *     gone   the client must close and say nothing before     drain   whatever it says before
+ *     gone   the client must close and say nothing before     drain [N]   whatever (N octets at most)
  *   expect [N]             what must have come of message N:
  *     verdict R sent|retry|refused|uncertain|untried [recipient|message|tenant [CODE]]
  *     tenant none|plain|auth_failed|throttled   usable yes|no   opened no   stage NAME   enhanced CODE

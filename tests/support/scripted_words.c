@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -258,19 +259,21 @@ static bool do_tls(struct play *play, const char *rest)
 	return true;
 }
 
-/* Reads whatever comes until the client closes. */
+/* Reads whatever comes until the client closes; not more than so many octets if a number is given. */
 static bool do_drain(struct play *play, const char *rest)
 {
+	size_t most = *rest ? (size_t)strtoul(rest, NULL, 10) : SIZE_MAX, octets = 0;
 	enum peer_event event;
 
-	(void)rest;
-	while ((event = peer_fill(&play->peer, PEER_WAIT_MS)) == PEER_OCTETS)
+	while ((event = peer_fill(&play->peer, PEER_WAIT_MS)) == PEER_OCTETS) {
+		octets += play->peer.in.length;
 		buffer_clear(&play->peer.in);
+	}
 	if (event == PEER_SILENCE)
 		return problem(play, "the client did not close");
 	peer_close(&play->peer);
 	play->over = true;
-	return true;
+	return octets <= most || problem(play, "the client went on for %zu octets", octets);
 }
 
 /* A handshake that the client must not finish. */

@@ -303,6 +303,9 @@ START_TEST(a_deleted_message_leaves_nothing)
 	struct bed bed;
 
 	bed_open(&bed, _i);
+	bed_run(&bed, "INSERT INTO outbox_attachment (outbox_id, content) VALUES (8, x'02')");
+	bed_run_as_daemon(&bed, "UPDATE outbox_status SET state = 'sent' WHERE outbox_id = 8");
+	bed_run(&bed, "DELETE FROM outbox_change");
 	bed_run(&bed, "DELETE FROM outbox WHERE id IN (SELECT outbox_id FROM outbox_status"
 	              " WHERE state IN ('sent', 'failed', 'cancelled', 'draft'))");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT changes()"), "5");

@@ -32,6 +32,7 @@ struct client {
 	atomic_int stop;
 	int stop_level; /* at stop_stage */
 	enum stage stop_stage;
+	int64_t deadline_ms; /* the last one that the observer was told */
 	bool hold_end, no_server;
 	struct session *session;
 	struct result results[MESSAGES_MAX];

@@ -127,12 +127,17 @@ static void observe_deadline(void *context, int64_t deadline_ms)
 
 	if (deadline_ms < clock_monotonic_ms())
 		buffer_append_text(&client->problem, "a deadline that has passed was told\n");
+	client->deadline_ms = deadline_ms;
 }
 
 static void observe_stage(void *context, enum stage stage)
 {
 	struct client *client = context;
+	int64_t most = client->settings->connect_timeout * INT64_C(1000);
 
+	if ((stage == STAGE_RESOLVE || stage == STAGE_CONNECT) &&
+	    (client->deadline_ms == 0 || client->deadline_ms > clock_monotonic_ms() + most))
+		buffer_append_text(&client->problem, "resolving and connecting have no deadline\n");
 	if (stage == client->stop_stage && client->stop_level != STOP_NONE)
 		atomic_store(&client->stop, client->stop_level);
 }
