@@ -75,7 +75,7 @@ if cmp -s "$sample" "$scratch/all.conf"; then
 fi
 
 expect "a database that cannot be made is 73" 73 err "event=storage.failed" --database "$scratch/no/such/folder/outbox.db"
-cp "$sample" "$scratch/text.db"
+cat "$sample" >"$scratch/text.db"
 expect "a file that is no database is 78" 78 err "event=storage.failed" --database "$scratch/text.db"
 if ! cmp -s "$sample" "$scratch/text.db"; then
 	failed=$((failed + 1))
