@@ -367,7 +367,7 @@ void session_send(struct session *session, struct transaction *transaction)
 	if (!is_ready(&envelope))
 		goto out;
 	give_envelope(&envelope);
-	/* The text may take minutes, and the observer may end the thread before its end: nothing is held meanwhile. */
+	/* The text may take minutes, and the observer may end the thread in it: nothing is held meanwhile. */
 	free(envelope.takes_part);
 	envelope.takes_part = NULL;
 	if (envelope.data_agreed && envelope.accepted > 0)

@@ -67,7 +67,8 @@ START_TEST(built)
 		{ "ehlo_name", "a.example" },
 		{ "password_file", "x" },
 		{ "password_command", "x" },
-		{ "tls_fingerprints", "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+		{ "tls_fingerprints",
+		  "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
 	};
 	struct words words;
 
