@@ -37,6 +37,14 @@ int64_t clock_wall_s(void)
 	return clock_wall_ms() / 1000;
 }
 
+int64_t clock_thread_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* cannot fail for the calling thread */
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 int64_t deadline_after_ms(int64_t ms)
 {
 	int64_t now = clock_monotonic_ms();

@@ -20,6 +20,9 @@ int64_t clock_monotonic_ms(void);
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);
 
+/* Microseconds of CPU time that the calling thread has had: what a piece of work costs on a busy machine. */
+int64_t clock_thread_us(void);
+
 /* The deadline so many milliseconds from now; saturates at DEADLINE_NEVER. */
 int64_t deadline_after_ms(int64_t ms);
 

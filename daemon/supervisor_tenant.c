@@ -316,29 +316,34 @@ void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant)
 	supervisor->dirty = tenant;
 }
 
-/* Counting is linear: a long queue is counted seldom enough to cost one part in COUNT_SHARE of the time. */
-static void count_queue(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
+/*
+ * Counting is linear: a long queue is counted seldom enough to cost one part in
+ * COUNT_SHARE of the thread's time. Returns false if that was put off.
+ */
+static bool count_queue(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
 {
 	struct words words;
-	int64_t took;
+	int64_t began_us;
 
 	if (now < tenant->next_count_ms)
-		return;
+		return false;
+	began_us = clock_thread_us();
 	/* What cannot be counted now keeps its old figures; the look that fails beside it is told. */
-	if (storage_count(supervisor->outbox->storage, tenant->name, &tenant->counts, &words) != OK)
-		return;
-	took = clock_monotonic_ms() - now;
-	tenant->next_count_ms = now + took * COUNT_SHARE;
+	if (storage_count(supervisor->outbox->storage, tenant->name, &tenant->counts, &words) == OK)
+		tenant->next_count_ms = now + (clock_thread_us() - began_us) * COUNT_SHARE / 1000;
+	return true;
 }
 
-static void write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
+/* Returns false if it had to go out with an old count. */
+static bool write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
 {
 	struct tenant_status *status;
 	bool down = tenant->breaker.state != BREAKER_CLOSED;
+	bool counted;
 
 	if (!tenant->settings)
-		return;
-	count_queue(supervisor, tenant, now);
+		return true;
+	counted = count_queue(supervisor, tenant, now);
 	status = memory_alloc(sizeof(*status));
 	status->tenant = memory_strdup(tenant->name);
 	status->state = state_in_words(tenant);
@@ -353,6 +358,7 @@ static void write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	status->last_sent_at = tenant->last_sent_at;
 	tenant->status_at_ms = now;
 	writer_status(supervisor->outbox->writer, status);
+	return counted;
 }
 
 void tenant_write_statuses(struct supervisor *supervisor, bool all)
@@ -367,10 +373,8 @@ void tenant_write_statuses(struct supervisor *supervisor, bool all)
 		tenant->status_dirty = false;
 		tenant->next_dirty = NULL;
 		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
-			write_status(supervisor, tenant, now);
 			/* A count that was put off is made good later. */
-			if (!all && tenant->next_count_ms > now &&
-			    tenant->counts.queued + tenant->counts.deferred > 0)
+			if (!write_status(supervisor, tenant, now) && !all)
 				tenant_dirty(supervisor, tenant);
 		} else {
 			tenant_dirty(supervisor, tenant);
