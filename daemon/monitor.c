@@ -38,8 +38,9 @@ struct monitor {
 	int service_fd;
 	bool ready; /* some service of ours was */
 	bool stopping;
-	int stops;    /* signals that asked for it */
-	int failures; /* in a row, each soon after the last */
+	bool reloaded; /* by SIGHUP, at any time */
+	int stops;     /* signals that asked for it */
+	int failures;  /* in a row, each soon after the last */
 	int64_t started_ms, heard_ms, watchdog_ms;
 	bool killed_for_silence;
 	struct words why;
@@ -81,6 +82,15 @@ static int be_service(struct monitor *monitor, pid_t parent, int fd)
 	return monitor->settings->run(&start);
 }
 
+static void tell(struct monitor *monitor, enum service_word word)
+{
+	char octet = (char)word;
+
+	/* If it cannot hear us any more its end is on the way as SIGCHLD. */
+	if (monitor->service > 0)
+		(void)!send(monitor->service_fd, &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static bool start_service(struct monitor *monitor)
 {
 	pid_t parent = getpid();
@@ -101,16 +111,10 @@ static bool start_service(struct monitor *monitor)
 	monitor->service_fd = fds[0];
 	monitor->started_ms = monitor->heard_ms = clock_monotonic_ms();
 	monitor->killed_for_silence = false;
+	/* It was made with the first settings: what was reread since counts for it too. */
+	if (monitor->reloaded)
+		tell(monitor, WORD_RELOAD);
 	return true;
-}
-
-static void tell(struct monitor *monitor, enum service_word word)
-{
-	char octet = (char)word;
-
-	/* If it cannot hear us any more its end is on the way as SIGCHLD. */
-	if (monitor->service > 0)
-		(void)!send(monitor->service_fd, &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void hear_signals(struct monitor *monitor)
@@ -125,7 +129,10 @@ static void hear_signals(struct monitor *monitor)
 			notify("STOPPING=1");
 			tell(monitor, monitor->stops++ == 0 ? WORD_STOP : WORD_STOP_NOW);
 			break;
-		case SIGHUP: tell(monitor, WORD_RELOAD); break;
+		case SIGHUP:
+			monitor->reloaded = true;
+			tell(monitor, WORD_RELOAD);
+			break;
 		case SIGUSR1: tell(monitor, WORD_STATUS); break;
 		default: /* SIGCHLD: reap() looks */ break;
 		}

@@ -134,6 +134,28 @@ START_TEST(signals_become_words)
 }
 END_TEST
 
+static int dies_after_a_reload(const struct service_start *start)
+{
+	int life = atomic_fetch_add(&shared->lives, 1);
+
+	say(start, WORD_READY);
+	if (life == 0)
+		kill(getppid(), SIGHUP);
+	shared->words[life] = hear(start);
+	if (life == 0)
+		raise(SIGKILL);
+	return EX_OK;
+}
+
+START_TEST(a_new_service_rereads_what_was_reread)
+{
+	ck_assert_int_eq(monitor_with(dies_after_a_reload), EX_OK);
+	ck_assert_int_eq(atomic_load(&shared->lives), 2);
+	ck_assert_int_eq(shared->words[0], WORD_RELOAD);
+	ck_assert_int_eq(shared->words[1], WORD_RELOAD);
+}
+END_TEST
+
 static int dies_while_stopping(const struct service_start *start)
 {
 	atomic_fetch_add(&shared->lives, 1);
@@ -194,6 +216,7 @@ TCase *monitor_tests(void)
 	tcase_add_test(tests, a_stalled_worker_means_a_new_service);
 	tcase_add_test(tests, a_refusal_before_ready_is_our_status);
 	tcase_add_test(tests, signals_become_words);
+	tcase_add_test(tests, a_new_service_rereads_what_was_reread);
 	tcase_add_test(tests, a_death_by_signal_is_never_the_exit_status);
 	tcase_add_test(tests, the_service_dies_with_its_monitor);
 	return tests;
