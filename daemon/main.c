@@ -14,6 +14,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "daemon/monitor.h"
+#include "smtp/resolve.h"
 
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -98,6 +99,20 @@ static void tell_config_error(const char *error)
 	fputs("\"\n", stderr);
 }
 
+/* What only its user can tell of a setting; nothing is opened. */
+static int check(const struct config *config)
+{
+	struct resolver *resolver;
+	struct words words;
+
+	if (resolver_create(config->dns_servers, &resolver, &words) != OK) {
+		tell_config_error(words.text);
+		return EX_CONFIG;
+	}
+	resolver_destroy(&resolver);
+	return EX_OK;
+}
+
 /*
  * Detaches. In the caller: waits for the daemon and returns its status. In the
  * daemon: returns -1, and *ready_fd is where it tells that it is ready.
@@ -172,7 +187,7 @@ int main(int argc, char **argv)
 		status = EX_CONFIG;
 	}
 	if (status < 0 && line.check)
-		status = EX_OK;
+		status = check(config);
 	if (status < 0 && line.detach)
 		status = detach(&ready_fd);
 	if (status < 0)

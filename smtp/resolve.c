@@ -258,9 +258,25 @@ static void give_back(struct resolver *resolver, struct channel *channel)
 		destroy_channel(channel);
 }
 
+/* Servers that c-ares cannot read would make every question wait for a better time: they are told at once. */
+static enum error check_servers(const struct resolver *resolver, struct words *words)
+{
+	struct channel trial = { .shortage = false };
+	int status = open_channel(resolver, &trial);
+
+	if (status == ARES_SUCCESS) {
+		ares_destroy(trial.ares);
+		return OK;
+	}
+	words_set(words, "'%s' are no name servers (ADDRESS:PORT,...): %s", resolver->servers,
+	          ares_strerror(status));
+	return ERROR_INVALID;
+}
+
 enum error resolver_create(const char *servers, struct resolver **resolver, struct words *words)
 {
 	struct resolver *made;
+	enum error error;
 	int status = ares_library_init(ARES_LIB_INIT_ALL);
 
 	*resolver = NULL;
@@ -279,8 +295,11 @@ enum error resolver_create(const char *servers, struct resolver **resolver, stru
 		made->conf = memory_strdup(RESOLV_CONF);
 		made->servers = memory_strdup(servers);
 	}
+	error = made->servers ? check_servers(made, words) : OK;
 	*resolver = made;
-	return OK;
+	if (error != OK)
+		resolver_destroy(resolver);
+	return error;
 }
 
 void resolver_destroy(struct resolver **resolver)

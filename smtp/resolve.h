@@ -26,7 +26,8 @@ struct resolver;
 
 /*
  * servers: NULL = the system's; for tests "127.0.0.1:5353,…", or "/path@5353": another
- * resolv.conf, whose servers answer on that port. Before threads start. ERROR_SYSTEM with words.
+ * resolv.conf, whose servers answer on that port. Before threads start. ERROR_SYSTEM, and
+ * ERROR_INVALID for servers that are none, with words.
  */
 enum error resolver_create(const char *servers, struct resolver **resolver, struct words *words);
 /* Nobody is resolving any more. Leaves NULL. */

@@ -53,6 +53,14 @@ expect "a bad word is refused" 78 err "log_format = xml is not one of: logfmt, j
 	--check-config --database "$database" --set log_format=xml
 expect "what is not built yet is refused" 78 err "metrics_file is not built yet" \
 	--check-config --database "$database" --set metrics_file=metrics
+expect "name servers that are none are refused" 78 err "'nonsense' are no name servers" \
+	--check-config --database "$database" --set dns_servers=nonsense
+expect "without --check-config too" 78 err "'nonsense' are no name servers" \
+	--database "$database" --set dns_servers=nonsense
+if [ -e "$database" ]; then
+	failed=$((failed + 1))
+	echo "not ok a wrong configuration made the database"
+fi
 expect "a file that is not there is refused" 78 err "$scratch/none.conf" \
 	--check-config --database "$database" --config "$scratch/none.conf"
 

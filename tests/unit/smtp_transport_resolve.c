@@ -249,6 +249,21 @@ static bool has(const char *text)
 	return false;
 }
 
+START_TEST(servers_that_are_none_are_refused_at_once)
+{
+	static const char *const none[] = { "nonsense", "127.0.0.1:x", "300.1.1.1:53",
+		                            "127.0.0.1 ,127.0.0.2" };
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		struct resolver *other;
+
+		ck_assert_int_eq(resolver_create(none[i], &other, &words), ERROR_INVALID);
+		ck_assert_ptr_null(other);
+		ck_assert_ptr_nonnull(strstr(words.text, none[i]));
+	}
+}
+END_TEST
+
 START_TEST(both_families_come_with_the_port)
 {
 	ck_assert_int_eq(ask("both.example", AF_UNSPEC), OK);
@@ -530,6 +545,7 @@ TCase *smtp_transport_resolve_cases(void)
 	TCase *cases = tcase_create("resolve");
 
 	tcase_add_checked_fixture(cases, setup, teardown);
+	tcase_add_test(cases, servers_that_are_none_are_refused_at_once);
 	tcase_add_test(cases, both_families_come_with_the_port);
 	tcase_add_test(cases, a_family_asks_for_that_alone);
 	tcase_add_test(cases, more_than_we_keep_are_dropped);
