@@ -1,13 +1,10 @@
 /*
- * session_send.c - one transaction: what is checked before it, the envelope, and
- * an outcome for every recipient.
+ * session_send.c - one transaction: the envelope, and an outcome for every recipient.
  *
  * With PIPELINING (RFC 2920) MAIL, the RCPTs and DATA leave in one group and their
  * replies are matched in order; without it the same loop goes one by one.
- * Promises that no address can carry a command, and that every wanted recipient
- * has an outcome at the end.
+ * Promises that every wanted recipient has an outcome at the end.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +17,6 @@
  * server and us, so that both never write at once with nobody reading (RFC 2920 3.1).
  */
 #define GROUP_COMMANDS 100
-/* "MAIL FROM:<" … "> SIZE=… BODY=8BITMIME": RFC 5321 4.5.3.1.4 has 512, RFC 1870 and 6152 add to it. */
-#define ADDRESS_BYTES 480
 
 /* The envelope as a list of commands: RSET (if needed), MAIL, RCPT…, DATA. */
 struct envelope {
@@ -39,61 +34,6 @@ struct envelope {
 
 /* --- before anything is said ----------------------------------------------------- */
 
-static void refuse(struct outcome *outcome, enum scope scope, enum stage stage, const char *enhanced)
-{
-	outcome_clear(outcome);
-	outcome->verdict = VERDICT_REFUSED;
-	outcome->scope = scope;
-	outcome->stage = stage;
-	snprintf(outcome->enhanced, sizeof(outcome->enhanced), "%s", enhanced);
-}
-
-/* No control character, nothing that needs SMTPUTF8, nothing that ends the path. */
-static bool is_path(const char *address)
-{
-	bool quoted = false;
-
-	for (const char *at = address; *at; at++) {
-		unsigned char c = (unsigned char)*at;
-
-		if (c < ' ' || c > '~')
-			return false;
-		if (quoted && c == '\\' && at[1] >= ' ' && at[1] <= '~')
-			at++;
-		else if (c == '"')
-			quoted = !quoted;
-		else if (!quoted && (c == ' ' || c == '<' || c == '>'))
-			return false;
-	}
-	return !quoted && strlen(address) <= ADDRESS_BYTES;
-}
-
-/* What this server cannot be asked to take is refused here, with words and without an attempt on the wire. */
-static bool check_message(const struct session *session, struct transaction *transaction)
-{
-	const struct capabilities *offers = &session->capabilities;
-	struct outcome *outcome = &transaction->outcome;
-	const char *host = session->tenant->host;
-
-	if (transaction->smtputf8) {
-		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.6.7");
-		outcome_say(outcome, "SMTPUTF8 is not built yet");
-	} else if (!is_path(transaction->sender)) {
-		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.1.7");
-		outcome_say(outcome, "the envelope sender is not an address that SMTP can carry");
-	} else if (offers->size_limit > 0 && transaction->size > offers->size_limit) {
-		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.3.4");
-		outcome_say(outcome, "the message has %lld octets, %s takes at most %lld",
-		            (long long)transaction->size, host, offers->size_limit);
-	} else if (transaction->eight_bit && !offers->eight_bit_mime) {
-		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.6.3");
-		outcome_say(outcome, "the message is 8-bit and %s does not offer 8BITMIME", host);
-	} else {
-		return true;
-	}
-	return false;
-}
-
 /* Collects who takes part; bad addresses have their outcome at once. */
 static void collect(struct envelope *envelope)
 {
@@ -105,12 +45,8 @@ static void collect(struct envelope *envelope)
 
 		if (!recipient->wanted)
 			continue;
-		if (recipient->address[0] && is_path(recipient->address)) {
+		if (session_check_recipient(envelope->session, transaction, recipient))
 			envelope->takes_part[envelope->count++] = i;
-			continue;
-		}
-		refuse(&recipient->outcome, SCOPE_RECIPIENT, STAGE_RCPT, "5.1.3");
-		outcome_say(&recipient->outcome, "not an address that SMTP can carry");
 	}
 	envelope->first_rcpt = envelope->session->open_transaction ? 2 : 1;
 	envelope->total = envelope->first_rcpt + envelope->count + 1;
@@ -130,18 +66,6 @@ static struct recipient *recipient_of(const struct envelope *envelope, size_t co
 	return &envelope->transaction->recipients[envelope->takes_part[command - envelope->first_rcpt]];
 }
 
-static enum error say_mail(const struct envelope *envelope)
-{
-	const struct transaction *transaction = envelope->transaction;
-	const struct capabilities *offers = &envelope->session->capabilities;
-	char size[40] = "";
-
-	if (offers->size && transaction->size > 0)
-		snprintf(size, sizeof(size), " SIZE=%lld", (long long)transaction->size);
-	return session_say(envelope->session, "MAIL FROM:<%s>%s%s", transaction->sender, size,
-	                   transaction->eight_bit ? " BODY=8BITMIME" : "");
-}
-
 static enum error say_command(const struct envelope *envelope, size_t command)
 {
 	struct session *session = envelope->session;
@@ -149,9 +73,9 @@ static enum error say_command(const struct envelope *envelope, size_t command)
 	if (command + 1 < envelope->first_rcpt)
 		return session_say(session, "RSET");
 	if (command < envelope->first_rcpt)
-		return say_mail(envelope);
+		return session_say_mail(session, envelope->transaction);
 	if (command + 1 < envelope->total)
-		return session_say(session, "RCPT TO:<%s>", recipient_of(envelope, command)->address);
+		return session_say_rcpt(session, envelope->transaction, recipient_of(envelope, command));
 	return session_say(session, "DATA");
 }
 
@@ -353,7 +277,7 @@ void session_send(struct session *session, struct transaction *transaction)
 
 	begin_outcomes(transaction);
 	session->messages++;
-	if (!check_message(session, transaction))
+	if (!session_check_message(session, transaction))
 		goto out;
 	collect(&envelope);
 	if (envelope.count == 0)
