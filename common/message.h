@@ -80,7 +80,7 @@ struct message {
 	bool recovered;          /* past the end of its data when an earlier process ended */
 	bool cancelled;          /* storage: it was cancelled meanwhile and stays so */
 	bool past_end;           /* the end of its data may be with the server */
-	int failures;            /* workers that ended while they had it */
+	bool suspect;            /* a thread crashed, stalled or ended while it had it: it goes alone */
 	int64_t ready_ms;        /* monotonic: in the supervisor's line since then */
 	void *worker;            /* the supervisor's own: who has it */
 	const struct tenant_settings

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -186,6 +187,7 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 
 	if (fault_here("worker-end-in-data", worker->settings->name))
 		pthread_exit(NULL);
+	fault_here("deliver-data", worker->settings->name);
 	if (worker->settings->on_uncertain == ON_UNCERTAIN_HOLD) {
 		bool committed;
 
@@ -199,6 +201,7 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 	journal_mark(worker->outbox->journal, message->journal_slot, JOURNAL_PAST_END);
 	if (fault_here("worker-end-past-end", worker->settings->name))
 		pthread_exit(NULL);
+	fault_here("deliver-past-end", worker->settings->name);
 	if (fault_here("service-end-in-data", worker->settings->name))
 		_exit(99);
 	return OK;
@@ -355,12 +358,29 @@ static void finish_offline(struct message *message)
 	}
 }
 
+/* For fault_here() alone: a step whose deadline is now, and that never ends. */
+static void stall(struct worker *worker)
+{
+	atomic_store(&worker->deadline_ms, clock_monotonic_ms());
+	for (;;)
+		pause();
+}
+
 void deliver(struct workplace *place)
 {
 	struct worker *worker = place->worker;
 	struct message *message = worker->current;
 
 	message->taken_ms = clock_monotonic_ms();
+	/* First of all: whatever goes wrong with it, a crash while it is composed too, has its name. */
+	message->journal_slot = journal_take(worker->outbox->journal, message);
+	if (message->journal_slot < 0) {
+		set_untried(message, TROUBLE_NONE, "the in-flight journal is full");
+		message->settled = SETTLED_LOST;
+		goto out;
+	}
+	if (fault_here("worker-stall", worker->settings->name))
+		stall(worker);
 	if (!message->offline && !have_session(place, message))
 		goto out;
 	message->opened_ms = clock_monotonic_ms();
@@ -374,12 +394,7 @@ void deliver(struct workplace *place)
 		message->outcome.verdict = VERDICT_NONE;
 		goto out;
 	}
-	message->journal_slot = journal_take(worker->outbox->journal, message);
-	if (message->journal_slot < 0) {
-		set_untried(message, TROUBLE_NONE, "the in-flight journal is full");
-		message->settled = SETTLED_LOST;
-		goto out;
-	}
+	fault_here("deliver-mail", worker->settings->name);
 	send_all(place, message);
 out:
 	message->ended_ms = clock_monotonic_ms();

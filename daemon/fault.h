@@ -1,8 +1,14 @@
 /*
  * fault.h - places where a test build (--enable-fault-injection) fails on purpose.
  *
- * The environment names them: OUTBOXD_FAULT="worker-end:acme:2,…" = at the second
- * passage of tenant acme. In any other build there is nothing here.
+ * The environment names them, OUTBOXD_FAULT="POINT:TENANT:N[:ACTION],…" = at the Nth
+ * passage of the tenant (in each process), N+ = at that and each later one, * = any
+ * tenant. Points: worker-end worker-stall (a message is in hand), deliver-mail (before
+ * MAIL), deliver-data (all but the end of the data is given), deliver-past-end (the end
+ * may go), supervisor (a result is judged), storage (a batch is committed), heartbeat
+ * (tenant -), and what older tests name. Actions: end (pthread_exit deep inside), abort,
+ * segv (a wild pointer), overflow (of the stack), stall; without one the point's own.
+ * NAME=NUMBER changes a limit: heartbeat-lost-ms=2000. In any other build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H
@@ -14,14 +20,23 @@
 #endif
 
 #ifdef WITH_FAULT_INJECTION
-/* Whether the fault is to happen now. Any thread. */
+/* Whether the fault is to happen now; its action, if it has one, happens inside. Any thread. */
 bool fault_here(const char *point, const char *tenant);
+
+/* A limit that a test may set, else usual. */
+int fault_number(const char *name, int usual);
 #else
 static inline bool fault_here(const char *point, const char *tenant)
 {
 	(void)point;
 	(void)tenant;
 	return false;
+}
+
+static inline int fault_number(const char *name, int usual)
+{
+	(void)name;
+	return usual;
 }
 #endif
 

@@ -3,12 +3,10 @@
  * mapping: they survive the process, which is what they are for. The order
  * inside a slot: the words first, the stage last (release).
  */
-#include "daemon/journal.h"
+#include "daemon/journal_page.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,41 +17,13 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 
-#define MAGIC         "outboxd-inflight-1"
-#define BOOT_ID_BYTES 40
+/* What this thread has in hand is on this page; for the handler of fatal signals. */
+static _Thread_local struct journal_page *own_page;
 
-struct slot {
-	_Atomic int32_t stage; /* enum journal_stage */
-	int32_t attempts;
-	int32_t requeue;
-	int32_t crashes;
-	int64_t id;
-	char tenant[64];
-	char spare[40];
-};
-
-struct page {
-	char magic[32];
-	char instance[40]; /* of the outbox: a copied file is not taken for ours */
-	char boot_id[BOOT_ID_BYTES];
-	int32_t slots;
-	int32_t clean;
-	int64_t suspect_until_ms;
-	char spare[128];
-	struct slot slot[JOURNAL_SLOTS];
-};
-
-struct journal {
-	struct page *page;
-	pthread_mutex_t lock; /* of the free list alone */
-	int next_free[JOURNAL_SLOTS];
-	int first_free;
-};
-
-static void read_boot_id(char text[BOOT_ID_BYTES])
+static void read_boot_id(char text[JOURNAL_BOOT_ID_BYTES])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, BOOT_ID_BYTES - 1);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, JOURNAL_BOOT_ID_BYTES - 1);
 
 	if (fd >= 0)
 		close(fd);
@@ -61,7 +31,7 @@ static void read_boot_id(char text[BOOT_ID_BYTES])
 	text[strcspn(text, "\n")] = '\0';
 }
 
-static enum error map_file(const char *path, struct page **page, struct words *words)
+static enum error map_file(const char *path, struct journal_page **page, struct words *words)
 {
 	enum error error = ERROR_SYSTEM;
 	struct stat st;
@@ -93,15 +63,15 @@ out:
 }
 
 /* A new or foreign page begins empty; one of ours that was not closed tells what it knows. */
-static void adopt_page(struct page *page, const char *instance)
+static void adopt_page(struct journal_page *page, const char *instance)
 {
-	char boot_id[BOOT_ID_BYTES];
+	char boot_id[JOURNAL_BOOT_ID_BYTES];
 
 	read_boot_id(boot_id);
-	if (strncmp(page->magic, MAGIC, sizeof(page->magic)) != 0 ||
+	if (strncmp(page->magic, JOURNAL_MAGIC, sizeof(page->magic)) != 0 ||
 	    strncmp(page->instance, instance, sizeof(page->instance)) != 0 || page->slots != JOURNAL_SLOTS) {
 		memset(page, 0, sizeof(*page));
-		snprintf(page->magic, sizeof(page->magic), "%s", MAGIC);
+		snprintf(page->magic, sizeof(page->magic), "%s", JOURNAL_MAGIC);
 		snprintf(page->instance, sizeof(page->instance), "%s", instance);
 		page->slots = JOURNAL_SLOTS;
 	} else if (!page->clean && strncmp(page->boot_id, boot_id, sizeof(page->boot_id)) != 0) {
@@ -117,7 +87,7 @@ enum error journal_open(const char *database, const char *instance, struct journ
                         struct words *words)
 {
 	struct journal *made;
-	struct page *page;
+	struct journal_page *page;
 	char *path = memory_alloc(strlen(database) + sizeof("-inflight"));
 	enum error error;
 
@@ -145,26 +115,43 @@ void journal_close(struct journal **journal, bool clean)
 		closed->page->clean = 1;
 		msync(closed->page, sizeof(*closed->page), MS_SYNC);
 	}
+	if (own_page == closed->page)
+		own_page = NULL;
 	munmap(closed->page, sizeof(*closed->page));
 	pthread_mutex_destroy(&closed->lock);
 	free(closed);
 	*journal = NULL;
 }
 
+static bool has_counts(const struct journal_slot *slot)
+{
+	return atomic_load_explicit(&slot->crashes, memory_order_relaxed) > 0 ||
+	       atomic_load_explicit(&slot->stalls, memory_order_relaxed) > 0 || slot->errors_s[0] > 0;
+}
+
 void journal_recover(struct journal *journal, journal_each *each, void *context)
 {
 	for (int i = JOURNAL_SLOTS - 1; i >= 0; i--) {
-		struct slot *slot = &journal->page->slot[i];
+		struct journal_slot *slot = &journal->page->slot[i];
+		int32_t stage = atomic_load_explicit(&slot->stage, memory_order_acquire);
 		struct journal_entry entry = {
-			.id = slot->id, .attempts = slot->attempts, .requeue = slot->requeue, .slot = i
+			.id = slot->id,
+			.attempts = slot->attempts,
+			.requeue = slot->requeue,
+			.slot = i,
+			.stage = stage == JOURNAL_PAST_END ? JOURNAL_PAST_END : JOURNAL_SUSPECT,
+			.crashes = atomic_load_explicit(&slot->crashes, memory_order_relaxed),
+			.stalls = atomic_load_explicit(&slot->stalls, memory_order_relaxed),
 		};
 
-		if (atomic_load_explicit(&slot->stage, memory_order_acquire) != JOURNAL_PAST_END) {
+		atomic_store_explicit(&slot->owner, 0, memory_order_relaxed);
+		if (stage == JOURNAL_FREE || (stage != JOURNAL_PAST_END && !has_counts(slot))) {
 			journal_give(journal, i);
 			continue;
 		}
 		memcpy(entry.tenant, slot->tenant, sizeof(entry.tenant));
 		entry.tenant[sizeof(entry.tenant) - 1] = '\0';
+		atomic_store_explicit(&slot->stage, (int32_t)entry.stage, memory_order_release);
 		each(context, &entry);
 	}
 }
@@ -174,9 +161,18 @@ int64_t journal_suspect_until_ms(const struct journal *journal)
 	return journal->page->suspect_until_ms;
 }
 
-int journal_take(struct journal *journal, const struct message *message)
+static uint64_t this_thread(void)
 {
-	struct slot *slot;
+	return (uint64_t)(uintptr_t)pthread_self();
+}
+
+static struct journal_slot *slot_of(struct journal *journal, int slot)
+{
+	return &journal->page->slot[slot];
+}
+
+static int find_free(struct journal *journal)
+{
 	int index;
 
 	pthread_mutex_lock(&journal->lock);
@@ -184,31 +180,124 @@ int journal_take(struct journal *journal, const struct message *message)
 	if (index >= 0)
 		journal->first_free = journal->next_free[index];
 	pthread_mutex_unlock(&journal->lock);
+	return index;
+}
+
+int journal_take(struct journal *journal, const struct message *message)
+{
+	struct journal_slot *slot;
+	int index = message->journal_slot;
+
+	if (index >= 0) {
+		journal_own(journal, index);
+		/* Past the end it stays so: an earlier process had it there. */
+		if (atomic_load_explicit(&slot_of(journal, index)->stage, memory_order_relaxed) ==
+		    JOURNAL_SUSPECT)
+			journal_mark(journal, index, JOURNAL_IN_HAND);
+		return index;
+	}
+	index = find_free(journal);
 	if (index < 0)
 		return -1;
-	slot = &journal->page->slot[index];
+	slot = slot_of(journal, index);
 	slot->id = message->id;
 	slot->attempts = message->attempts;
 	slot->requeue = message->requeue;
-	slot->crashes = 0;
+	atomic_store_explicit(&slot->crashes, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->stalls, 0, memory_order_relaxed);
+	memset(slot->errors_s, 0, sizeof(slot->errors_s));
 	snprintf(slot->tenant, sizeof(slot->tenant), "%s", message->tenant_name);
+	journal_own(journal, index);
 	atomic_store_explicit(&slot->stage, JOURNAL_IN_HAND, memory_order_release);
 	return index;
 }
 
 void journal_mark(struct journal *journal, int slot, enum journal_stage stage)
 {
+	if (slot < 0)
+		return;
+	journal_own(journal, slot);
+	atomic_store_explicit(&slot_of(journal, slot)->stage, (int32_t)stage, memory_order_release);
+}
+
+void journal_own(struct journal *journal, int slot)
+{
+	if (slot < 0)
+		return;
+	own_page = journal->page;
+	atomic_store_explicit(&slot_of(journal, slot)->owner, this_thread(), memory_order_relaxed);
+}
+
+void journal_release(struct journal *journal, int slot)
+{
 	if (slot >= 0)
-		atomic_store_explicit(&journal->page->slot[slot].stage, (int32_t)stage, memory_order_release);
+		atomic_store_explicit(&slot_of(journal, slot)->owner, 0, memory_order_relaxed);
 }
 
 void journal_give(struct journal *journal, int slot)
 {
 	if (slot < 0)
 		return;
-	atomic_store_explicit(&journal->page->slot[slot].stage, JOURNAL_FREE, memory_order_release);
+	journal_release(journal, slot);
+	atomic_store_explicit(&slot_of(journal, slot)->stage, JOURNAL_FREE, memory_order_release);
 	pthread_mutex_lock(&journal->lock);
 	journal->next_free[slot] = journal->first_free;
 	journal->first_free = slot;
 	pthread_mutex_unlock(&journal->lock);
+}
+
+void journal_keep(struct journal *journal, int slot, const struct message *message)
+{
+	struct journal_slot *kept = slot_of(journal, slot);
+
+	journal_release(journal, slot);
+	atomic_store_explicit(&kept->stage, JOURNAL_SUSPECT, memory_order_release);
+	kept->attempts = message->attempts;
+	kept->requeue = message->requeue;
+}
+
+void journal_stalled(struct journal *journal, pthread_t thread)
+{
+	for (int i = 0; i < JOURNAL_SLOTS; i++) {
+		struct journal_slot *slot = slot_of(journal, i);
+
+		if (atomic_load_explicit(&slot->owner, memory_order_relaxed) == (uint64_t)(uintptr_t)thread)
+			atomic_fetch_add_explicit(&slot->stalls, 1, memory_order_relaxed);
+	}
+}
+
+int journal_failed(struct journal *journal, int slot, int64_t now_ms)
+{
+	struct journal_slot *failed = slot_of(journal, slot);
+	int32_t now_s = (int32_t)(now_ms / 1000);
+	int count = 0;
+
+	memmove(failed->errors_s + 1, failed->errors_s, sizeof(failed->errors_s) - sizeof(now_s));
+	failed->errors_s[0] = now_s;
+	while (count < JOURNAL_ERRORS_MOST && failed->errors_s[count] > 0 &&
+	       now_s - failed->errors_s[count] <= JOURNAL_ERRORS_MS / 1000)
+		count++;
+	return count;
+}
+
+struct quarantine_entry *journal_quarantine(struct journal *journal)
+{
+	return journal->page->quarantine;
+}
+
+void journal_crashed(struct journal_hand *hand)
+{
+	struct journal_page *page = own_page;
+
+	for (int i = 0; page && i < JOURNAL_SLOTS; i++) {
+		struct journal_slot *slot = &page->slot[i];
+
+		if (atomic_load_explicit(&slot->owner, memory_order_relaxed) != this_thread())
+			continue;
+		atomic_fetch_add_explicit(&slot->crashes, 1, memory_order_relaxed);
+		if (hand->count++ > 0)
+			continue;
+		hand->id = slot->id;
+		memcpy(hand->tenant, slot->tenant, sizeof(hand->tenant));
+	}
 }

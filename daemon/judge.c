@@ -133,7 +133,7 @@ static void give_up(struct message *message, struct tally *tally)
 
 static void set_result(struct message *message, const struct tally *tally, const char *prefix)
 {
-	const struct outcome *said = tally->last ? tally->last : &message->outcome;
+	const struct outcome *said = tally->last && !message->invalid ? tally->last : &message->outcome;
 	struct words words;
 
 	words_set(&words, "%s%s", prefix, said->text ? said->text : "");

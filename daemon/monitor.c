@@ -23,10 +23,14 @@
 
 #include "common/clock.h"
 #include "common/error.h"
+#include "daemon/crash.h"
+#include "daemon/fault.h"
 #include "daemon/notify.h"
 
 #define HEARTBEAT_LOST_MS  30000
 #define SOON_MS            60000
+#define STARTS_AT_ONCE     2 /* a message that crashes us does so twice, and is then known by name */
+#define DELAY_FIRST_MS     100
 #define DELAY_MAX_MS       30000
 #define TRIES_BEFORE_READY 5
 
@@ -41,7 +45,8 @@ struct monitor {
 	bool reloaded; /* by SIGHUP, at any time */
 	int stops;     /* signals that asked for it */
 	int failures;  /* in a row, each soon after the last */
-	int64_t started_ms, heard_ms, watchdog_ms;
+	int64_t started_ms, heard_ms, watchdog_ms, silence_ms;
+	struct crash_note *note; /* the service's handler of fatal signals writes it; NULL = none */
 	bool killed_for_silence;
 	struct words why;
 };
@@ -67,6 +72,7 @@ static int be_service(struct monitor *monitor, pid_t parent, int fd)
 		.config = monitor->settings->config,
 		.options = monitor->settings->options,
 		.monitor_fd = fd,
+		.note = monitor->note,
 		.restarted = monitor->ready,
 		.why = monitor->why.text[0] ? monitor->why.text : NULL,
 	};
@@ -98,6 +104,8 @@ static bool start_service(struct monitor *monitor)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
 		return false;
+	if (monitor->note)
+		memset(monitor->note, 0, sizeof(*monitor->note));
 	monitor->service = fork();
 	if (monitor->service == 0) {
 		close(fds[0]);
@@ -172,7 +180,9 @@ static void describe_end(struct monitor *monitor, int status)
 {
 	if (monitor->killed_for_silence)
 		words_set(&monitor->why, "it gave no heartbeat for %d s and was killed",
-		          HEARTBEAT_LOST_MS / 1000);
+		          (int)(monitor->silence_ms / 1000));
+	else if (WIFSIGNALED(status) && monitor->note)
+		crash_describe(monitor->note, WTERMSIG(status), &monitor->why);
 	else if (WIFSIGNALED(status))
 		words_set(&monitor->why, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) == SERVICE_EXIT_AGAIN)
@@ -184,9 +194,8 @@ static void describe_end(struct monitor *monitor, int status)
 /* Waits out the delay before the next start; a stop cuts it short. */
 static void wait_before_start(struct monitor *monitor)
 {
-	int64_t delay = monitor->failures <= 1
-	                        ? 0
-	                        : INT64_C(1000) << (monitor->failures - 2 < 5 ? monitor->failures - 2 : 5);
+	int doublings = monitor->failures - STARTS_AT_ONCE - 1;
+	int64_t delay = doublings < 0 ? 0 : DELAY_FIRST_MS << (doublings < 9 ? doublings : 9);
 	int64_t until = deadline_after_ms(delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay);
 
 	while (!monitor->stopping && deadline_left_ms(until) > 0) {
@@ -226,9 +235,9 @@ static void watch_heart(struct monitor *monitor)
 {
 	int64_t now = clock_monotonic_ms();
 
-	if (monitor->watchdog_ms > 0 && now - monitor->heard_ms < HEARTBEAT_LOST_MS)
+	if (monitor->watchdog_ms > 0 && now - monitor->heard_ms < monitor->silence_ms)
 		notify("WATCHDOG=1");
-	if (now - monitor->heard_ms < HEARTBEAT_LOST_MS || monitor->killed_for_silence)
+	if (now - monitor->heard_ms < monitor->silence_ms || monitor->killed_for_silence)
 		return;
 	monitor->killed_for_silence = true;
 	kill(monitor->service, SIGKILL);
@@ -267,6 +276,8 @@ int monitor_run(const struct monitor_settings *settings)
 		.settings = settings,
 		.service_fd = -1,
 		.watchdog_ms = notify_watchdog_ms(),
+		.silence_ms = fault_number("heartbeat-lost-ms", HEARTBEAT_LOST_MS),
+		.note = crash_note_create(),
 	};
 	int status = EX_OK;
 
@@ -280,5 +291,6 @@ int monitor_run(const struct monitor_settings *settings)
 	} while (go_on(&monitor, watch(&monitor), &status));
 	close(monitor.signal_fd);
 	sigprocmask(SIG_SETMASK, &monitor.old_mask, NULL);
+	crash_note_destroy(&monitor.note);
 	return status;
 }

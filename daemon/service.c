@@ -25,6 +25,8 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/crash.h"
+#include "daemon/fault.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
 #include "daemon/worker.h"
@@ -296,6 +298,7 @@ static void check_stall(struct main_state *state)
 static void run(struct main_state *state)
 {
 	int64_t next_beat = 0;
+	bool silent = false;
 
 	while (state->ended < state->count) {
 		struct pollfd fds[] = {
@@ -306,7 +309,10 @@ static void run(struct main_state *state)
 		int64_t now = clock_monotonic_ms();
 
 		if (now >= next_beat) {
-			say(state, WORD_ALIVE);
+			if (!silent)
+				silent = fault_here("heartbeat", "-");
+			if (!silent)
+				say(state, WORD_ALIVE);
 			next_beat = now + HEARTBEAT_MS;
 		}
 		check_stall(state);
@@ -407,6 +413,7 @@ int service_run(const struct service_start *start)
 
 	close_memory();
 	state.signal_fd = open_signals();
+	crash_setup(start->note);
 	wait_setup();
 	worker_setup();
 	adopt_config(&state.service, start->config);

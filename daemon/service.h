@@ -6,6 +6,8 @@
 
 #include "daemon/configuration.h"
 
+struct crash_note;
+
 /*
  * The words between monitor and service: single octets on a socketpair
  * (SOCK_STREAM). Its end of file means stop now.
@@ -38,6 +40,7 @@ struct service_start {
 	int monitor_fd;
 	bool restarted;
 	const char *why;
+	struct crash_note *note; /* where a crash is noted; may be NULL */
 };
 int service_run(const struct service_start *start);
 

@@ -19,6 +19,7 @@
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
@@ -51,6 +52,7 @@ static struct supervisor *supervisor_create(struct outbox *outbox)
 
 static void supervisor_destroy(struct supervisor *supervisor)
 {
+	suspect_free_all(supervisor);
 	timers_fini(&supervisor->timers);
 	log_batch_fini(&supervisor->log);
 	free(supervisor);
@@ -207,6 +209,7 @@ static void run_rounds(struct supervisor *supervisor)
 
 	if (now >= supervisor->next_scan_ms) {
 		look_scan(supervisor);
+		suspect_check(supervisor);
 		supervisor->next_scan_ms = now + SCAN_MS;
 	}
 	if (now >= supervisor->next_watch_ms) {
@@ -314,7 +317,7 @@ static void serve(struct supervisor *supervisor)
 	supervisor->accept_work = true;
 	storage_changed(supervisor->outbox->storage);
 	tenant_load(supervisor, NULL);
-	recover_journal(supervisor);
+	suspect_recover(supervisor);
 	look_scan(supervisor);
 	supervisor->next_scan_ms = clock_monotonic_ms() + SCAN_MS;
 	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE && !supervisor->reopen) {

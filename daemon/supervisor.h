@@ -41,11 +41,13 @@ struct tenant {
 	int64_t next_due; /* s; of the earliest that is not due yet */
 
 	struct worker *workers;
-	int worker_count;       /* not retired */
-	int with_workers;       /* messages given to workers */
-	int unsettled;          /* messages with storage */
-	int replace;            /* workers that failed and are to be replaced */
-	int64_t pause_until_ms; /* storage could not read for it: not before */
+	int worker_count;            /* not retired */
+	int with_workers;            /* messages given to workers */
+	bool alone;                  /* one of them, a suspect: no other beside it */
+	int unsettled;               /* messages with storage */
+	int replace;                 /* workers that failed and are to be replaced */
+	int64_t quarantine_until_ms; /* monotonic, 0 = none: no workers before */
+	int64_t pause_until_ms;      /* storage could not read for it: not before */
 
 	/* when to attend to it again */
 	struct timer timer;
@@ -77,11 +79,14 @@ struct in_hand {
 	bool seen; /* a look dropped it meanwhile: look again when it leaves */
 };
 
+struct suspect;
+
 struct supervisor {
 	struct outbox *outbox;
 	struct log_batch log;
-	struct tenant *tenants;  /* hash by name */
-	struct in_hand *in_hand; /* hash by id */
+	struct tenant *tenants;   /* hash by name */
+	struct in_hand *in_hand;  /* hash by id */
+	struct suspect *suspects; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
 	int waiting_workers;  /* of those: for a worker's place, not for a probe's */

@@ -147,6 +147,24 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	return worker;
 }
 
+/*
+ * How many of the line's first messages may go to a worker together: a suspect goes when no
+ * other of its tenant is with a worker, and no other goes until it is back.
+ */
+static int handful(const struct tenant *tenant, int most)
+{
+	const struct queue_link *link = tenant->ready;
+	int count = 0;
+
+	if (tenant->alone || !link)
+		return 0;
+	if (QUEUE_ITEM(link, struct message, link)->suspect)
+		return tenant->with_workers == 0 && most > 0 ? 1 : 0;
+	for (; link && count < most && !QUEUE_ITEM(link, struct message, link)->suspect; link = link->next)
+		count++;
+	return count;
+}
+
 static void give(struct tenant *tenant, struct worker *worker, int count)
 {
 	struct queue_link *first = NULL, **last = &first;
@@ -156,6 +174,7 @@ static void give(struct tenant *tenant, struct worker *worker, int count)
 		struct message *message = ready_take(tenant);
 
 		message->worker = worker;
+		tenant->alone = tenant->alone || message->suspect;
 		*last = &message->link;
 		last = &message->link.next;
 	}
@@ -201,12 +220,12 @@ static void give_offline(struct supervisor *supervisor, struct tenant *tenant)
 	struct message *first = ready_first(tenant);
 	struct worker *worker;
 
-	if (!first || !first->offline || !tenant->settings)
+	if (!first || !first->offline || !tenant->settings || handful(tenant, 1) == 0)
 		return;
 	worker = idle_worker(tenant);
 	if (!worker)
 		worker = start_worker(supervisor, tenant, false);
-	while (worker && first && first->offline) {
+	while (worker && first && first->offline && handful(tenant, 1) > 0) {
 		give(tenant, worker, 1);
 		first = ready_first(tenant);
 	}
@@ -220,7 +239,7 @@ static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant
 
 		if (worker->retired || worker->given > worker->batch / 2)
 			continue;
-		count = least(least(worker->batch - worker->given, *allowance), tenant->ready_count);
+		count = handful(tenant, least(worker->batch - worker->given, *allowance));
 		if (count <= 0)
 			continue;
 		give(tenant, worker, count);
@@ -279,6 +298,8 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 		timers_set_earlier(&supervisor->timers, &tenant->timer, now + PLACE_RETRY_MS);
 		return;
 	}
+	if (!tenant_leaves_quarantine(supervisor, tenant))
+		return;
 	if (now < tenant->pause_until_ms) {
 		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->pause_until_ms);
 		return;
@@ -290,7 +311,7 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	if (!tenant_may_send(tenant) || !tenant->ready)
 		return;
 	allowance = allowance_of(supervisor, tenant);
-	if (allowance == 0)
+	if (allowance == 0 || handful(tenant, 1) == 0)
 		return;
 	if (probe) {
 		struct worker *worker = start_worker(supervisor, tenant, true);
@@ -301,7 +322,7 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 		give(tenant, worker, 1);
 	} else {
 		give_to_workers(supervisor, tenant, &allowance);
-		if (tenant->ready && allowance > 0 && wants_session(supervisor, tenant)) {
+		if (handful(tenant, 1) > 0 && allowance > 0 && wants_session(supervisor, tenant)) {
 			struct worker *worker = start_worker(supervisor, tenant, false);
 
 			if (worker)
@@ -338,6 +359,7 @@ void watch_workers(struct supervisor *supervisor)
 			if (worker->stall_told || deadline == DEADLINE_NEVER || now - deadline < grace)
 				continue;
 			worker->stall_told = true;
+			journal_stalled(supervisor->outbox->journal, worker->thread);
 			log_begin(&supervisor->log, LOG_ERROR, "worker.stalled", supervisor->outbox->db,
 			          tenant->name);
 			log_number(&supervisor->log, "id", atomic_load(&worker->message_id));

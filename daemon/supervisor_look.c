@@ -14,6 +14,7 @@
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
 
 #define DOWN_LIMIT    4   /* fetched for a probe */
@@ -166,8 +167,9 @@ static int adopt_chain(struct supervisor *supervisor, struct tenant *tenant, str
 		in_hand_add(supervisor, tenant, message);
 		message->ready_ms = now;
 		message->offline = has_expired(tenant, message);
-		ready_add(tenant, message);
 		count++;
+		if (suspect_adopt(supervisor, tenant, message))
+			ready_add(tenant, message);
 	}
 	return count;
 }

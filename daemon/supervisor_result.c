@@ -11,28 +11,37 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/digest.h"
+#include "daemon/fault.h"
 #include "daemon/judge.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
 
 #define PAUSE_MS       1000
 #define BATCH_MOST     32
 #define BATCH_QUICK_MS 100
-#define FAILURES_MOST  5 /* workers that ended with the same message in hand */
 
 /* Nothing happened to it: back into the line, or to the table if its line is closed. */
 static void put_back(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
 {
-	journal_give(supervisor->outbox->journal, message->recovered ? -1 : message->journal_slot);
-	if (!message->recovered)
+	struct journal *journal = supervisor->outbox->journal;
+
+	if (message->recovered) {
+		journal_release(journal, message->journal_slot);
+	} else if (message->suspect && message->journal_slot >= 0) {
+		journal_keep(journal, message->journal_slot, message);
+	} else {
+		journal_give(journal, message->journal_slot);
 		message->journal_slot = -1;
+	}
 	message_reset_attempt(message);
 	message->worker = NULL;
 	if (!supervisor->accept_work ||
-	    (!message->offline && (!tenant_may_send(tenant) || tenant->breaker.state != BREAKER_CLOSED))) {
+	    (!message->offline && (!tenant_may_send(tenant) || tenant->quarantine_until_ms ||
+	                           tenant->breaker.state != BREAKER_CLOSED))) {
 		tenant->look = true;
 		in_hand_leave(supervisor, &message);
 		return;
@@ -50,7 +59,14 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 	if (message->state == MESSAGE_SENT)
 		tenant->last_sent_at = moment.now_s;
 	tenant->unsettled++;
+	journal_release(supervisor->outbox->journal, message->journal_slot);
 	writer_settle(supervisor->outbox->writer, message);
+}
+
+void settle_as_it_is(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
+{
+	message->judged_by = tenant->settings;
+	to_storage(supervisor, tenant, message);
 }
 
 /* What a tenant's own administrator can act on: who said what, and where. */
@@ -129,7 +145,10 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	struct attempt_summary summary;
 
 	if (message->settled == SETTLED_GONE) {
-		journal_give(supervisor->outbox->journal, message->journal_slot);
+		if (message->suspect)
+			suspect_forget(supervisor, message);
+		else
+			journal_give(supervisor->outbox->journal, message->journal_slot);
 		tenant->look = true;
 		in_hand_leave(supervisor, &message);
 		return;
@@ -148,13 +167,22 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	put_back(supervisor, tenant, message);
 }
 
+static void tenant_got_back(struct tenant *tenant)
+{
+	tenant->with_workers--;
+	if (tenant->with_workers == 0)
+		tenant->alone = false;
+}
+
 static void take_result(struct supervisor *supervisor, struct message *message)
 {
 	struct tenant *tenant = message->tenant;
 	struct worker *worker = message->worker;
 
+	journal_own(supervisor->outbox->journal, message->journal_slot);
+	fault_here("supervisor", tenant->name);
 	worker->given--;
-	tenant->with_workers--;
+	tenant_got_back(tenant);
 	message->worker = NULL;
 	message->judged_by = worker->settings;
 	adapt_batch(worker);
@@ -196,6 +224,7 @@ void take_settled(struct supervisor *supervisor)
 		/* Deferred ones become due again: the next look after that time finds them. */
 		if (message->state == MESSAGE_DEFERRED && message->due_at < tenant->next_due)
 			tenant->next_due = message->due_at;
+		suspect_settled(supervisor, message);
 		in_hand_leave(supervisor, &message);
 	}
 }
@@ -203,7 +232,6 @@ void take_settled(struct supervisor *supervisor)
 /* A message whose worker ended in the middle of it: what is known of it decides. */
 static void judge_orphan(struct supervisor *supervisor, struct worker *worker, struct message *message)
 {
-	message->failures++;
 	message->settled = SETTLED_NOT_YET;
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		struct recipient *recipient = &message->recipients[i];
@@ -219,12 +247,7 @@ static void judge_orphan(struct supervisor *supervisor, struct worker *worker, s
 			recipient->outcome.verdict = VERDICT_UNTRIED;
 		}
 	}
-	if (message->failures >= FAILURES_MOST && !message->past_end) {
-		message->invalid = true;
-		message->outcome.verdict = VERDICT_REFUSED;
-		outcome_say(&message->outcome, "%d workers ended while they had this message in hand",
-		            message->failures);
-	}
+	suspect_worker_ended(supervisor, worker->tenant, message);
 	message->worker = worker;
 	queue_push(&supervisor->outbox->results, &message->link);
 }
@@ -237,6 +260,8 @@ static void take_back(struct supervisor *supervisor, struct worker *worker)
 
 	worker->kept = NULL;
 	worker->current = NULL;
+	/* What it leaves is called off, not short of anything: its successor goes on at once. */
+	worker->retired = true;
 	if (current)
 		judge_orphan(supervisor, worker, current);
 	for (int i = 0; i < 2; i++) {
@@ -245,7 +270,7 @@ static void take_back(struct supervisor *supervisor, struct worker *worker)
 
 			chains[i] = chains[i]->next;
 			worker->given--;
-			worker->tenant->with_workers--;
+			tenant_got_back(worker->tenant);
 			if (worker->probe)
 				breaker_probe_untried(&worker->tenant->breaker, clock_monotonic_ms());
 			put_back(supervisor, worker->tenant, message);
@@ -304,36 +329,4 @@ void take_exits(struct supervisor *supervisor)
 		take_exit(supervisor, worker);
 	}
 	places_share_out(supervisor);
-}
-
-/* A message that an earlier process had past the end of its data. */
-static void recover(void *context, const struct journal_entry *entry)
-{
-	struct supervisor *supervisor = context;
-	struct message *message;
-	struct tenant *tenant;
-	struct words words;
-	enum error error = storage_find(supervisor->outbox->storage, entry->id, &message, &words);
-
-	if (error != OK && error != ERROR_NOT_FOUND)
-		return; /* the slot stays taken: the next start asks again */
-	if (error == ERROR_NOT_FOUND || message->attempts != entry->attempts ||
-	    message->requeue != entry->requeue || in_hand_find(supervisor, entry->id)) {
-		journal_give(supervisor->outbox->journal, entry->slot);
-		if (error == OK)
-			message_destroy(&message);
-		return;
-	}
-	tenant = tenant_make(supervisor, message->tenant_name);
-	message->offline = message->recovered = true;
-	message->journal_slot = entry->slot;
-	message->ready_ms = clock_monotonic_ms();
-	in_hand_add(supervisor, tenant, message);
-	ready_add(tenant, message);
-	timers_set_earlier(&supervisor->timers, &tenant->timer, message->ready_ms);
-}
-
-void recover_journal(struct supervisor *supervisor)
-{
-	journal_recover(supervisor->outbox->journal, recover, supervisor);
 }

@@ -10,6 +10,7 @@
 void take_results(struct supervisor *supervisor);
 void take_settled(struct supervisor *supervisor);
 void take_exits(struct supervisor *supervisor);
-void recover_journal(struct supervisor *supervisor);
+/* It was decided without a worker: to storage. The tenant has settings. */
+void settle_as_it_is(struct supervisor *supervisor, struct tenant *tenant, struct message *message);
 
 #endif

@@ -27,14 +27,27 @@ struct tenant *tenant_find(struct supervisor *supervisor, const char *name)
 	return tenant;
 }
 
+static void set_last_error(struct tenant *tenant, const char *error)
+{
+	free(tenant->last_error);
+	tenant->last_error = memory_strdup(error);
+}
+
 static struct tenant *tenant_add(struct supervisor *supervisor, const char *name)
 {
 	struct tenant *tenant = memory_alloc(sizeof(*tenant));
+	int64_t wall_ms = clock_wall_ms(), end_ms;
 
 	tenant->name = memory_strdup(name);
 	tenant->next_due = INT64_MAX;
 	tenant->look = true;
 	breaker_init(&tenant->breaker);
+	end_ms = quarantine_end(journal_quarantine(supervisor->outbox->journal), name, wall_ms);
+	if (end_ms) {
+		tenant->quarantine_until_ms = clock_monotonic_ms() + end_ms - wall_ms;
+		tenant->down = true;
+		set_last_error(tenant, "quarantined: its mail made outboxd fail");
+	}
 	HASH_ADD_KEYPTR(hh, supervisor->tenants, tenant->name, strlen(tenant->name), tenant);
 	return tenant;
 }
@@ -63,12 +76,6 @@ static void log_tenant(struct supervisor *supervisor, struct tenant *tenant, enu
 	if (retry_in_ms >= 0)
 		log_seconds(&supervisor->log, "retry_in", retry_in_ms);
 	log_end(&supervisor->log);
-}
-
-static void set_last_error(struct tenant *tenant, const char *error)
-{
-	free(tenant->last_error);
-	tenant->last_error = memory_strdup(error);
 }
 
 void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum trouble trouble,
@@ -100,6 +107,36 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	tenant_dirty(supervisor, tenant);
 }
 
+void tenant_quarantine(struct supervisor *supervisor, struct tenant *tenant, const char *error)
+{
+	int64_t now = clock_monotonic_ms(), wall_ms = clock_wall_ms();
+	int64_t end_ms = quarantine_begin(journal_quarantine(supervisor->outbox->journal), tenant->name,
+	                                  wall_ms);
+
+	tenant->quarantine_until_ms = now + end_ms - wall_ms;
+	tenant->down = true;
+	set_last_error(tenant, error);
+	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.quarantined", error, end_ms - wall_ms);
+	retire_workers(supervisor, tenant, true);
+	ready_drop(supervisor, tenant);
+	timers_set(&supervisor->timers, &tenant->timer, tenant->quarantine_until_ms);
+	tenant_dirty(supervisor, tenant);
+}
+
+bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tenant)
+{
+	if (!tenant->quarantine_until_ms)
+		return true;
+	if (clock_monotonic_ms() < tenant->quarantine_until_ms) {
+		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->quarantine_until_ms);
+		return false;
+	}
+	tenant->quarantine_until_ms = 0;
+	tenant->look = true;
+	tenant_dirty(supervisor, tenant);
+	return true;
+}
+
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
 {
 	tenant->expiry_check_ms = 0;
@@ -116,6 +153,8 @@ void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
 void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 {
 	breaker_init(&tenant->breaker);
+	quarantine_clear(journal_quarantine(supervisor->outbox->journal), tenant->name);
+	tenant->quarantine_until_ms = 0;
 	tenant->expiry_check_ms = 0;
 	set_last_error(tenant, NULL);
 	tenant->look = true;
@@ -268,6 +307,8 @@ static const char *state_in_words(const struct tenant *tenant)
 {
 	if (!tenant->settings->enabled)
 		return "suspended";
+	if (tenant->quarantine_until_ms)
+		return "quarantined";
 	switch (tenant->breaker.state) {
 	case BREAKER_BACKOFF: return "backoff";
 	case BREAKER_THROTTLED: return "throttled";
@@ -351,7 +392,9 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	status->deferred = tenant->counts.deferred;
 	status->oldest_due_at = tenant->counts.oldest_due_at;
 	status->consecutive_failures = tenant->breaker.failures;
-	if (down)
+	if (tenant->quarantine_until_ms)
+		status->retry_at = (clock_wall_ms() + tenant->quarantine_until_ms - now + 999) / 1000;
+	else if (down)
 		status->retry_at = (clock_wall_ms() + tenant->breaker.retry_at_ms - now + 999) / 1000;
 	status->worker_restarts = tenant->worker_restarts;
 	status->last_error = memory_strdup(tenant->last_error);

@@ -18,6 +18,10 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 /* A message was answered by a well server. */
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant);
 void tenant_reset(struct supervisor *supervisor, struct tenant *tenant); /* clears the backoff */
+/* Its mail made us fail again and again: no workers for a while; words say how. */
+void tenant_quarantine(struct supervisor *supervisor, struct tenant *tenant, const char *error);
+/* False while it lasts. */
+bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tenant);
 bool tenant_may_send(const struct tenant *tenant);
 /* While it is down: whether the file of its secret is a new one. */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);

@@ -4,7 +4,11 @@
 #include "daemon/thread.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/buffer.h"
+#include "daemon/crash.h"
 
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -12,10 +16,25 @@
 
 #define STACK_BYTES (256 * 1024)
 
+struct start {
+	void *(*main)(void *);
+	void *argument;
+};
+
+static void *begin(void *argument)
+{
+	struct start start = *(struct start *)argument;
+
+	free(argument);
+	crash_thread_begin();
+	return start.main(start.argument);
+}
+
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
 {
 	pthread_attr_t attributes;
-	sigset_t all, old;
+	struct start *start;
+	sigset_t blocked, old;
 	char cut[16];
 	int code;
 
@@ -27,12 +46,17 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 #ifndef WITH_SANITIZER
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 #endif
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(thread, &attributes, main, argument);
+	start = memory_alloc(sizeof(*start));
+	*start = (struct start){ main, argument };
+	sigfillset(&blocked);
+	crash_unblock(&blocked);
+	pthread_sigmask(SIG_SETMASK, &blocked, &old);
+	code = pthread_create(thread, &attributes, begin, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
 	if (code == 0)
 		pthread_setname_np(*thread, cut);
+	else
+		free(start);
 	return code;
 }

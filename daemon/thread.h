@@ -8,7 +8,8 @@
 
 /*
  * pthread_create with a small stack (256 KiB; the sanitizers want the system's),
- * a name (cut at 15 octets) and all signals blocked. 0 or an errno. Any thread.
+ * a name (cut at 15 octets), an alternate stack for fatal
+ * signals (crash.h) and all other signals blocked. 0 or an errno. Any thread.
  */
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 

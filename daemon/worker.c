@@ -194,17 +194,10 @@ static void give_result(struct worker *worker)
 	struct message *message = worker->current;
 
 	worker->current = NULL;
+	journal_release(worker->outbox->journal, message->journal_slot);
 	atomic_store(&worker->message_id, 0);
 	atomic_store(&worker->stage, STAGE_NONE);
 	queue_push(&worker->outbox->results, &message->link);
-}
-
-/* For fault_here() alone: a step whose deadline is now, and that never ends. */
-static void stall(struct worker *worker)
-{
-	atomic_store(&worker->deadline_ms, clock_monotonic_ms());
-	for (;;)
-		pause();
 }
 
 static void serve(struct workplace *place)
@@ -221,8 +214,6 @@ static void serve(struct workplace *place)
 			atomic_store(&worker->message_id, message->id);
 			if (fault_here("worker-end", worker->settings->name))
 				pthread_exit(NULL);
-			if (fault_here("worker-stall", worker->settings->name))
-				stall(worker);
 			deliver(place);
 			place->served = true;
 			trouble = message->outcome.trouble != TROUBLE_NONE;

@@ -11,6 +11,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/fault.h"
 #include "daemon/report.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
@@ -90,8 +91,24 @@ static void report_settled(struct writer *writer, struct queue_link *first)
 
 		if (message->settled != SETTLED_GONE)
 			report_message(&writer->log, writer->outbox->db, message);
+		/* A suspect's is the supervisor's to keep or give. */
+		if (message->suspect) {
+			journal_release(writer->outbox->journal, message->journal_slot);
+			continue;
+		}
 		journal_give(writer->outbox->journal, message->journal_slot);
 		message->journal_slot = -1;
+	}
+}
+
+/* A crash from here on is a crash with these in hand. */
+static void take_in_hand(struct writer *writer, struct queue_link *first)
+{
+	for (struct queue_link *link = first; link; link = link->next) {
+		struct message *message = QUEUE_ITEM(link, struct message, link);
+
+		journal_own(writer->outbox->journal, message->journal_slot);
+		fault_here("storage", message->tenant_name);
 	}
 }
 
@@ -106,8 +123,11 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	for (;;) {
 		struct words words = { "" };
 		int64_t now = clock_monotonic_ms();
-		enum error error = storage_settle(writer->outbox->storage, batch, now + COMMIT_DEADLINE_MS,
-		                                  &words);
+		enum error error;
+
+		take_in_hand(writer, batch->messages);
+		take_in_hand(writer, batch->uncertain);
+		error = storage_settle(writer->outbox->storage, batch, now + COMMIT_DEADLINE_MS, &words);
 
 		if (error == OK) {
 			committed = true;
@@ -133,12 +153,19 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	return committed || !batch->messages;
 }
 
-/* At most BATCH_MESSAGES of what waits: one commit stays short for waiting applications. */
+static bool is_suspect(struct queue_link *link)
+{
+	return link && QUEUE_ITEM(link, struct message, link)->suspect;
+}
+
+/* At most BATCH_MESSAGES of what waits: one commit stays short for waiting applications. A suspect is alone.
+ */
 static struct queue_link *cut_chain(struct queue_link **rest)
 {
 	struct queue_link *first = *rest, *last = first;
+	int most = is_suspect(first) ? 1 : BATCH_MESSAGES;
 
-	for (int i = 1; last && last->next && i < BATCH_MESSAGES; i++)
+	for (int i = 1; last && last->next && i < most && !is_suspect(last->next); i++)
 		last = last->next;
 	*rest = NULL;
 	if (last) {
@@ -164,7 +191,7 @@ static void wait_for_work(struct writer *writer)
 static void *storage_main(void *argument)
 {
 	struct writer *writer = argument;
-	struct queue_link *rest = NULL;
+	struct queue_link *rest = NULL, *held = NULL;
 
 	writer->complete = true;
 	for (;;) {
@@ -173,8 +200,12 @@ static void *storage_main(void *argument)
 
 		if (!rest)
 			rest = queue_take_all(&writer->settle);
-		batch.messages = cut_chain(&rest);
-		batch.uncertain = queue_take_all(&writer->hold);
+		if (!held)
+			held = queue_take_all(&writer->hold);
+		if (is_suspect(rest) || !is_suspect(held))
+			batch.messages = cut_chain(&rest);
+		if (!is_suspect(batch.messages))
+			batch.uncertain = cut_chain(&held);
 		batch.statuses = queue_take_all(&writer->status);
 		if (batch.messages || batch.uncertain || batch.statuses) {
 			if (!commit(writer, &batch))

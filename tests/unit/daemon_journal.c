@@ -127,6 +127,161 @@ START_TEST(before_the_end_is_nothing)
 }
 END_TEST
 
+/* A process with one message in hand that does something to it and ends. */
+static void leave_after(void (*act)(struct journal *journal, struct message *message))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct journal *journal = open_journal("i1");
+		struct seen seen = { 0 };
+		struct message *message = message_of(42);
+
+		journal_recover(journal, see, &seen);
+		message->journal_slot = seen.count ? seen.last.slot : -1;
+		message->journal_slot = journal_take(journal, message);
+		act(journal, message);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+static void crash(struct journal *journal, struct message *message)
+{
+	struct journal_hand hand = { 0 };
+
+	(void)journal;
+	journal_crashed(&hand);
+	if (hand.count != 1 || hand.id != message->id || strcmp(hand.tenant, "acme") != 0)
+		_exit(1);
+}
+
+static void nothing(struct journal *journal, struct message *message)
+{
+	(void)journal;
+	(void)message;
+}
+
+static void crash_without(struct journal *journal, struct message *message)
+{
+	struct journal_hand hand = { 0 };
+
+	journal_release(journal, message->journal_slot);
+	journal_crashed(&hand);
+	if (hand.count != 0)
+		_exit(1);
+}
+
+static void stall(struct journal *journal, struct message *message)
+{
+	(void)message;
+	journal_stalled(journal, pthread_self());
+}
+
+static void settle_deferred(struct journal *journal, struct message *message)
+{
+	message->attempts++;
+	journal_keep(journal, message->journal_slot, message);
+}
+
+static struct seen look(void)
+{
+	struct journal *journal = open_journal("i1");
+	struct seen seen = { 0 };
+
+	journal_recover(journal, see, &seen);
+	journal_close(&journal, false);
+	return seen;
+}
+
+START_TEST(a_crash_is_counted_in_what_was_in_hand)
+{
+	struct seen seen;
+
+	leave_after(crash);
+	seen = look();
+	ck_assert_int_eq(seen.count, 1);
+	ck_assert_int_eq(seen.last.id, 42);
+	ck_assert_int_eq(seen.last.stage, JOURNAL_SUSPECT);
+	ck_assert_int_eq(seen.last.crashes, 1);
+	ck_assert_int_eq(seen.last.stalls, 0);
+	/* A kill adds none and takes none away. */
+	leave_after(nothing);
+	ck_assert_int_eq(look().last.crashes, 1);
+	leave_after(stall);
+	leave_after(settle_deferred);
+	leave_after(crash);
+	seen = look();
+	ck_assert_int_eq(seen.count, 1);
+	ck_assert_int_eq(seen.last.crashes, 2);
+	ck_assert_int_eq(seen.last.stalls, 1);
+	ck_assert_int_eq(seen.last.attempts, 4);
+}
+END_TEST
+
+START_TEST(a_crash_elsewhere_is_not_counted)
+{
+	leave_after(crash_without);
+	ck_assert_int_eq(look().count, 0);
+}
+END_TEST
+
+START_TEST(errors_are_counted_within_a_minute)
+{
+	struct journal *journal = open_journal("i1");
+	struct message *message = message_of(1);
+	struct seen seen = { 0 };
+	int slot;
+
+	journal_recover(journal, see, &seen);
+	slot = journal_take(journal, message);
+	for (int i = 1; i <= 4; i++)
+		ck_assert_int_eq(journal_failed(journal, slot, 1000000 + i * 1000), i);
+	/* the first one is older than that by now */
+	ck_assert_int_eq(journal_failed(journal, slot, 1001000 + 60500), 5);
+	ck_assert_int_eq(journal_failed(journal, slot, 1002000 + 61000), 4);
+	/* much later it is the first again; in a slot taken anew too */
+	ck_assert_int_eq(journal_failed(journal, slot, 9000000), 1);
+	journal_give(journal, slot);
+	ck_assert_int_eq(journal_take(journal, message), slot);
+	ck_assert_int_eq(journal_failed(journal, slot, 9000000), 1);
+	message_destroy(&message);
+	journal_close(&journal, true);
+}
+END_TEST
+
+START_TEST(quarantine_grows_and_is_forgotten)
+{
+	static struct quarantine_entry table[QUARANTINE_ENTRIES];
+	const int64_t minute = 60000, now = 1000000000;
+	char name[16];
+
+	ck_assert_int_eq(quarantine_end(table, "acme", now), 0);
+	for (int i = 0; i < 9; i++)
+		ck_assert_int_eq(quarantine_begin(table, "acme", now),
+		                 now + (i < 6 ? minute << i : 60 * minute));
+	ck_assert_int_eq(quarantine_end(table, "acme", now + 59 * minute), now + 60 * minute);
+	ck_assert_int_eq(quarantine_end(table, "acme", now + 60 * minute), 0);
+	/* a clock that was put back by a day does not make a day of it */
+	ck_assert_int_eq(quarantine_end(table, "acme", now - 1440 * minute), now - 1380 * minute);
+	ck_assert_int_eq(quarantine_end(table, "acm", now), 0);
+	/* a day after its end it is the first again */
+	ck_assert_int_eq(quarantine_begin(table, "acme", now + 1501 * minute), now + 1502 * minute);
+	quarantine_clear(table, "acme");
+	ck_assert_int_eq(quarantine_end(table, "acme", now + 1501 * minute), 0);
+	/* more than there is room for: the one that ends first is let go */
+	for (int i = 0; i <= QUARANTINE_ENTRIES; i++) {
+		snprintf(name, sizeof(name), "t%d", i);
+		quarantine_begin(table, name, now + i);
+	}
+	ck_assert_int_eq(quarantine_end(table, "t0", now), 0);
+	ck_assert_int_ne(quarantine_end(table, "t1", now), 0);
+	ck_assert_int_ne(quarantine_end(table, name, now), 0);
+}
+END_TEST
+
 START_TEST(another_outbox_is_not_ours)
 {
 	struct journal *journal;
@@ -210,6 +365,10 @@ TCase *journal_tests(void)
 	tcase_add_checked_fixture(tests, make_folder, remove_folder);
 	tcase_add_test(tests, past_the_end_is_found_again);
 	tcase_add_test(tests, before_the_end_is_nothing);
+	tcase_add_test(tests, a_crash_is_counted_in_what_was_in_hand);
+	tcase_add_test(tests, a_crash_elsewhere_is_not_counted);
+	tcase_add_test(tests, errors_are_counted_within_a_minute);
+	tcase_add_test(tests, quarantine_grows_and_is_forgotten);
 	tcase_add_test(tests, another_outbox_is_not_ours);
 	tcase_add_test(tests, every_slot_once_then_none);
 	tcase_add_test(tests, another_boot_makes_all_suspect);

@@ -1,0 +1,290 @@
+"""Crashes, stalls and errors of our own making: who is named, who is kept
+apart, what it costs the others. Needs a build with fault points."""
+
+import os
+import signal
+import time
+
+import outbox
+from case import Skip, need_faults
+
+TROUBLE = {"service.crashed", "worker.failed", "worker.restarted",
+           "worker.stalled"}
+
+
+def sanitized():
+    with open(os.path.join(outbox.build_directory(), "config.h")) as stream:
+        return "#define WITH_SANITIZER" in stream.read()
+
+
+def need_handler():
+    """Without one the journal does not know whose crash it was; and the
+    sanitizer's own report is a failure of the test."""
+    if sanitized():
+        raise Skip("a sanitizer owns the fatal signals")
+
+
+def start(case, faults, **options):
+    need_faults()
+    daemon = case.daemon(faults=faults, **options)
+    daemon.allowed |= TROUBLE
+    return daemon.start()
+
+
+def two(case):
+    """Two tenants, poison and other, at one server."""
+    server = case.server()
+    for name in ("poison", "other"):
+        case.tenant(name, server)
+    return server, case.outbox()
+
+
+def crashes_twice(case, faults, number, arrived=False, **options):
+    """A message that crashes the service whenever it is in hand: it fails at
+    the second time, and its tenant is quarantined."""
+    need_handler()
+    server, box = two(case)
+    daemon = start(case, faults, **options)
+    first = box.insert("poison", "bob@example.net", subject="poison")
+    row = box.wait_state(first, "failed")
+    assert "outboxd crashed twice" in row["result"], row["result"]
+    assert ("may have arrived" in row["result"]) == arrived, row["result"]
+    crashes = daemon.wait_event("service.crashed", 2)
+    assert len(crashes) == 2
+    for event in crashes:
+        assert "signal %d" % number in event["error"], event
+        assert "message %d of poison" % first in event["error"], event
+    event = daemon.wait_event("tenant.quarantined", tenant="poison")[0]
+    assert "message %d" % first in event["error"]
+    assert 55 < float(event["retry_in"]) <= 60, event
+    status = box.wait_tenant("poison", "quarantined")
+    assert 50 < status["retry_at"] - time.time() < 62
+    assert "crashed twice" in status["last_error"]
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    assert not daemon.events("tenant.quarantined", tenant="other")
+    return server, box, daemon
+
+
+def test_wild_pointer_before_mail(case):
+    server, box, daemon = crashes_twice(
+        case, "deliver-mail:poison:1:segv", signal.SIGSEGV)
+    assert server.subjects() == ["test"]
+    # It gets no workers, its mail waits.
+    later = box.insert("poison", "bob@example.net")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    assert box.state(later) == "queued"
+
+
+def test_stack_overflow(case):
+    """Caught on the alternate stack."""
+    crashes_twice(case, "deliver-data:poison:1:overflow", signal.SIGSEGV)
+
+
+def test_abort_past_the_end(case):
+    """Twice uncertain: under resend it would be sent for ever."""
+    need_handler()
+    server, box = two(case)
+    daemon = start(case, "deliver-past-end:poison:1:abort")
+    first = box.insert("poison", "bob@example.net")
+    daemon.wait_event("delivery.uncertain", id=first)
+    assert box.wait_state(first, "deferred")["attempts"] == 1
+    # What was counted stays, whatever happens between.
+    os.kill(daemon.service_pid(), signal.SIGKILL)
+    daemon.wait_event("service.crashed", 2)
+    case.until("the next service", lambda: daemon.ready_count() == 3)
+    box.execute("UPDATE outbox_status SET state = 'queued' "
+                "WHERE outbox_id = ?", first)
+    row = box.wait_state(first, "failed")
+    assert "crashed twice" in row["result"], row["result"]
+    assert "may have arrived" in row["result"], row["result"]
+    box.wait_tenant("poison", "quarantined")
+    assert len(daemon.events("service.crashed")) == 3
+
+
+def test_crash_in_the_supervisor(case):
+    crashes_twice(case, "supervisor:poison:1:segv", signal.SIGSEGV,
+                  arrived=True)
+
+
+def test_crash_in_the_storage_thread(case):
+    """Also while a result is recorded: here once in each of two processes,
+    then the failure itself is recorded."""
+    need_handler()
+    server, box = two(case)
+    daemon = start(case, "storage:poison:1:abort")
+    first = box.insert("poison", "bob@example.net")
+    events = daemon.wait_event("service.crashed", 2)
+    for event in events[:2]:
+        assert "thread storage" in event["error"], event
+        assert "message %d of poison" % first in event["error"], event
+    daemon.kill()
+    daemon.faults = None
+    daemon.start()
+    row = box.wait_state(first, "failed")
+    assert "crashed twice" in row["result"], row["result"]
+
+
+def test_crash_once_is_forgiven(case):
+    """Each message of another process's second passage crashes it once; the
+    next process sends it, and nobody is quarantined."""
+    need_handler()
+    server, box = two(case)
+    daemon = start(case, "deliver-mail:poison:2:segv")
+    for i in range(4):
+        number = box.insert("poison", "bob@example.net", subject="%d" % i)
+        assert box.wait_state(number, "sent")["attempts"] == 1
+    assert server.subjects() == ["0", "1", "2", "3"]
+    assert len(daemon.events("service.crashed")) == 3
+    assert not daemon.events("tenant.quarantined")
+
+
+def test_others_in_hand_are_not_blamed(case):
+    """Whose thread did not crash has nothing to do with it, however often."""
+    need_handler()
+    server, box = two(case)
+    gate = server.hold("DATA", lambda session, line:
+                       session.mail.sender == "app@other.example")
+    daemon = start(case, "deliver-data:poison:1:abort")
+    held = box.insert("other", "bob@example.net")
+    gate.reached()
+    first = box.insert("poison", "bob@example.net")
+    box.wait_state(first, "failed")
+    gate.release()
+    assert box.wait_state(held, "sent")["attempts"] == 1
+    assert not daemon.events("tenant.quarantined", tenant="other")
+    event = daemon.wait_event("delivery.sent", id=held)[0]
+    assert "duplicate" not in event
+
+
+def test_suspect_goes_alone(case):
+    """While it is under way its tenant has no other, however long that
+    takes; the others do not wait for it."""
+    server, box = two(case)
+    box.set_tenant("poison", max_connections=2)
+    gate = server.hold("DATA", lambda session, line:
+                       session.mail.sender == "app@poison.example")
+    first = box.insert("poison", "bob@example.net", subject="first")
+    second = box.insert("poison", "bob@example.net", subject="second")
+    start(case, "worker-end:poison:1")
+    gate.reached()
+    # A further session would be opened after two seconds.
+    limit = time.monotonic() + 3
+    while time.monotonic() < limit:
+        box.wait_state(box.insert("other", "bob@example.net"), "sent")
+        assert len([line for line in server.commands("MAIL")
+                    if "poison" in line]) == 1
+    gate.release()
+    for number in (first, second):
+        assert box.wait_state(number, "sent")["attempts"] == 1
+
+
+def test_kill_from_outside_is_no_crash(case):
+    """Whatever signal it is, and however often: it goes on."""
+    need_faults()
+    server, box = two(case)
+    gate = server.hold("DATA", lambda session, line: session.number <= 3)
+    daemon = start(case, None)
+    number = box.insert("poison", "bob@example.net")
+    for count in range(1, 4):
+        gate.reached()
+        os.kill(daemon.service_pid(), signal.SIGKILL if sanitized()
+                else signal.SIGSEGV)
+        daemon.wait_event("service.crashed", count)
+        case.until("the next service",
+                   lambda n=count: daemon.ready_count() == n + 1)
+    gate.release()
+    assert box.wait_state(number, "sent")["attempts"] == 1
+    assert not daemon.events("tenant.quarantined")
+    if not sanitized():
+        assert "sent by process %d" % os.getpid() in \
+            daemon.events("service.crashed")[0]["error"]
+
+
+def test_stalled_twice(case):
+    """In hand of a worker that does not move, twice."""
+    server, box = two(case)
+    daemon = start(case, "worker-stall:poison:1", settings=["stall_grace=1s"])
+    number = box.insert("poison", "bob@example.net")
+    row = box.wait_state(number, "failed", 40)
+    assert "did not move, twice" in row["result"], row["result"]
+    assert len(daemon.events("worker.stalled", id=number)) == 2
+    box.wait_tenant("poison", "quarantined")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    assert server.subjects() == ["test"]
+
+
+def test_worker_that_ends_deep_inside(case):
+    server, box = two(case)
+    daemon = start(case, "deliver-data:poison:1:end,deliver-mail:other:1:end")
+    for name in ("poison", "other"):
+        number = box.insert(name, "bob@example.net")
+        assert box.wait_state(number, "sent")["attempts"] == 1
+        failed = daemon.wait_event("worker.failed", tenant=name)[0]
+        assert failed["id"] == str(number)
+        daemon.wait_event("worker.restarted", tenant=name)
+    assert not daemon.events("service.crashed")
+
+
+def test_five_errors_are_quarantined(case):
+    server, box = two(case)
+    daemon = start(case, "worker-end:poison:1+")
+    number = box.insert("poison", "bob@example.net")
+    row = box.wait_state(number, "failed")
+    assert "5 workers ended" in row["result"], row["result"]
+    event = daemon.wait_event("tenant.quarantined", tenant="poison")[0]
+    assert "message %d" % number in event["error"]
+    box.wait_tenant("poison", "quarantined")
+    assert len(daemon.events("worker.failed", tenant="poison")) == 5
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+
+
+def test_quarantine_survives_a_restart_and_is_cleared(case):
+    """By outboxctl retry --tenant, and by another connection."""
+    server, box = two(case)
+    daemon = start(case, ",".join("worker-end:poison:%d" % n
+                                  for n in range(1, 6)))
+    box.wait_state(box.insert("poison", "bob@example.net"), "failed")
+    assert daemon.stop() == 0
+    daemon.start()
+    later = box.insert("poison", "bob@example.net")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    box.wait_tenant("poison", "quarantined")
+    assert box.state(later) == "queued"
+    daemon.kill()
+    daemon.faults = None
+    daemon.start()
+    outbox.outboxctl("--database", box.path, "retry", "--tenant", "poison")
+    box.wait_state(later, "sent")
+    daemon.wait_event("tenant.up", tenant="poison")
+
+
+def test_other_connection_clears_the_quarantine(case):
+    server, box = two(case)
+    daemon = start(case, ",".join("worker-end:poison:%d" % n
+                                  for n in range(1, 6)))
+    box.wait_state(box.insert("poison", "bob@example.net"), "failed")
+    box.wait_tenant("poison", "quarantined")
+    later = box.insert("poison", "bob@example.net")
+    box.set_tenant("poison", host="localhost", bind_address="127.0.0.1")
+    box.wait_state(later, "sent")
+
+
+def test_service_without_a_heartbeat(case):
+    server, box = two(case)
+    daemon = start(case, "heartbeat-lost-ms=2000")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    os.kill(daemon.service_pid(), signal.SIGSTOP)
+    event = daemon.wait_event("service.crashed")[0]
+    assert "no heartbeat for 2 s" in event["error"], event
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+
+
+def test_heartbeat_that_stops(case):
+    """The rest of the service is well, and is replaced all the same: nobody
+    can tell from outside. Nothing is lost."""
+    server, box = two(case)
+    daemon = start(case, "heartbeat-lost-ms=2000,heartbeat:-:3")
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    daemon.wait_event("service.crashed")
+    case.until("the next service", lambda: daemon.ready_count() >= 2)
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
