@@ -4,7 +4,8 @@
  *
  * Promises: such a message goes alone (supervisor_dispatch.c), so that the next failure
  * names one; at its second crash, its second stall or its fifth error within a minute it
- * fails, unread, and its tenant is quarantined; its counts are on the journal's page and
+ * fails, unread, and its tenant is quarantined (where even the record of that crashes us, it is
+ * left alone until the quarantine is over); its counts are on the journal's page and
  * live until it is finished or queued anew, through any number of restarts.
  */
 #include "daemon/supervisor_suspect.h"
@@ -27,6 +28,7 @@ struct suspect {
 	int attempts, requeue; /* the try that the journal remembers */
 	int slot;
 	const char *condemned; /* why it is not tried again; NULL = it is */
+	bool past_end;         /* it was past the end of its data at the last failure */
 };
 
 static struct suspect *find(struct supervisor *supervisor, int64_t id)
@@ -114,11 +116,19 @@ static void recover(void *context, const struct journal_entry *entry)
 		suspect->attempts = entry->attempts;
 		suspect->requeue = entry->requeue;
 		suspect->condemned = verdict_on(entry);
+		suspect->past_end = entry->stage == JOURNAL_PAST_END;
 		message->suspect = true;
+		if (entry->crashes > CHANCES) {
+			/* Its failure was to be recorded: nothing else is done for such a message. */
+			if (!tenant->quarantine_until_ms)
+				tenant_quarantine(supervisor, tenant,
+				                  "outboxd crashed while it recorded a message's failure");
+			message_destroy(&message);
+			return;
+		}
 		if (suspect->condemned && tenant->settings) {
 			in_hand_add(supervisor, tenant, message);
-			condemn(supervisor, tenant, message, suspect->condemned,
-			        entry->stage == JOURNAL_PAST_END);
+			condemn(supervisor, tenant, message, suspect->condemned, suspect->past_end);
 			settle_as_it_is(supervisor, tenant, message);
 			return;
 		}
@@ -149,7 +159,7 @@ bool suspect_adopt(struct supervisor *supervisor, struct tenant *tenant, struct 
 	message->journal_slot = suspect->slot;
 	if (!suspect->condemned)
 		return true;
-	condemn(supervisor, tenant, message, suspect->condemned, false);
+	condemn(supervisor, tenant, message, suspect->condemned, suspect->past_end);
 	settle_as_it_is(supervisor, tenant, message);
 	return false;
 }

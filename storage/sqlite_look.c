@@ -42,6 +42,8 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_FEED] = "SELECT c.seq, c.kind, c.key, s.tenant FROM outbox_change AS c"
 		      " LEFT JOIN outbox_status AS s ON c.kind = 'message' AND s.outbox_id = c.key"
 		      " ORDER BY c.seq LIMIT 10001",
+	[LOOK_RETRIES] = "SELECT DISTINCT key FROM outbox_change"
+			 " WHERE kind = 'retry' AND seq > ?1 AND seq <= ?2",
 	[LOOK_NEXT_TENANT] = "SELECT tenant, due_at FROM outbox_status INDEXED BY outbox_status_due"
 			     " WHERE " WAITING " AND tenant > ?1 ORDER BY tenant, due_at LIMIT 1",
 	[LOOK_NEXT_PRIORITY] = "SELECT priority FROM outbox_status INDEXED BY outbox_status_waiting"

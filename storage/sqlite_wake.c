@@ -212,18 +212,33 @@ static void list_change(struct storage_changes *changes, struct statement *row)
 	add_name(&changes->tenants_due, &changes->tenants_due_count, statement_column(row, 3));
 }
 
+/* A scan finds what is due and what has changed, but not what an operator asked for. */
+static int list_retries(struct storage *storage, struct storage_changes *changes, int64_t after,
+                        int64_t up_to)
+{
+	struct statement row = statement_begin(&storage->look, LOOK_RETRIES);
+
+	statement_int(&row, 1, after);
+	statement_int(&row, 2, up_to);
+	while (statement_row(&row))
+		add_name(&changes->tenants_retry, &changes->tenants_retry_count, statement_column(&row, 0));
+	return statement_end(&row);
+}
+
 /* Rows of the feed that were not told yet; fresh collects their numbers. */
 static int list_feed(struct storage *storage, struct storage_changes *changes, struct feed_cut *fresh)
 {
 	struct statement row = statement_begin(&storage->look, LOOK_FEED);
 	struct feed_cut told = known(&storage->feed);
 	size_t rows = 0;
+	int64_t last = 0;
 
 	while (statement_row(&row)) {
 		int64_t seq = sqlite3_column_int64(row.stmt, 0);
 
 		if (++rows > FEED_MAX)
 			break;
+		last = seq;
 		if (seq <= told.up_to ||
 		    (told.count > 0 && bsearch(&seq, told.seqs, told.count, sizeof seq, compare_seq)))
 			continue;
@@ -238,7 +253,9 @@ static int list_feed(struct storage *storage, struct storage_changes *changes, s
 	row = statement_begin(&storage->look, LOOK_LAST_SEQ);
 	if (statement_row(&row))
 		fresh->up_to = sqlite3_column_int64(row.stmt, 0);
-	return statement_end(&row);
+	if (statement_end(&row) != SQLITE_OK)
+		return row.rc;
+	return list_retries(storage, changes, last > told.up_to ? last : told.up_to, fresh->up_to);
 }
 
 static void remember(struct feed *feed, const struct feed_cut *fresh)

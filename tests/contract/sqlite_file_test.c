@@ -432,8 +432,16 @@ START_TEST(too_many_changes_to_list_are_all)
 	ck_assert(changes.all);
 	storage_changes_fini(&changes);
 	sqlite_backend_run(place, "UPDATE outbox_status SET state = 'cancelled'");
+	/* what an operator asks for is listed all the same: no scan would find it */
+	sqlite_backend_run(place, "INSERT INTO outbox_change (kind, key) VALUES ('retry', 'acme')");
 	ck_assert_int_eq(storage_changes(storage, &changes, &words), OK);
 	ck_assert(changes.all);
+	ck_assert_uint_eq(changes.tenants_retry_count, 1);
+	ck_assert_str_eq(changes.tenants_retry[0], "acme");
+	storage_changes_fini(&changes);
+	/* once */
+	ck_assert_int_eq(storage_changes(storage, &changes, &words), OK);
+	ck_assert_uint_eq(changes.tenants_retry_count, 0);
 	storage_changes_fini(&changes);
 	ck_assert_int_eq(storage_settle(storage, &batch, deadline_after_ms(5000), &words), OK);
 	ck_assert_int_eq(contract_backend.changes_left(place), 0);
