@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "smtp/session_internal.h"
+#include "smtp/session_envelope.h"
 
 /* "MAIL FROM:<" … "> SIZE=… BODY=8BITMIME": RFC 5321 4.5.3.1.4 has 512, RFC 1870 and 6152 add to it. */
 #define ADDRESS_BYTES 480

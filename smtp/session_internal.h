@@ -4,7 +4,7 @@
  * session_wire.c   lines out, replies in, deadlines, judging
  * session_open.c   resolve … STARTTLS, EHLO again
  * session_auth.c   AUTH
- * session_envelope.c  what may be said in MAIL and RCPT, and how
+ * session_envelope.c  what may be said in MAIL and RCPT, and how (session_envelope.h)
  * session_send.c   the transaction;  session_text.c  the message
  * session.c        what is left: facts, parking, QUIT
  */
@@ -80,17 +80,6 @@ void session_judge_loss(struct session *session, enum error error, const struct 
 
 /* Logs in if the tenant's settings say so. Not OK: *trouble is judged. */
 enum error session_log_in(struct session *session, struct outcome *trouble);
-
-/* --- session_envelope.c ---------------------------------------------------------- */
-
-/* False: the server cannot be asked to take it; the transaction's, or the recipient's, outcome is set. */
-bool session_check_message(const struct session *session, struct transaction *transaction);
-bool session_check_recipient(const struct session *session, const struct transaction *transaction,
-                             struct recipient *recipient);
-/* As session_say(), with the parameters that the server offers. */
-enum error session_say_mail(struct session *session, const struct transaction *transaction);
-enum error session_say_rcpt(struct session *session, const struct transaction *transaction,
-                            const struct recipient *recipient);
 
 /* --- session_text.c -------------------------------------------------------------- */
 

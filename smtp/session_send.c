@@ -10,6 +10,7 @@
 
 #include "common/buffer.h"
 #include "common/text.h"
+#include "smtp/session_envelope.h"
 #include "smtp/session_internal.h"
 
 /*
