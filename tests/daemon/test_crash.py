@@ -113,8 +113,8 @@ def test_crash_in_the_storage_thread(case):
     server, box = two(case)
     daemon = start(case, "storage:poison:1+:abort")
     first = box.insert("poison", "bob@example.net")
+    # The third may crash before it was ready: the record comes at its start.
     daemon.wait_event("service.crashed", 3)
-    case.until("the next service", lambda: daemon.ready_count() == 4)
     box.wait_tenant("poison", "quarantined")
     for i in range(3):
         box.wait_state(box.insert("other", "bob@example.net"), "sent")
