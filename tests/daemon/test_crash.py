@@ -89,6 +89,7 @@ def test_abort_past_the_end(case):
     daemon.wait_event("delivery.uncertain", id=first)
     assert box.wait_state(first, "deferred")["attempts"] == 1
     # What was counted stays, whatever happens between.
+    case.until("the next service", lambda: daemon.ready_count() == 2)
     os.kill(daemon.service_pid(), signal.SIGKILL)
     daemon.wait_event("service.crashed", 2)
     case.until("the next service", lambda: daemon.ready_count() == 3)
@@ -197,6 +198,7 @@ def test_kill_from_outside_is_no_crash(case):
     number = box.insert("poison", "bob@example.net")
     for count in range(1, 4):
         gate.reached()
+        case.until("ready", lambda n=count: daemon.ready_count() == n)
         os.kill(daemon.service_pid(), signal.SIGKILL if sanitized()
                 else signal.SIGSEGV)
         daemon.wait_event("service.crashed", count)
