@@ -11,13 +11,6 @@
 #include "common/message.h"
 #include "common/source.h"
 
-/* One row of outbox_attachment; columns as they are, NULL where the column is NULL or ''. */
-struct attachment {
-	char *filename, *content_type;
-	char *content_id; /* not NULL: inline, for cid: in body_html */
-	struct body content;
-};
-
 struct mail {
 	int64_t id;
 	/* columns as they are; NULL where the column is NULL or '' */
@@ -26,8 +19,7 @@ struct mail {
 	char *to_addresses, *cc_addresses, *bcc_addresses;
 	char *reply_to, *subject, *headers, *reference;
 	struct body body_text, body_html, message;
-	struct attachment *attachments; /* by position */
-	size_t attachment_count;
+	int attachments;
 	int64_t first_queued_at_ms;
 	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */
 	struct recipient *known;

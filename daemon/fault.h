@@ -8,7 +8,8 @@
  * may go), supervisor (a result is judged), storage (a batch is committed), heartbeat
  * (tenant -), and what older tests name. Actions: end (pthread_exit deep inside), abort,
  * segv (a wild pointer), overflow (of the stack), stall; without one the point's own.
- * NAME=NUMBER changes a limit: heartbeat-lost-ms=2000. In any other build there is nothing here.
+ * NAME=NUMBER changes a figure: heartbeat-lost-ms=2000, count-us (what counting a queue costs). In any other
+ * build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H
@@ -23,7 +24,7 @@
 /* Whether the fault is to happen now; its action, if it has one, happens inside. Any thread. */
 bool fault_here(const char *point, const char *tenant);
 
-/* A limit that a test may set, else usual. */
+/* A figure that a test may set, else usual. */
 int fault_number(const char *name, int usual);
 #else
 static inline bool fault_here(const char *point, const char *tenant)

@@ -5,7 +5,6 @@
 #include "daemon/quarantine.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FIRST_MS   60000

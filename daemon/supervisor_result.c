@@ -40,8 +40,7 @@ static void put_back(struct supervisor *supervisor, struct tenant *tenant, struc
 	message_reset_attempt(message);
 	message->worker = NULL;
 	if (!supervisor->accept_work ||
-	    (!message->offline && (!tenant_may_send(tenant) || tenant->quarantine_until_ms ||
-	                           tenant->breaker.state != BREAKER_CLOSED))) {
+	    (!message->offline && (!tenant_may_send(tenant) || tenant->breaker.state != BREAKER_CLOSED))) {
 		tenant->look = true;
 		in_hand_leave(supervisor, &message);
 		return;

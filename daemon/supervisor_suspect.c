@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
@@ -168,6 +168,7 @@ void suspect_worker_ended(struct supervisor *supervisor, struct tenant *tenant, 
 {
 	struct journal *journal = supervisor->outbox->journal;
 	struct suspect *suspect = find(supervisor, message->id);
+	struct words words;
 
 	/* It may have ended before it took a slot; where there is none nothing can be counted. */
 	message->journal_slot = journal_take(journal, message);
@@ -178,9 +179,10 @@ void suspect_worker_ended(struct supervisor *supervisor, struct tenant *tenant, 
 	suspect->attempts = message->attempts;
 	suspect->requeue = message->requeue;
 	message->suspect = true;
-	if (journal_failed(journal, message->journal_slot, clock_wall_ms()) >= JOURNAL_ERRORS_MOST)
-		condemn(supervisor, tenant, message, "5 workers ended within a minute, each",
-		        message->past_end);
+	if (journal_failed(journal, message->journal_slot, clock_wall_ms()) < JOURNAL_ERRORS_MOST)
+		return;
+	words_set(&words, "%d workers ended within a minute, each", JOURNAL_ERRORS_MOST);
+	condemn(supervisor, tenant, message, words.text, message->past_end);
 }
 
 void suspect_forget(struct supervisor *supervisor, struct message *message)

@@ -11,6 +11,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/batch.h"
 #include "daemon/fault.h"
 #include "daemon/report.h"
 #include "daemon/service_internal.h"
@@ -19,7 +20,6 @@
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS          250
 #define CHECKPOINT_MS      1000
-#define BATCH_MESSAGES     256
 
 struct writer {
 	struct outbox *outbox;
@@ -153,28 +153,6 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	return committed || !batch->messages;
 }
 
-static bool is_suspect(struct queue_link *link)
-{
-	return link && QUEUE_ITEM(link, struct message, link)->suspect;
-}
-
-/* At most BATCH_MESSAGES of what waits: one commit stays short for waiting applications. A suspect is alone.
- */
-static struct queue_link *cut_chain(struct queue_link **rest)
-{
-	struct queue_link *first = *rest, *last = first;
-	int most = is_suspect(first) ? 1 : BATCH_MESSAGES;
-
-	for (int i = 1; last && last->next && i < most && !is_suspect(last->next); i++)
-		last = last->next;
-	*rest = NULL;
-	if (last) {
-		*rest = last->next;
-		last->next = NULL;
-	}
-	return first;
-}
-
 static void wait_for_work(struct writer *writer)
 {
 	struct pollfd fds[] = {
@@ -182,7 +160,6 @@ static void wait_for_work(struct writer *writer)
 		{ .fd = writer->hold.event_fd, .events = POLLIN },
 		{ .fd = writer->status.event_fd, .events = POLLIN },
 	};
-
 	const struct interrupt finish = { &writer->finish, 1 };
 
 	wait_for_any(fds, 3, DEADLINE_NEVER, &finish);
@@ -202,10 +179,7 @@ static void *storage_main(void *argument)
 			rest = queue_take_all(&writer->settle);
 		if (!held)
 			held = queue_take_all(&writer->hold);
-		if (is_suspect(rest) || !is_suspect(held))
-			batch.messages = cut_chain(&rest);
-		if (!is_suspect(batch.messages))
-			batch.uncertain = cut_chain(&held);
+		batch_cut(&batch, &rest, &held);
 		batch.statuses = queue_take_all(&writer->status);
 		if (batch.messages || batch.uncertain || batch.statuses) {
 			if (!commit(writer, &batch))

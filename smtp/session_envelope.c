@@ -66,11 +66,8 @@ bool session_check_message(const struct session *session, struct transaction *tr
 	return false;
 }
 
-bool session_check_recipient(const struct session *session, const struct transaction *transaction,
-                             struct recipient *recipient)
+bool session_check_recipient(struct recipient *recipient)
 {
-	(void)session;
-	(void)transaction;
 	if (recipient->address[0] && is_path(recipient->address))
 		return true;
 	refuse(&recipient->outcome, SCOPE_RECIPIENT, STAGE_RCPT, "5.1.3");
@@ -88,9 +85,7 @@ enum error session_say_mail(struct session *session, const struct transaction *t
 	                   transaction->eight_bit ? " BODY=8BITMIME" : "");
 }
 
-enum error session_say_rcpt(struct session *session, const struct transaction *transaction,
-                            const struct recipient *recipient)
+enum error session_say_rcpt(struct session *session, const struct recipient *recipient)
 {
-	(void)transaction;
 	return session_say(session, "RCPT TO:<%s>", recipient->address);
 }

@@ -167,6 +167,14 @@ class Case:
     def start(self, *names, **options):
         return self.daemon(*names, **options).start()
 
+    def start_faulty(self, faults, trouble, **options):
+        """With fault points, and the events that they bring about. Skipped in
+        a build without them."""
+        need_faults()
+        daemon = self.daemon(faults=faults, **options)
+        daemon.allowed |= trouble
+        return daemon.start()
+
     def as_daemon(self, sql, *values, box=None):
         """Writes what only outboxd may: to make a row older than the test."""
         db = box or self.outbox()

@@ -25,10 +25,7 @@ def need_handler():
 
 
 def start(case, faults, **options):
-    need_faults()
-    daemon = case.daemon(faults=faults, **options)
-    daemon.allowed |= TROUBLE
-    return daemon.start()
+    return case.start_faulty(faults, TROUBLE, **options)
 
 
 def two(case):
@@ -125,7 +122,8 @@ def test_crash_in_the_storage_thread(case):
         assert "thread storage" in event["error"], event
         assert "message %d of poison" % first in event["error"], event
     assert box.state(first) == "queued"
-    # When it can be recorded it is.
+    # When it can be recorded it is, and what waits behind it is not sent.
+    later = box.insert("poison", "bob@example.net")
     daemon.kill()
     daemon.faults = None
     daemon.start()
@@ -133,6 +131,9 @@ def test_crash_in_the_storage_thread(case):
     row = box.wait_state(first, "failed")
     assert "crashed twice" in row["result"], row["result"]
     assert "may have arrived" in row["result"], row["result"]
+    box.wait_state(box.insert("other", "bob@example.net"), "sent")
+    box.wait_tenant("poison", "quarantined")
+    assert box.state(later) == "queued"
 
 
 def test_crash_once_is_forgiven(case):
@@ -179,6 +180,28 @@ def test_suspect_goes_alone(case):
     start(case, "worker-end:poison:1")
     gate.reached()
     # A further session would be opened after two seconds.
+    limit = time.monotonic() + 3
+    while time.monotonic() < limit:
+        box.wait_state(box.insert("other", "bob@example.net"), "sent")
+        assert len([line for line in server.commands("MAIL")
+                    if "poison" in line]) == 1
+    gate.release()
+    for number in (first, second):
+        assert box.wait_state(number, "sent")["attempts"] == 1
+
+
+def test_suspect_waits_for_the_others(case):
+    """What its tenant has under way is finished first."""
+    server, box = two(case)
+    box.set_tenant("poison", max_connections=2)
+    gate = server.hold("DATA", lambda session, line:
+                       session.mail.sender == "app@poison.example")
+    daemon = start(case, "worker-end:poison:2")
+    first = box.insert("poison", "bob@example.net", subject="first")
+    gate.reached()
+    second = box.insert("poison", "bob@example.net", subject="second")
+    failed = daemon.wait_event("worker.failed", tenant="poison")[0]
+    assert failed["id"] == str(second)
     limit = time.monotonic() + 3
     while time.monotonic() < limit:
         box.wait_state(box.insert("other", "bob@example.net"), "sent")

@@ -290,6 +290,18 @@ def test_suspend_and_resume(case):
     assert daemon.events("tenant.suspended", tenant="acme")
 
 
+def test_count_that_was_put_off_is_made_good(case):
+    """A count of an empty queue that took long (a busy machine) leaves the
+    next one to later, and not out."""
+    case.tenant("acme", case.server(), enabled=0)
+    case.start_faulty("count-us=30000", set())
+    box = case.outbox()
+    box.wait_tenant("acme", "suspended")
+    assert box.tenant_status("acme")["queued"] == 0
+    box.insert("acme", "bob@example.net")
+    box.wait("counted", lambda: box.tenant_status("acme")["queued"] == 1)
+
+
 def test_suspension_stops_the_line(case):
     """What waits behind the message under way is not sent any more."""
     server = case.server()

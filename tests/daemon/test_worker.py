@@ -3,16 +3,12 @@
 import signal
 
 import outbox
-from case import need_faults
 
 TROUBLE = {"worker.failed", "worker.restarted"}
 
 
 def start(case, faults, **options):
-    need_faults()
-    daemon = case.daemon(faults=faults, **options)
-    daemon.allowed |= TROUBLE
-    return daemon.start()
+    return case.start_faulty(faults, TROUBLE, **options)
 
 
 def test_worker_that_ends_is_replaced(case):

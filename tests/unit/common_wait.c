@@ -4,6 +4,7 @@
 #include "common/wait.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -169,11 +170,26 @@ START_TEST(a_brief_wait_says_what_ended_it)
 }
 END_TEST
 
+/* What counting a queue may cost is told by it: a busy neighbour costs nothing. */
+START_TEST(thread_time_is_work_and_not_waiting)
+{
+	int64_t began = clock_thread_us(), worked;
+
+	poll(NULL, 0, 200);
+	worked = clock_thread_us();
+	ck_assert_int_ge(worked, began);
+	ck_assert_int_lt(worked - began, 200000);
+	while (clock_thread_us() - worked < 2000)
+		;
+}
+END_TEST
+
 TCase *common_wait_cases(void)
 {
 	TCase *cases = tcase_create("wait");
 
 	tcase_add_checked_fixture(cases, setup, NULL);
+	tcase_add_test(cases, thread_time_is_work_and_not_waiting);
 	tcase_add_test(cases, a_ready_descriptor_is_ok);
 	tcase_add_test(cases, a_closed_peer_counts_as_ready);
 	tcase_add_test(cases, what_is_no_descriptor_is_an_error);

@@ -63,25 +63,36 @@ static struct message *message_of(int64_t id)
 	return message;
 }
 
-/* A process that ends with _exit() in the middle of its work. */
-static void leave_behind(enum journal_stage stage)
+/* A process with one message in hand that does something to it and ends in the middle of its work. */
+static void leave_after(void (*act)(struct journal *journal, struct message *message))
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0) {
 		struct journal *journal = open_journal("i1");
-		struct seen nothing = { 0 };
+		struct seen seen = { 0 };
 		struct message *message = message_of(42);
-		int slot;
 
-		journal_recover(journal, see, &nothing);
-		slot = journal_take(journal, message);
-		journal_mark(journal, slot, stage);
-		_exit(slot < 0);
+		journal_recover(journal, see, &seen);
+		message->journal_slot = seen.count ? seen.last.slot : -1;
+		message->journal_slot = journal_take(journal, message);
+		act(journal, message);
+		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
+}
+
+static void pass_the_end(struct journal *journal, struct message *message)
+{
+	journal_mark(journal, message->journal_slot, JOURNAL_PAST_END);
+}
+
+static void nothing(struct journal *journal, struct message *message)
+{
+	(void)journal;
+	(void)message;
 }
 
 START_TEST(past_the_end_is_found_again)
@@ -89,7 +100,7 @@ START_TEST(past_the_end_is_found_again)
 	struct journal *journal;
 	struct seen seen = { 0 };
 
-	leave_behind(JOURNAL_PAST_END);
+	leave_after(pass_the_end);
 	journal = open_journal("i1");
 	journal_recover(journal, see, &seen);
 	ck_assert_int_eq(seen.count, 1);
@@ -119,34 +130,13 @@ START_TEST(before_the_end_is_nothing)
 	struct journal *journal;
 	struct seen seen = { 0 };
 
-	leave_behind(JOURNAL_IN_HAND);
+	leave_after(nothing);
 	journal = open_journal("i1");
 	journal_recover(journal, see, &seen);
 	ck_assert_int_eq(seen.count, 0);
 	journal_close(&journal, true);
 }
 END_TEST
-
-/* A process with one message in hand that does something to it and ends. */
-static void leave_after(void (*act)(struct journal *journal, struct message *message))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		struct journal *journal = open_journal("i1");
-		struct seen seen = { 0 };
-		struct message *message = message_of(42);
-
-		journal_recover(journal, see, &seen);
-		message->journal_slot = seen.count ? seen.last.slot : -1;
-		message->journal_slot = journal_take(journal, message);
-		act(journal, message);
-		_exit(0);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
-}
 
 static void crash(struct journal *journal, struct message *message)
 {
@@ -156,12 +146,6 @@ static void crash(struct journal *journal, struct message *message)
 	journal_crashed(&hand);
 	if (hand.count != 1 || hand.id != message->id || strcmp(hand.tenant, "acme") != 0)
 		_exit(1);
-}
-
-static void nothing(struct journal *journal, struct message *message)
-{
-	(void)journal;
-	(void)message;
 }
 
 static void crash_without(struct journal *journal, struct message *message)
@@ -287,7 +271,7 @@ START_TEST(another_outbox_is_not_ours)
 	struct journal *journal;
 	struct seen seen = { 0 };
 
-	leave_behind(JOURNAL_PAST_END);
+	leave_after(pass_the_end);
 	journal = open_journal("i2");
 	journal_recover(journal, see, &seen);
 	ck_assert_int_eq(seen.count, 0);
@@ -328,7 +312,7 @@ START_TEST(another_boot_makes_all_suspect)
 	char *boot;
 	int fd;
 
-	leave_behind(JOURNAL_IN_HAND);
+	leave_after(nothing);
 	fd = open(page, O_RDWR);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_gt(pread(fd, text, sizeof(text), 0), 200);

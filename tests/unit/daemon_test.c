@@ -14,6 +14,7 @@ int main(void)
 	int failed;
 
 	wait_setup();
+	suite_add_tcase(suite, batch_tests());
 	suite_add_tcase(suite, breaker_tests());
 	suite_add_tcase(suite, judge_tests());
 	suite_add_tcase(suite, timers_tests());

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+TCase *batch_tests(void);
 TCase *breaker_tests(void);
 TCase *judge_tests(void);
 TCase *timers_tests(void);

@@ -1,0 +1,33 @@
+/*
+ * batch.c - see batch.h. Takes something as long as there is something; keeps the order.
+ */
+#include "daemon/batch.h"
+
+#include "common/message.h"
+
+static bool is_suspect(struct queue_link *link)
+{
+	return link && QUEUE_ITEM(link, struct message, link)->suspect;
+}
+
+static struct queue_link *cut_chain(struct queue_link **rest)
+{
+	struct queue_link *first = *rest, *last = first;
+	int most = is_suspect(first) ? 1 : BATCH_MESSAGES;
+
+	if (!first)
+		return NULL;
+	for (int i = 1; last->next && i < most && !is_suspect(last->next); i++)
+		last = last->next;
+	*rest = last->next;
+	last->next = NULL;
+	return first;
+}
+
+void batch_cut(struct storage_batch *batch, struct queue_link **settle, struct queue_link **hold)
+{
+	if (is_suspect(*settle) || !is_suspect(*hold))
+		batch->messages = cut_chain(settle);
+	if (!is_suspect(batch->messages))
+		batch->uncertain = cut_chain(hold);
+}

@@ -1,0 +1,105 @@
+/*
+ * daemon_batch.c - what is committed together: so many, in order, a suspect alone.
+ */
+#include <string.h>
+
+#include "common/message.h"
+#include "daemon/batch.h"
+#include "tests/unit/daemon_test.h"
+
+#define MOST (2 * BATCH_MESSAGES + 10)
+
+static struct message messages[2][MOST];
+
+/* A chain of as many messages as kinds has letters, or of plain ones: s is a suspect. */
+static struct queue_link *chain(int number, int count, const char *kinds)
+{
+	struct queue_link *first = NULL, **last = &first;
+
+	memset(messages[number], 0, sizeof(messages[number]));
+	for (int i = 0; i < count; i++) {
+		messages[number][i].id = i + 1;
+		messages[number][i].suspect = kinds && kinds[i] == 's';
+		*last = &messages[number][i].link;
+		last = &messages[number][i].link.next;
+	}
+	return first;
+}
+
+static int count(const struct queue_link *link, int64_t first_id)
+{
+	int found = 0;
+
+	for (; link; link = link->next)
+		ck_assert_int_eq(QUEUE_ITEM(link, struct message, link)->id, first_id + found++);
+	return found;
+}
+
+START_TEST(all_that_waits_up_to_the_limit)
+{
+	struct queue_link *settle = chain(0, MOST, NULL), *hold = chain(1, 3, NULL);
+	struct storage_batch batch = { 0 };
+
+	batch_cut(&batch, &settle, &hold);
+	ck_assert_int_eq(count(batch.messages, 1), BATCH_MESSAGES);
+	ck_assert_int_eq(count(batch.uncertain, 1), 3);
+	ck_assert_ptr_null(hold);
+	memset(&batch, 0, sizeof(batch));
+	batch_cut(&batch, &settle, &hold);
+	ck_assert_int_eq(count(batch.messages, BATCH_MESSAGES + 1), BATCH_MESSAGES);
+	ck_assert_ptr_null(batch.uncertain);
+	memset(&batch, 0, sizeof(batch));
+	batch_cut(&batch, &settle, &hold);
+	ck_assert_int_eq(count(batch.messages, 2 * BATCH_MESSAGES + 1), 10);
+	ck_assert_ptr_null(settle);
+	memset(&batch, 0, sizeof(batch));
+	batch_cut(&batch, &settle, &hold);
+	ck_assert_ptr_null(batch.messages);
+	ck_assert_ptr_null(batch.uncertain);
+}
+END_TEST
+
+/* Whatever the order is: with a suspect there is nobody else, and all of them go in the end. */
+START_TEST(a_suspect_is_a_commit_of_its_own)
+{
+	static const char *const kinds[][2] = {
+		{ "s", "" },      { "", "s" },    { "ss", "ss" },    { ".s.", "..." },
+		{ "...", ".s." }, { "s..", "s" }, { "s..s", "..s" }, { "..", "s." },
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		int all[2] = { (int)strlen(kinds[i][0]), (int)strlen(kinds[i][1]) }, seen[2] = { 0, 0 };
+		struct queue_link *settle = chain(0, all[0], kinds[i][0]);
+		struct queue_link *hold = chain(1, all[1], kinds[i][1]);
+
+		for (int round = 0; round < 10 && (settle || hold); round++) {
+			struct storage_batch batch = { 0 };
+			int settled, held;
+			bool suspects = false;
+
+			batch_cut(&batch, &settle, &hold);
+			settled = count(batch.messages, seen[0] + 1);
+			held = count(batch.uncertain, seen[1] + 1);
+			for (int k = 0; k < settled; k++)
+				suspects = suspects || kinds[i][0][seen[0] + k] == 's';
+			for (int k = 0; k < held; k++)
+				suspects = suspects || kinds[i][1][seen[1] + k] == 's';
+			ck_assert_int_gt(settled + held, 0);
+			ck_assert(!suspects || settled + held == 1);
+			seen[0] += settled;
+			seen[1] += held;
+		}
+		ck_assert_int_eq(seen[0], all[0]);
+		ck_assert_int_eq(seen[1], all[1]);
+	}
+}
+END_TEST
+
+TCase *batch_tests(void)
+{
+	TCase *tests = tcase_create("batch");
+
+	tcase_add_test(tests, all_that_waits_up_to_the_limit);
+	tcase_add_test(tests, a_suspect_is_a_commit_of_its_own);
+	return tests;
+}
