@@ -11,6 +11,14 @@
 #include "common/message.h"
 #include "common/source.h"
 
+/* A row of outbox_attachment; texts are NULL where the column is NULL or ''. */
+struct attachment {
+	char *filename;
+	char *content_type;
+	char *content_id; /* set = inline, for cid: in the HTML */
+	struct body content;
+};
+
 struct mail {
 	int64_t id;
 	/* columns as they are; NULL where the column is NULL or '' */
@@ -19,7 +27,8 @@ struct mail {
 	char *to_addresses, *cc_addresses, *bcc_addresses;
 	char *reply_to, *subject, *headers, *reference;
 	struct body body_text, body_html, message;
-	int attachments;
+	struct attachment *attachments; /* by position; NULL as long as storage_take() only counts them */
+	size_t attachment_count;
 	int64_t first_queued_at_ms;
 	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */
 	struct recipient *known;

@@ -21,10 +21,12 @@ static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
 
 struct crash_note *crash_note_create(void)
 {
-	struct crash_note *note = mmap(NULL, sizeof(*note), PROT_READ | PROT_WRITE,
-	                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, sizeof(struct crash_note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+	                  -1, 0);
 
-	return note == MAP_FAILED ? NULL : note;
+	if (page == MAP_FAILED)
+		return NULL;
+	return page;
 }
 
 void crash_note_destroy(struct crash_note **note)

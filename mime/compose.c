@@ -82,7 +82,7 @@ static const char *set_beside_message(const struct mail *mail)
 		return "body_text";
 	if (mail->body_html.present)
 		return "body_html";
-	return mail->attachments > 0 ? "attachments" : NULL;
+	return mail->attachment_count > 0 ? "attachments" : NULL;
 }
 
 static enum error check_built(const struct mail *mail, struct words *words)
@@ -97,7 +97,7 @@ static enum error check_built(const struct mail *mail, struct words *words)
 		return OK;
 	if (mail->body_html.present)
 		return refuse(words, "body_html is not built yet");
-	if (mail->attachments > 0)
+	if (mail->attachment_count > 0)
 		return refuse(words, "attachments are not built yet");
 	if (mail->headers)
 		return refuse(words, "headers is not built yet");

@@ -223,7 +223,7 @@ static void copy_columns(struct take *take, struct statement *row, bool present[
 	mail->subject = statement_column(row, 6);
 	mail->headers = statement_column(row, 7);
 	mail->reference = statement_column(row, 8);
-	mail->attachments = sqlite3_column_int(row->stmt, 9);
+	mail->attachment_count = (size_t)sqlite3_column_int(row->stmt, 9);
 	mail->first_queued_at_ms = sqlite3_column_int64(row->stmt, 10);
 	for (int i = 0; i < BODIES; i++)
 		present[i] = strcmp((const char *)sqlite3_column_text(row->stmt, 11 + i), "null") != 0;

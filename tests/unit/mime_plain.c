@@ -156,9 +156,9 @@ START_TEST(what_is_not_built_is_refused_with_words)
 	mail.body_html = bed_body_of("<p>", 3);
 	bed_check_refused(&mail, "body_html is not built yet");
 	mail.body_html.present = false;
-	mail.attachments = 1;
+	mail.attachment_count = 1;
 	bed_check_refused(&mail, "attachments are not built yet");
-	mail.attachments = 0;
+	mail.attachment_count = 0;
 	mail.headers = TEXT("X-A: b");
 	bed_check_refused(&mail, "headers is not built yet");
 	mail = bed_mail_of("From: a@x.test\nTo: b@x.test\n\n");
@@ -171,9 +171,9 @@ START_TEST(what_is_not_built_is_refused_with_words)
 	mail.body_html = bed_body_of("x", 1);
 	bed_check_refused(&mail, "message is a whole message: body_html cannot be set beside it");
 	mail.body_html.present = false;
-	mail.attachments = 1;
+	mail.attachment_count = 1;
 	bed_check_refused(&mail, "message is a whole message: attachments cannot be set beside it");
-	mail.attachments = 0;
+	mail.attachment_count = 0;
 	mail.headers = TEXT("X: y");
 	bed_check_refused(&mail, "message is a whole message: headers cannot be set beside it");
 	mail.headers = NULL;
