@@ -90,6 +90,28 @@ static void adopt_composed(struct worker *worker, struct message *message, const
 		message->duplicate_possible = true;
 }
 
+static bool offers_eight_bit_mime(const struct workplace *place)
+{
+	struct session_facts facts = { .eight_bit_mime = false };
+
+	if (place->session)
+		session_facts(place->session, &facts);
+	return facts.eight_bit_mime;
+}
+
+/* For what this session's server offers. */
+static enum error compose(struct workplace *place, struct words *words)
+{
+	struct compose_options options = {
+		.instance = storage_instance(place->worker->outbox->storage),
+		.eight_bit_mime = offers_eight_bit_mime(place),
+	};
+
+	composed_destroy(&place->composed);
+	place->composed_eight_bit_mime = options.eight_bit_mime;
+	return mime_compose(place->mail, &options, &place->composed, words);
+}
+
 /* Reads the row and composes it. False: the outcome is set already. */
 static bool prepare(struct workplace *place, struct message *message)
 {
@@ -111,7 +133,7 @@ static bool prepare(struct workplace *place, struct message *message)
 		message->settled = SETTLED_LOST;
 		return false;
 	}
-	error = mime_compose(place->mail, storage_instance(outbox->storage), &place->composed, &words);
+	error = compose(place, &words);
 	if (error == OK)
 		error = mime_envelope_allowed(worker->settings->allowed_senders, &place->composed->envelope,
 		                              &words)
@@ -302,6 +324,25 @@ static bool have_session(struct workplace *place, struct message *message)
 }
 
 /*
+ * A new connection may be to a machine that offers less, or more, than the one
+ * that the message was composed for. Only a spool file can fail here.
+ */
+static bool compose_again(struct workplace *place, struct message *message)
+{
+	struct words words = { "" };
+
+	if (offers_eight_bit_mime(place) == place->composed_eight_bit_mime)
+		return true;
+	if (compose(place, &words) == OK) {
+		message->size = place->composed->size;
+		return true;
+	}
+	set_untried(message, TROUBLE_NONE, words.text);
+	message->settled = SETTLED_LOST;
+	return false;
+}
+
+/*
  * Transactions until every wanted recipient has an answer: a server that takes
  * only so many a time gets the rest in the next one; a reused connection that
  * was closed before it took anything is replaced at once.
@@ -320,7 +361,7 @@ static void send_all(struct workplace *place, struct message *message)
 			return;
 		if (!answered && ++reconnects > RECONNECTS_MAX)
 			return;
-		if (!have_session(place, message))
+		if (!have_session(place, message) || !compose_again(place, message))
 			return;
 	}
 }

@@ -22,6 +22,7 @@ struct workplace {
 	/* of the message in hand, until deliver_end() */
 	struct mail *mail;
 	struct composed *composed;
+	bool composed_eight_bit_mime; /* for a server that offers 8BITMIME */
 };
 
 /* Opens a session if none is open. Not OK: trouble says what. */

@@ -104,17 +104,17 @@ static enum error check_built(const struct mail *mail, struct words *words)
 	return OK;
 }
 
-enum error mime_compose(const struct mail *mail, const char *instance, struct composed **composed,
-                        struct words *words)
+enum error mime_compose(const struct mail *mail, const struct compose_options *options,
+                        struct composed **composed, struct words *words)
 {
 	struct composed *made = memory_alloc(sizeof(*made));
 	enum error error = check_built(mail, words);
 
 	*composed = NULL;
 	if (!error && mail->message.present)
-		error = compose_complete(mail, instance, made, words);
+		error = compose_complete(mail, options->instance, made, words);
 	else if (!error)
-		error = compose_plain(mail, instance, made, words);
+		error = compose_plain(mail, options, made, words);
 	if (error)
 		composed_destroy(&made);
 	else

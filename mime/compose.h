@@ -3,8 +3,8 @@
  *
  * Strict: what RFC 5322 does not allow is refused with words that name the
  * column and the place. A repeat is byte for byte the same: Message-ID, Date
- * and boundaries are functions of the row. One thread at a time; does not block
- * but for reading a spool file.
+ * and boundaries are functions of the row, the encodings of it and of the options. One thread at a time; does
+ * not block but for reading a spool file.
  */
 #ifndef OUTBOXD_MIME_COMPOSE_H
 #define OUTBOXD_MIME_COMPOSE_H
@@ -34,14 +34,20 @@ struct composed {
 	struct source *source; /* lines end with CRLF; reads from the mail, which must live longer */
 };
 
+/* What a message depends on besides its row. */
+struct compose_options {
+	const char *instance; /* storage_instance() */
+	bool eight_bit_mime;  /* the server offers 8BITMIME (RFC 6152): text may go unencoded */
+};
+
 /*
- * Parses the addresses and prepares the stream. instance is storage_instance().
+ * Parses the columns and prepares the stream.
  * ERROR_INVALID with words: the message ends failed (message.invalid); what
  * this version does not build yet ("body_html is not built yet") is the same.
  * ERROR_SYSTEM: a spool file could not be read, try again.
  */
-enum error mime_compose(const struct mail *mail, const char *instance, struct composed **composed,
-                        struct words *words);
+enum error mime_compose(const struct mail *mail, const struct compose_options *options,
+                        struct composed **composed, struct words *words);
 void composed_destroy(struct composed **composed);
 
 /*

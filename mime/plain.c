@@ -2,7 +2,7 @@
  * plain.c - a text message from the columns (RFC 5322, RFC 2045).
  *
  * Promises: what a reader shows as subject, names and text is what the columns
- * hold; the octets are a function of the row alone, whatever a server offers;
+ * hold; the octets are a function of the row and of whether the server offers 8BITMIME;
  * no column can add a field or end the header. Fails with ERROR_INVALID and
  * words that name the column and the place.
  */
@@ -15,7 +15,7 @@
 #include "mime/pieces.h"
 #include "mime/scan.h"
 
-#define LINE_MAX_7BIT 998 /* octets, RFC 5322 2.1.1 */
+#define LINE_MAX_PLAIN 998 /* octets, RFC 5322 2.1.1 */
 
 /* The columns, parsed. */
 struct parts {
@@ -23,6 +23,7 @@ struct parts {
 	struct address_list lists[RECIPIENT_KINDS];
 	struct address_list reply_to;
 	enum encoding encoding; /* of the text */
+	bool eight_bit;         /* which is not ASCII and goes as it is */
 };
 
 static enum error parse_list(const char *column, const char *text, struct address_list *list,
@@ -105,21 +106,22 @@ static enum error encoded_size(const struct body *body, enum encoding encoding, 
 	return error;
 }
 
-/* 8BITMIME is not used: a server that offers it today may not tomorrow, and a repeat must be the same. */
-static enum error choose_encoding(const struct body *body, enum encoding *encoding, struct words *words)
+static enum error choose_encoding(const struct body *body, bool eight_bit_mime, struct parts *parts,
+                                  struct words *words)
 {
 	struct text_facts facts;
 	int64_t quoted = 0;
 	int64_t base64 = 0;
 	enum error error = scan_text("body_text", body, &facts, words);
 
-	*encoding = ENCODING_NONE;
-	if (error || (facts.ascii && facts.longest <= LINE_MAX_7BIT))
+	parts->encoding = ENCODING_NONE;
+	parts->eight_bit = !error && !facts.ascii && eight_bit_mime && facts.longest <= LINE_MAX_PLAIN;
+	if (error || ((facts.ascii || eight_bit_mime) && facts.longest <= LINE_MAX_PLAIN))
 		return error;
 	error = encoded_size(body, ENCODING_QUOTED_PRINTABLE, &quoted, words);
 	if (!error)
 		error = encoded_size(body, ENCODING_BASE64, &base64, words);
-	*encoding = quoted <= base64 ? ENCODING_QUOTED_PRINTABLE : ENCODING_BASE64;
+	parts->encoding = quoted <= base64 ? ENCODING_QUOTED_PRINTABLE : ENCODING_BASE64;
 	return error;
 }
 
@@ -165,7 +167,7 @@ static bool put_subject(struct buffer *out, const char *subject)
 	return field_end(&field);
 }
 
-static bool put_mime(struct buffer *out, enum encoding encoding)
+static bool put_mime(struct buffer *out, enum encoding encoding, bool eight_bit)
 {
 	static const char *const names[] = {
 		[ENCODING_NONE] = "7bit",
@@ -175,7 +177,8 @@ static bool put_mime(struct buffer *out, enum encoding encoding)
 
 	return put_token(out, "MIME-Version", "1.0") &&
 	       put_token(out, "Content-Type", "text/plain; charset=utf-8") &&
-	       put_token(out, "Content-Transfer-Encoding", names[encoding]) && buffer_append(out, "\r\n", 2);
+	       put_token(out, "Content-Transfer-Encoding", eight_bit ? "8bit" : names[encoding]) &&
+	       buffer_append(out, "\r\n", 2);
 }
 
 static enum error make_header(const struct mail *mail, const struct parts *parts, const char *message_id,
@@ -186,14 +189,15 @@ static enum error make_header(const struct mail *mail, const struct parts *parts
 	if (error)
 		return error;
 	compose_message_id_field(out, message_id);
-	if (put_people(out, parts) && put_subject(out, mail->subject) && put_mime(out, parts->encoding))
+	if (put_people(out, parts) && put_subject(out, mail->subject) &&
+	    put_mime(out, parts->encoding, parts->eight_bit))
 		return OK;
 	words_set(words, "the header is longer than %d octets", COMPOSED_HEADER_MAX);
 	return ERROR_LIMIT;
 }
 
-enum error compose_plain(const struct mail *mail, const char *instance, struct composed *composed,
-                         struct words *words)
+enum error compose_plain(const struct mail *mail, const struct compose_options *options,
+                         struct composed *composed, struct words *words)
 {
 	struct parts parts = { .encoding = ENCODING_NONE };
 	struct pieces *pieces = pieces_create();
@@ -207,10 +211,10 @@ enum error compose_plain(const struct mail *mail, const char *instance, struct c
 	if (!error)
 		error = make_envelope(mail, &parts, &composed->envelope, words);
 	if (!error)
-		error = choose_encoding(&mail->body_text, &parts.encoding, words);
+		error = choose_encoding(&mail->body_text, options->eight_bit_mime, &parts, words);
 	if (error)
 		goto out;
-	composed->message_id = compose_message_id(instance, mail->id, composed->envelope.from);
+	composed->message_id = compose_message_id(options->instance, mail->id, composed->envelope.from);
 	error = make_header(mail, &parts, composed->message_id, &header, words);
 	if (error)
 		goto out;

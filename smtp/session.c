@@ -24,6 +24,7 @@ void session_facts(const struct session *session, struct session_facts *facts)
 		.auth = session->auth,
 		.fallback = session->fallback,
 		.messages = session->messages,
+		.eight_bit_mime = session->capabilities.eight_bit_mime,
 	};
 }
 

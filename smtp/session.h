@@ -70,6 +70,7 @@ struct session_facts {
 	const char *auth;     /* mechanism, NULL = none */
 	const char *fallback; /* what opportunistic TLS fell back from, NULL */
 	int messages;         /* given so far */
+	bool eight_bit_mime;  /* the server offers 8BITMIME (RFC 6152) */
 };
 void session_facts(const struct session *session, struct session_facts *facts);
 

@@ -117,7 +117,8 @@ static bool try(const struct body *message, char *to, bool once_more)
 	struct buffer again;
 
 	mail.body_text.fd = mail.body_html.fd = -1;
-	if (mime_compose(&mail, "instance", &composed, &words) != OK) {
+	if (mime_compose(&mail, &(struct compose_options){ .instance = "instance" }, &composed, &words) !=
+	    OK) {
 		must(strlen(words.text) > 0);
 		return false;
 	}

@@ -107,7 +107,7 @@ static bool compose_row(int64_t id)
 	mail.body_text = (struct body){ values[7], -1, 0, (int64_t)lengths[7], values[7] != NULL };
 	mail.message = (struct body){ values[8], -1, 0, (int64_t)lengths[8], values[8] != NULL };
 	mail.body_html.fd = -1;
-	if (mime_compose(&mail, "oracle", &composed, &words) == OK) {
+	if (mime_compose(&mail, &(struct compose_options){ .instance = "oracle" }, &composed, &words) == OK) {
 		write_composed(composed);
 		composed_destroy(&composed);
 	} else {

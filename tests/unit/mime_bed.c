@@ -7,6 +7,8 @@
 #include "common/buffer.h"
 #include "tests/unit/mime_test.h"
 
+const struct compose_options bed_options = { .instance = INSTANCE };
+
 struct body bed_body_of(const char *text, size_t length)
 {
 	return (struct body){ .memory = TEXT(text), .fd = -1, .size = (int64_t)length, .present = true };
@@ -71,7 +73,7 @@ struct composed *bed_compose(const struct mail *mail)
 {
 	struct composed *composed;
 	struct words words = { "" };
-	enum error error = mime_compose(mail, INSTANCE, &composed, &words);
+	enum error error = mime_compose(mail, &bed_options, &composed, &words);
 
 	ck_assert_msg(error == OK, "%s", words.text);
 	return composed;
@@ -82,8 +84,8 @@ void bed_check_refused(const struct mail *mail, const char *expected)
 	struct composed *composed;
 	struct words words = { "" };
 
-	ck_assert_msg(mime_compose(mail, INSTANCE, &composed, &words) == ERROR_INVALID, "accepted, not: %s",
-	              expected);
+	ck_assert_msg(mime_compose(mail, &bed_options, &composed, &words) == ERROR_INVALID,
+	              "accepted, not: %s", expected);
 	ck_assert_ptr_null(composed);
 	ck_assert_str_eq(words.text, expected);
 }

@@ -215,12 +215,12 @@ START_TEST(a_spool_file_that_fails_is_no_fault_of_the_message)
 		ck_assert_int_ge(fd, 0);
 		ck_assert_int_eq(write(fd, text, (size_t)left), left);
 		mail.message = (struct body){ .fd = fd, .size = sizeof(text) - 1, .present = true };
-		ck_assert_int_eq(mime_compose(&mail, INSTANCE, &composed, &words), ERROR_SYSTEM);
+		ck_assert_int_eq(mime_compose(&mail, &bed_options, &composed, &words), ERROR_SYSTEM);
 		ck_assert_str_eq(words.text, "message cannot be read from its spool file");
 		mail.body_text = mail.message;
 		mail.message.present = false;
 		mail.to_addresses = TEXT("t@x.test");
-		ck_assert_int_eq(mime_compose(&mail, INSTANCE, &composed, &words), ERROR_SYSTEM);
+		ck_assert_int_eq(mime_compose(&mail, &bed_options, &composed, &words), ERROR_SYSTEM);
 		ck_assert_str_eq(words.text, "body_text cannot be read from its spool file");
 		close(fd);
 	}

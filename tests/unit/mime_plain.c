@@ -99,7 +99,9 @@ START_TEST(a_repeat_is_the_same_and_another_row_is_not)
 	ck_assert_str_ne(one->message_id, two->message_id);
 	composed_destroy(&two);
 	mail.id = 42;
-	ck_assert_int_eq(mime_compose(&mail, "fedcba9876543210", &two, &words), OK);
+	ck_assert_int_eq(mime_compose(&mail, &(struct compose_options){ .instance = "fedcba9876543210" },
+	                              &two, &words),
+	                 OK);
 	ck_assert_str_ne(one->message_id, two->message_id);
 	composed_destroy(&two);
 	composed_destroy(&one);
@@ -144,6 +146,39 @@ START_TEST(the_shorter_encoding_is_taken)
 		free(text);
 		composed_destroy(&composed);
 		buffer_fini(&body);
+	}
+}
+END_TEST
+
+START_TEST(text_goes_as_it_is_where_8bitmime_is_offered)
+{
+	static const struct {
+		const char *text;
+		const char *encoding;
+		bool eight_bit;
+	} cases[] = {
+		{ "abc\n", "7bit", false },
+		{ "\303\244\n", "8bit", true },
+	};
+	struct compose_options options = { .instance = INSTANCE, .eight_bit_mime = true };
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct mail mail = bed_mail_of(NULL);
+		struct composed *composed;
+		struct words words;
+		char wanted[80];
+		char *text;
+
+		mail.to_addresses = TEXT("a@x.test");
+		mail.body_text = bed_body_of(cases[i].text, strlen(cases[i].text));
+		ck_assert_int_eq(mime_compose(&mail, &options, &composed, &words), OK);
+		text = bed_read_source(composed, 1000);
+		snprintf(wanted, sizeof(wanted), "\r\nContent-Transfer-Encoding: %s\r\n\r\n",
+		         cases[i].encoding);
+		ck_assert_msg(strstr(text, wanted) != NULL, "%s:\n%s", cases[i].encoding, text);
+		ck_assert_int_eq(composed->envelope.eight_bit, cases[i].eight_bit);
+		free(text);
+		composed_destroy(&composed);
 	}
 }
 END_TEST
@@ -324,6 +359,7 @@ TCase *mime_plain_case(void)
 	tcase_add_test(tcase, a_message_may_be_nearly_empty);
 	tcase_add_test(tcase, a_repeat_is_the_same_and_another_row_is_not);
 	tcase_add_test(tcase, the_shorter_encoding_is_taken);
+	tcase_add_test(tcase, text_goes_as_it_is_where_8bitmime_is_offered);
 	tcase_add_test(tcase, what_is_not_built_is_refused_with_words);
 	tcase_add_test(tcase, a_wrong_column_is_named);
 	tcase_add_test(tcase, the_envelope_sender_is_chosen);

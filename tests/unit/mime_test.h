@@ -30,6 +30,9 @@ TCase *mime_plain_case(void);
 struct mail bed_mail_of(const char *message);
 struct body bed_body_of(const char *text, size_t length);
 
+/* INSTANCE, without 8BITMIME. */
+extern const struct compose_options bed_options;
+
 /* Composes, or fails the test. */
 struct composed *bed_compose(const struct mail *mail);
 
