@@ -333,8 +333,14 @@ static enum error migrate(struct migration *migration, enum migrated *done)
 enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum migrated *done,
                            struct words *words)
 {
-	/* version 1 is the first: no steps yet */
-	struct migration migration = { .db = db, .path = path, .may_create = may_create, .words = words };
+	/* version 1 is the first that was ever given away */
+	static const struct migration_step steps[] = { { .from = 1, .sql = storage_migration_1_to_2_sql } };
+	struct migration migration = { .db = db,
+		                       .path = path,
+		                       .steps = steps,
+		                       .count = sizeof steps / sizeof *steps,
+		                       .may_create = may_create,
+		                       .words = words };
 
 	return migrate(&migration, done);
 }

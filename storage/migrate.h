@@ -15,7 +15,7 @@
 #include "common/error.h"
 
 /* The version that storage/schema.sql makes. */
-#define STORAGE_SCHEMA_VERSION 1
+#define STORAGE_SCHEMA_VERSION 2
 
 /*
  * From one version to the next: SQL that changes tables, indexes and rows, and
@@ -49,7 +49,7 @@ enum migrated {
 enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum migrated *done,
                            struct words *words);
 
-/* The same with steps of the caller's, for the tests: as yet there is no older version in the world. */
+/* The same with steps of the caller's, for the tests. */
 enum error storage_migrate_steps(sqlite3 *db, const char *path, const struct migration_step *steps,
                                  size_t count, enum migrated *done, struct words *words);
 

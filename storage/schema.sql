@@ -1,4 +1,4 @@
--- The schema of an outbox, version 1: tables, indexes, rules.
+-- The schema of an outbox, version 2: tables, indexes, rules.
 --
 -- What it promises: a bad row is refused at the door with a sentence that names the
 -- column, whichever program writes it; doc/SCHEMA.md is the reference.
@@ -117,6 +117,8 @@ CREATE TABLE outbox (
 	reference       TEXT,
 	attachments     INTEGER DEFAULT 0,
 	draft           INTEGER DEFAULT 0,
+	dsn_notify      TEXT,	-- never, or some of success failure delay, with commas (RFC 3461)
+	dsn_return      TEXT,	-- full headers
 	headers         TEXT,
 	body_text       TEXT,
 	body_html       TEXT,
@@ -171,19 +173,21 @@ CREATE TABLE outbox_delivery (
 	server        TEXT,
 	tls           TEXT,
 	updated_at_ms INTEGER,
+	uncertain     INTEGER DEFAULT 0,	-- 1 = it was once: whatever its state is, it may have arrived
 	PRIMARY KEY (outbox_id, recipient)
 ) WITHOUT ROWID;
 CREATE INDEX outbox_delivery_uncertain ON outbox_delivery (outbox_id) WHERE state = 'uncertain';
 
 INSERT INTO outbox_meta (key, value) VALUES
-	('schema_version', '1'), ('instance', lower(hex(randomblob(16)))), ('daemon', 0), ('trigger', 0);
+	('schema_version', '2'), ('instance', lower(hex(randomblob(16)))), ('daemon', 0), ('trigger', 0);
 
 -- Both tables of a message under id, without bodies.
 CREATE VIEW outbox_all AS
 SELECT o.id, o.tenant, s.state, s.attempts, s.due_at, s.result,
 	coalesce(s.from_address, o.from_address) AS from_address, o.envelope_from,
 	o.to_addresses, o.cc_addresses, o.bcc_addresses, o.reply_to, o.subject,
-	o.priority, o.not_before, o.expires_at, o.idempotency_key, o.reference, o.attachments, o.draft, o.headers,
+	o.priority, o.not_before, o.expires_at, o.idempotency_key, o.reference, o.attachments, o.draft,
+	o.dsn_notify, o.dsn_return, o.headers,
 	s.message_id, s.created_at_ms, s.first_queued_at_ms, s.queued_at_ms, s.finished_at_ms, s.updated_at_ms,
 	s.requeues
 FROM outbox AS o JOIN outbox_status AS s ON s.outbox_id = o.id;
@@ -550,10 +554,11 @@ END;
 CREATE VIEW outbox_rule_message (
 	id, tenant, from_address, envelope_from, to_addresses, cc_addresses, bcc_addresses, reply_to,
 	subject, idempotency_key, reference, priority, draft, attachments, not_before, expires_at,
-	headers, body_text_type, body_text_nul, body_html_type, body_html_nul, message_type
+	dsn_notify, dsn_return, headers, body_text_type, body_text_nul, body_html_type, body_html_nul,
+	message_type
 ) AS SELECT
 	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-	NULL, NULL, NULL, NULL, NULL, NULL;
+	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
 
 CREATE TRIGGER outbox_rule_message_check INSTEAD OF INSERT ON outbox_rule_message
 BEGIN
@@ -612,6 +617,15 @@ BEGIN
 	WHEN NEW.expires_at IS NOT NULL AND (typeof(NEW.expires_at) <> 'integer' OR NEW.expires_at < 0)
 		THEN RAISE(ABORT, 'expires_at must be a whole number of seconds since 1970')
 	WHEN NEW.expires_at <= NEW.not_before THEN RAISE(ABORT, 'expires_at must be later than not_before')
+	-- each word of the list becomes one #, and nothing else may be left
+	WHEN NEW.dsn_notify <> 'never' AND (typeof(NEW.dsn_notify) <> 'text' OR instr(NEW.dsn_notify, char(0))
+	     OR NEW.dsn_notify GLOB '*[^a-z, ]*'
+	     OR replace(replace(replace(',' || replace(NEW.dsn_notify, ', ', ','),
+	                ',success', '#'), ',failure', '#'), ',delay', '#') GLOB '*[^#]*'
+	     OR length(NEW.dsn_notify) > 40)
+		THEN RAISE(ABORT, 'dsn_notify must be ''never'' or a list of ''success'', ''failure'' and ''delay'' with commas between them')
+	WHEN typeof(NEW.dsn_return) = 'blob' OR NEW.dsn_return NOT IN ('full', 'headers')
+		THEN RAISE(ABORT, 'dsn_return must be ''full'' or ''headers''')
 	WHEN typeof(NEW.headers) = 'blob' OR instr(NEW.headers, char(0))
 		THEN RAISE(ABORT, 'headers must be text without NUL')
 	WHEN instr(replace(NEW.headers, char(13, 10), ''), char(13))
@@ -655,7 +669,8 @@ BEGIN
 		nullif(NEW.subject, ''), nullif(NEW.idempotency_key, ''), nullif(NEW.reference, ''),
 		coalesce(nullif(NEW.priority, ''), 0), coalesce(nullif(NEW.draft, ''), 0),
 		coalesce(nullif(NEW.attachments, ''), 0), nullif(NEW.not_before, ''),
-		nullif(NEW.expires_at, ''), nullif(NEW.headers, ''),
+		nullif(NEW.expires_at, ''), nullif(NEW.dsn_notify, ''), nullif(NEW.dsn_return, ''),
+		nullif(NEW.headers, ''),
 		CASE WHEN NEW.body_text = '' THEN 'null' ELSE typeof(NEW.body_text) END,
 		instr(NEW.body_text, char(0)),
 		CASE WHEN NEW.body_html = '' THEN 'null' ELSE typeof(NEW.body_html) END,
@@ -683,7 +698,8 @@ BEGIN
 		nullif(NEW.subject, ''), nullif(NEW.idempotency_key, ''), nullif(NEW.reference, ''),
 		coalesce(nullif(NEW.priority, ''), 0), coalesce(nullif(NEW.draft, ''), 0),
 		coalesce(nullif(NEW.attachments, ''), 0), nullif(NEW.not_before, ''),
-		nullif(NEW.expires_at, ''), nullif(NEW.headers, ''),
+		nullif(NEW.expires_at, ''), nullif(NEW.dsn_notify, ''), nullif(NEW.dsn_return, ''),
+		nullif(NEW.headers, ''),
 		CASE WHEN NEW.body_text = '' THEN 'null' ELSE typeof(NEW.body_text) END,
 		instr(NEW.body_text, char(0)),
 		CASE WHEN NEW.body_html = '' THEN 'null' ELSE typeof(NEW.body_html) END,
@@ -705,7 +721,8 @@ BEGIN
 		bcc_addresses = nullif(bcc_addresses, ''), reply_to = nullif(reply_to, ''),
 		subject = nullif(subject, ''), not_before = nullif(not_before, ''),
 		expires_at = nullif(expires_at, ''), idempotency_key = nullif(idempotency_key, ''),
-		reference = nullif(reference, ''), headers = nullif(headers, ''),
+		reference = nullif(reference, ''), dsn_notify = nullif(dsn_notify, ''),
+		dsn_return = nullif(dsn_return, ''), headers = nullif(headers, ''),
 		body_text = nullif(body_text, ''), body_html = nullif(body_html, ''),
 		priority = coalesce(nullif(priority, ''), 0),
 		attachments = coalesce(nullif(attachments, ''), 0),
@@ -715,7 +732,8 @@ BEGIN
 		NEW.from_address = '' OR NEW.envelope_from = '' OR NEW.to_addresses = ''
 		OR NEW.cc_addresses = '' OR NEW.bcc_addresses = '' OR NEW.reply_to = ''
 		OR NEW.subject = '' OR NEW.not_before = '' OR NEW.expires_at = ''
-		OR NEW.idempotency_key = '' OR NEW.reference = '' OR NEW.headers = ''
+		OR NEW.idempotency_key = '' OR NEW.reference = '' OR NEW.dsn_notify = ''
+		OR NEW.dsn_return = '' OR NEW.headers = ''
 		OR NEW.body_text = '' OR NEW.body_html = '' OR NEW.message = '' OR NEW.message = x''
 		OR NEW.priority IS NULL OR NEW.priority = ''
 		OR NEW.attachments IS NULL OR NEW.attachments = ''
@@ -747,7 +765,8 @@ BEGIN
 		bcc_addresses = nullif(bcc_addresses, ''), reply_to = nullif(reply_to, ''),
 		subject = nullif(subject, ''), not_before = nullif(not_before, ''),
 		expires_at = nullif(expires_at, ''), idempotency_key = nullif(idempotency_key, ''),
-		reference = nullif(reference, ''), headers = nullif(headers, ''),
+		reference = nullif(reference, ''), dsn_notify = nullif(dsn_notify, ''),
+		dsn_return = nullif(dsn_return, ''), headers = nullif(headers, ''),
 		body_text = nullif(body_text, ''), body_html = nullif(body_html, ''),
 		priority = coalesce(nullif(priority, ''), 0),
 		attachments = coalesce(nullif(attachments, ''), 0),
@@ -757,7 +776,8 @@ BEGIN
 		NEW.from_address = '' OR NEW.envelope_from = '' OR NEW.to_addresses = ''
 		OR NEW.cc_addresses = '' OR NEW.bcc_addresses = '' OR NEW.reply_to = ''
 		OR NEW.subject = '' OR NEW.not_before = '' OR NEW.expires_at = ''
-		OR NEW.idempotency_key = '' OR NEW.reference = '' OR NEW.headers = ''
+		OR NEW.idempotency_key = '' OR NEW.reference = '' OR NEW.dsn_notify = ''
+		OR NEW.dsn_return = '' OR NEW.headers = ''
 		OR NEW.body_text = '' OR NEW.body_html = '' OR NEW.message = '' OR NEW.message = x''
 		OR NEW.priority IS NULL OR NEW.priority = ''
 		OR NEW.attachments IS NULL OR NEW.attachments = ''
@@ -1039,7 +1059,8 @@ BEGIN
 		first_queued_at_ms = coalesce(first_queued_at_ms, (SELECT ms FROM outbox_now)),
 		finished_at_ms = NULL,
 		from_address = CASE WHEN EXISTS (SELECT 1 FROM outbox_delivery
-			WHERE outbox_id = NEW.outbox_id AND state IN ('sent', 'uncertain')) THEN from_address
+			WHERE outbox_id = NEW.outbox_id AND (state IN ('sent', 'uncertain') OR uncertain = 1))
+			THEN from_address
 			ELSE coalesce((SELECT from_address FROM outbox WHERE id = NEW.outbox_id),
 				(SELECT from_address FROM outbox_tenant WHERE name = NEW.tenant), from_address) END,
 		requeues = requeues + (first_queued_at_ms IS NOT NULL),

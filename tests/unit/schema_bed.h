@@ -11,6 +11,9 @@
 
 #include <sqlite3.h>
 
+/* storage/schema.sql as it was with version 1. */
+extern const char schema_version_1_sql[];
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The bed's clock at the start. */

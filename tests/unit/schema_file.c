@@ -155,7 +155,7 @@ START_TEST(each_outbox_has_a_name_of_its_own)
 
 	bed_open(&one, 0);
 	bed_open(&two, 0);
-	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "1");
+	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
 	ck_assert_str_eq(
 		bed_ask(&one,
 	                "SELECT length(value), value GLOB '*[^0-9a-f]*' FROM outbox_meta WHERE key = 'instance'"),

@@ -7,7 +7,9 @@
 #include "tests/unit/schema_bed.h"
 
 #define ONE_LINE " must be one line of text, without CR, LF or NUL"
-#define INSERT   "INSERT@@ INTO outbox "
+#define NOTIFY_WORDS                                                                                         \
+	"dsn_notify must be 'never' or a list of 'success', 'failure' and 'delay' with commas between them"
+#define INSERT "INSERT@@ INTO outbox "
 
 /* Rules that are the same for an INSERT and for an UPDATE of the draft 7. */
 static const struct refusal columns[] = {
@@ -41,6 +43,31 @@ static const struct refusal columns[] = {
 	  "expires_at must be in seconds since 1970: seconds, not milliseconds" },
 	{ "expires_at = -1", "expires_at must be a whole number of seconds since 1970" },
 	{ "expires_at = x'00'", "expires_at must be a whole number of seconds since 1970" },
+	{ "dsn_notify = 'always'", NOTIFY_WORDS },
+	{ "dsn_notify = 'Never'", NOTIFY_WORDS },
+	{ "dsn_notify = 'never,failure'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success,'", NOTIFY_WORDS },
+	{ "dsn_notify = ',success'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success,,delay'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success failure'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success ,failure'", NOTIFY_WORDS },
+	{ "dsn_notify = 'suc,successcess'", NOTIFY_WORDS },
+	{ "dsn_notify = 'fail,successure'", NOTIFY_WORDS },
+	{ "dsn_notify = '#'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success#'", NOTIFY_WORDS },
+	{ "dsn_notify = x'73756363657373'", NOTIFY_WORDS },
+	{ "dsn_notify = 'never' || char(0)", NOTIFY_WORDS },
+	{ "dsn_notify = 5", NOTIFY_WORDS },
+	{ "dsn_notify = 'success' || char(0)", NOTIFY_WORDS },
+	{ "dsn_notify = 'success' || char(13, 10) || 'DATA'", NOTIFY_WORDS },
+	{ "dsn_notify = 'success,failure,delay,success,failure,delay'", NOTIFY_WORDS },
+	{ "dsn_return = 'hdrs'", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = 'FULL'", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = 'full,headers'", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = x'66756c6c'", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = 1", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = 'full' || char(0)", "dsn_return must be 'full' or 'headers'" },
+	{ "dsn_return = 'full ' || char(10)", "dsn_return must be 'full' or 'headers'" },
 	{ "headers = x'00'", "headers must be text without NUL" },
 	{ "headers = 'A: b' || char(0)", "headers must be text without NUL" },
 	{ "headers = 'A: b' || char(13) || 'C: d'",
@@ -246,6 +273,36 @@ START_TEST(a_good_message_is_queued)
 }
 END_TEST
 
+START_TEST(notifications_are_stored_as_they_are_written)
+{
+	static const char *const good[] = { "never",           "success",
+		                            "failure",         "delay",
+		                            "success,failure", "delay, failure",
+		                            "failure,success", "success, failure, delay" };
+	struct bed bed;
+
+	bed_open(&bed, _i);
+	for (size_t i = 0; i < COUNT(good); i++) {
+		bed_run(&bed,
+		        "SAVEPOINT notify; UPDATE@@ outbox SET dsn_notify = '%s', dsn_return = 'headers'"
+		        " WHERE id = 7",
+		        good[i]);
+		bed_run(&bed,
+		        "INSERT@@ INTO outbox (tenant, to_addresses, dsn_notify, dsn_return)"
+		        " VALUES ('acme', 'b@c.example', '%s', 'full')",
+		        good[i]);
+		ck_assert_str_eq(
+			bed_ask(&bed,
+		                "SELECT group_concat(dsn_notify = '%s'), group_concat(dsn_return) FROM"
+		                " (SELECT * FROM outbox_all WHERE id IN (7, 9) ORDER BY id)",
+		                good[i]),
+			"1,1|headers,full");
+		bed_run(&bed, "ROLLBACK TO notify; RELEASE notify");
+	}
+	bed_close(&bed);
+}
+END_TEST
+
 START_TEST(a_key_is_unique_within_its_tenant_while_its_row_lives)
 {
 	struct bed bed;
@@ -331,6 +388,7 @@ TCase *schema_message_cases(void)
 	tcase_add_loop_test(cases, a_bad_column_of_a_message_is_refused_with_its_sentence, 0, BED_FEW_WAYS);
 	tcase_add_loop_test(cases, a_bad_message_is_refused_with_its_sentence, 0, BED_WAYS);
 	tcase_add_loop_test(cases, a_good_message_is_queued, 0, BED_WAYS);
+	tcase_add_loop_test(cases, notifications_are_stored_as_they_are_written, 0, BED_WAYS);
 	tcase_add_loop_test(cases, a_key_is_unique_within_its_tenant_while_its_row_lives, 0, BED_WAYS);
 	tcase_add_loop_test(cases, a_draft_can_be_changed_and_its_copies_follow, 0, BED_WAYS);
 	tcase_add_loop_test(cases, a_deleted_message_leaves_nothing, 0, BED_WAYS);

@@ -40,7 +40,8 @@ static const char to_version_1[] =
 	" WHERE state IN ('queued', 'deferred');"
 	"CREATE INDEX outbox_status_due ON outbox_status (tenant, due_at) WHERE state IN ('queued', 'deferred')";
 
-static const struct migration_step steps[] = { { .from = 0, .sql = to_version_1 } };
+static const struct migration_step steps[] = { { .from = 0, .sql = to_version_1 },
+	                                       { .from = 1, .sql = storage_migration_1_to_2_sql } };
 
 static char path[64];
 
@@ -58,6 +59,12 @@ static void must(sqlite3 *db, const char *sql)
 
 	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
 		ck_abort_msg("%s: %s", sql, message);
+}
+
+static void expect_refusal(struct bed *bed, const char *sentence, const char *sql)
+{
+	ck_assert_int_eq(sqlite3_exec(bed->db, sql, NULL, NULL, NULL), SQLITE_CONSTRAINT);
+	ck_assert_str_eq(sqlite3_errmsg(bed->db), sentence);
 }
 
 static void make_path(void)
@@ -104,7 +111,7 @@ static sqlite3 *make_version_0(void)
 	must(db, "PRAGMA user_version = 17; CREATE TABLE orders (x); INSERT INTO orders VALUES ('theirs');"
 	         "CREATE VIEW outbox_orders AS SELECT x FROM orders");
 	must(db, "DROP VIEW outbox_orders");
-	must(db, storage_schema_sql);
+	must(db, schema_version_1_sql);
 	must(db, "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b');"
 	         "INSERT INTO outbox (tenant, to_addresses, priority) VALUES ('acme', 'c@d', 5)");
 	must(db, undo);
@@ -184,9 +191,9 @@ START_TEST(a_newer_schema_is_refused)
 	struct words words;
 
 	must(db, storage_schema_sql);
-	must(db, "UPDATE outbox_meta SET value = '2' WHERE key = 'schema_version'");
+	must(db, "UPDATE outbox_meta SET value = '3' WHERE key = 'schema_version'");
 	ck_assert_int_eq(storage_migrate(db, "test.db", true, NULL, &words), ERROR_REFUSED);
-	ck_assert_str_eq(words.text, "test.db has schema version 2, newer than this program's 1");
+	ck_assert_str_eq(words.text, "test.db has schema version 3, newer than this program's 2");
 	must(db, "UPDATE outbox_meta SET value = 0 WHERE key = 'schema_version'");
 	ck_assert_int_eq(storage_migrate(db, "test.db", true, NULL, &words), ERROR_REFUSED);
 	ck_assert_str_eq(words.text,
@@ -204,7 +211,7 @@ START_TEST(an_older_schema_is_brought_to_the_present_one)
 
 	ck_assert_msg(migrate(db, steps, COUNT(steps), &done, &words) == OK, "%s", words.text);
 	ck_assert_int_eq(done, MIGRATED_UPGRADED);
-	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "1");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT id, priority, state, requeues, to_addresses FROM outbox_all"),
 	                 "1|5|queued|0|c@d");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT x FROM outbox_report"), "theirs");
@@ -224,6 +231,71 @@ START_TEST(an_older_schema_is_brought_to_the_present_one)
 }
 END_TEST
 
+/* As version 1 was given away, with rows of ours and names of theirs. */
+static sqlite3 *make_version_1(void)
+{
+	sqlite3 *db = open_file();
+
+	must(db, "CREATE TABLE orders (x)");
+	must(db, schema_version_1_sql);
+	must(db,
+	     "INSERT INTO outbox_tenant (name, host, from_address) VALUES ('acme', 'h', 'a@b');"
+	     "INSERT INTO outbox (tenant, to_addresses, subject) VALUES ('acme', 'c@d', 'x'), ('acme', 'e@f', 'y');"
+	     "INSERT INTO outbox (tenant, message, draft) VALUES ('acme', zeroblob(100000), 1);"
+	     "UPDATE outbox_meta SET value = 1 WHERE key = 'daemon';"
+	     "UPDATE outbox_status SET state = 'uncertain', attempts = 1 WHERE outbox_id = 2;"
+	     "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES (2, 'e@f', 'uncertain', 1),"
+	     " (2, 'g@h', 'failed', 1);"
+	     "UPDATE outbox_meta SET value = 0 WHERE key = 'daemon';"
+	     "CREATE TRIGGER theirs AFTER INSERT ON outbox BEGIN INSERT INTO orders VALUES (NEW.id); END;"
+	     "CREATE INDEX outbox_subjects ON outbox (subject)");
+	return db;
+}
+
+/* Rules, indexes and columns: but for the order of columns as a new file has them. */
+static const char *shape(struct bed *bed)
+{
+	return bed_ask(
+		bed,
+		"SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' AND name LIKE 'outbox%%'"
+		" AND name <> 'outbox_subjects' UNION ALL"
+		" SELECT * FROM (SELECT m.name, c.name, c.type || coalesce(c.dflt_value, '') || c.pk"
+		" FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+		" WHERE m.type = 'table' AND m.name LIKE 'outbox%%') ORDER BY 1, 2");
+}
+
+START_TEST(version_1_becomes_the_present_one)
+{
+	sqlite3 *db = make_version_1();
+	struct bed bed = { .db = db, .conflict = "" }, fresh = { .conflict = "" };
+	enum migrated done;
+	struct words words;
+
+	ck_assert_msg(storage_migrate(db, "test.db", false, &done, &words) == OK, "%s", words.text);
+	ck_assert_int_eq(done, MIGRATED_UPGRADED);
+	ck_assert_int_eq(sqlite3_open(":memory:", &fresh.db), SQLITE_OK);
+	must(fresh.db, storage_schema_sql);
+	ck_assert_str_eq(shape(&bed), shape(&fresh));
+	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
+	ck_assert_str_eq(
+		bed_ask(&bed, "SELECT id, state, to_addresses, dsn_notify, dsn_return FROM outbox_all"),
+		"1|queued|c@d|NULL|NULL\n2|uncertain|e@f|NULL|NULL\n3|draft|NULL|NULL|NULL");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT recipient, state, uncertain FROM outbox_delivery"),
+	                 "e@f|uncertain|1\ng@h|failed|0");
+	expect_refusal(&bed, "dsn_return must be 'full' or 'headers'",
+	               "UPDATE outbox SET dsn_return = 'hdrs' WHERE id = 3");
+	must(db, "UPDATE outbox SET dsn_notify = 'never' WHERE id = 3;"
+	         "INSERT INTO outbox (tenant, to_addresses, dsn_notify) VALUES ('acme', 'c@d', 'delay')");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT dsn_notify, length(message) FROM outbox WHERE id > 2"),
+	                 "never|100000\ndelay|NULL");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT group_concat(x) FROM orders"), "4");
+	ck_assert_int_eq(storage_migrate(db, "test.db", false, &done, &words), OK);
+	ck_assert_int_eq(done, MIGRATED_NOTHING);
+	sqlite3_close(fresh.db);
+	sqlite3_close(db);
+}
+END_TEST
+
 /* Its statements one by one, each in turn replaced by one that fails: the file stays as it was, and can be
  * migrated. */
 START_TEST(a_migration_that_fails_leaves_the_old_version)
@@ -237,13 +309,13 @@ START_TEST(a_migration_that_fails_leaves_the_old_version)
 		statements += *at == ';';
 	for (int failing = 0; failing < statements; failing++) {
 		const char *at = to_version_1;
-		struct migration_step broken[1] = { { .from = 0 } };
+		struct migration_step broken[2] = { { .from = 0 }, steps[1] };
 
 		for (int i = 0; i < failing; i++)
 			at = strchr(at, ';') + 1;
 		broken[0].sql = sqlite3_mprintf("%.*s SELECT nonsense", (int)(at - to_version_1),
 		                                to_version_1);
-		ck_assert_int_eq(migrate(db, broken, 1, NULL, &words), ERROR_REFUSED);
+		ck_assert_int_eq(migrate(db, broken, 2, NULL, &words), ERROR_REFUSED);
 		ck_assert_str_eq(words.text, "test.db: migrating from version 0: no such column: nonsense");
 		after = contents(db);
 		ck_assert_str_eq(before, after);
@@ -273,12 +345,12 @@ START_TEST(a_migration_that_lacks_something_is_undone)
 	char *before = contents(db);
 
 	for (size_t i = 0; i < COUNT(lacks); i++) {
-		struct migration_step short_of[1] = { { .from = 0 } };
+		struct migration_step short_of[2] = { { .from = 0 }, steps[1] };
 		struct words words;
 		char *after;
 
 		short_of[0].sql = sqlite3_mprintf("%s%s", to_version_1, lacks[i].more);
-		ck_assert_int_eq(migrate(db, short_of, 1, NULL, &words), ERROR_REFUSED);
+		ck_assert_int_eq(migrate(db, short_of, 2, NULL, &words), ERROR_REFUSED);
 		ck_assert_str_eq(words.text, lacks[i].words);
 		after = contents(db);
 		ck_assert_str_eq(before, after);
@@ -352,6 +424,7 @@ TCase *schema_migrate_cases(void)
 	tcase_add_test(cases, names_that_are_not_ours_are_refused);
 	tcase_add_test(cases, a_newer_schema_is_refused);
 	tcase_add_test(cases, an_older_schema_is_brought_to_the_present_one);
+	tcase_add_test(cases, version_1_becomes_the_present_one);
 	tcase_add_test(cases, a_migration_that_fails_leaves_the_old_version);
 	tcase_add_test(cases, a_migration_that_lacks_something_is_undone);
 	tcase_add_test(cases, an_interrupted_migration_leaves_the_old_version);

@@ -244,6 +244,25 @@ START_TEST(send_again_starts_anew_and_spares_the_accepted)
 }
 END_TEST
 
+/* Refused since: it may have arrived all the same, and a repeat has the same sender. */
+START_TEST(what_was_uncertain_once_is_repeated_as_it_was)
+{
+	struct bed bed;
+
+	bed_open(&bed, _i);
+	bed_run_as_daemon(&bed, "UPDATE outbox_delivery SET uncertain = 1 WHERE outbox_id = 4");
+	bed_run(&bed, "UPDATE outbox_tenant SET from_address = 'new@acme.example'");
+	set_state(&bed, 4, "queued");
+	set_state(&bed, 6, "queued");
+	ck_assert_str_eq(
+		bed_ask(&bed, "SELECT group_concat(from_address) FROM outbox_all WHERE id IN (4, 6)"),
+		"pbx@acme.example,new@acme.example");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT state, uncertain FROM outbox_delivery WHERE outbox_id = 4"),
+	                 "deferred|1");
+	bed_close(&bed);
+}
+END_TEST
+
 START_TEST(not_before_holds_when_queued_anew)
 {
 	struct bed bed;
@@ -410,6 +429,7 @@ TCase *schema_state_cases(void)
 	tcase_add_loop_test(cases, a_change_along_the_table_is_made, 0, BED_WAYS);
 	tcase_add_loop_test(cases, try_now_keeps_age_and_attempts, 0, BED_WAYS);
 	tcase_add_loop_test(cases, send_again_starts_anew_and_spares_the_accepted, 0, BED_WAYS);
+	tcase_add_loop_test(cases, what_was_uncertain_once_is_repeated_as_it_was, 0, BED_WAYS);
 	tcase_add_loop_test(cases, not_before_holds_when_queued_anew, 0, BED_WAYS);
 	tcase_add_loop_test(cases, an_uncertain_message_is_decided, 0, BED_WAYS);
 	tcase_add_loop_test(cases, sent_forgets_no_other_recipient, 0, BED_WAYS);

@@ -67,6 +67,8 @@ static const struct column texts[] = {
 	{ "outbox", "subject", 0, "NULL" },
 	{ "outbox", "idempotency_key", 0, "NULL" },
 	{ "outbox", "reference", 0, "NULL" },
+	{ "outbox", "dsn_notify", 0, "NULL" },
+	{ "outbox", "dsn_return", 0, "NULL" },
 	{ "outbox", "headers", 0, "NULL" },
 	{ "outbox", "body_text", 0, "NULL" },
 	{ "outbox", "body_html", 0, "NULL" },
@@ -211,15 +213,15 @@ START_TEST(a_row_of_empty_strings_is_a_row_of_defaults)
 	        "INSERT@@ INTO outbox (tenant, to_addresses) VALUES ('acme', 'b@c.example');"
 	        "INSERT INTO outbox (id, tenant, from_address, envelope_from, to_addresses, cc_addresses, bcc_addresses,"
 	        " reply_to, subject, priority, not_before, expires_at, idempotency_key, reference, attachments, draft,"
-	        " headers, body_text, body_html, message) VALUES (NULL, 'acme', '', '', 'b@c.example', '', '', '', '', '',"
-	        " '', '', '', '', '', '', '', '', '', '')");
+	        " dsn_notify, dsn_return, headers, body_text, body_html, message) VALUES (NULL, 'acme', '', '',"
+	        " 'b@c.example', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '')");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT last_insert_rowid(), changes()"), "10|1");
 	bed_run(&bed, "UPDATE clock SET s = s");
 	ck_assert_str_eq(
 		bed_ask(&bed,
 	                "SELECT count(*) FROM (SELECT DISTINCT tenant, from_address, envelope_from, to_addresses,"
 	                " cc_addresses, bcc_addresses, reply_to, subject, priority, not_before, expires_at,"
-	                " idempotency_key, reference, attachments, draft, headers, body_text, body_html, message"
+	                " idempotency_key, reference, attachments, draft, dsn_notify, dsn_return, headers, body_text, body_html, message"
 	                " FROM outbox WHERE id > 8)"),
 		"1");
 	ck_assert_str_eq(

@@ -1,0 +1,9 @@
+-- Version 1 to 2: notifications (RFC 3461), and what was uncertain once is remembered.
+--
+-- The new columns of outbox stand behind the large ones here, not before them as in a new file: to
+-- move them each message would have to be written again, and whatever its owner has on this table
+-- would be lost. NULL, which most are, costs no walk through the large ones.
+ALTER TABLE outbox ADD COLUMN dsn_notify TEXT;
+ALTER TABLE outbox ADD COLUMN dsn_return TEXT;
+ALTER TABLE outbox_delivery ADD COLUMN uncertain INTEGER DEFAULT 0;
+UPDATE outbox_delivery SET uncertain = 1 WHERE state = 'uncertain';
