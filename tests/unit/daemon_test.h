@@ -9,6 +9,7 @@
 TCase *batch_tests(void);
 TCase *breaker_tests(void);
 TCase *judge_tests(void);
+TCase *quota_tests(void);
 TCase *timers_tests(void);
 TCase *journal_tests(void);
 TCase *configuration_tests(void);
