@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-void body_transform_begin(struct body_transform *transform)
+void body_transform_begin(struct body_transform *transform, bool chunks)
 {
+	transform->chunks = chunks;
 	transform->line_start = true;
 	transform->cr = false;
 }
@@ -35,7 +36,7 @@ enum error body_transform_feed(struct body_transform *transform, const char *byt
 			transform->cr = false;
 			transform->line_start = true;
 		} else {
-			if (c == '.' && transform->line_start)
+			if (c == '.' && transform->line_start && !transform->chunks)
 				out[at++] = '.'; /* RFC 5321 4.5.2 */
 			transform->line_start = false;
 		}
@@ -47,13 +48,17 @@ enum error body_transform_feed(struct body_transform *transform, const char *byt
 
 enum error body_transform_end(struct body_transform *transform, char *out, size_t *done)
 {
-	const char *end = transform->line_start ? ".\r\n" : "\r\n.\r\n";
+	const char *end = transform->line_start ? "" : "\r\n";
 
 	*done = 0;
 	if (transform->cr)
 		return ERROR_INVALID;
 	*done = strlen(end);
 	memcpy(out, end, *done);
+	if (!transform->chunks) {
+		memcpy(out + *done, ".\r\n", 3);
+		*done += 3;
+	}
 	transform->line_start = true;
 	return OK;
 }

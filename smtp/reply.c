@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/text.h"
 
@@ -179,6 +180,60 @@ static void take_size(struct capabilities *capabilities, const char *value, size
 	capabilities->size_limit = limit;
 }
 
+/* RFC 9422 4: one to six digits, the first of them not 0. Anything else states nothing. */
+static int limit_number(const char *value, size_t length)
+{
+	int number = 0;
+
+	if (length == 0 || length > 6 || value[0] == '0')
+		return 0;
+	for (size_t i = 0; i < length; i++) {
+		if (!is_digit(value[i]))
+			return 0;
+		number = number * 10 + (value[i] - '0');
+	}
+	return number;
+}
+
+static void take_limit(struct capabilities *capabilities, const char *item, size_t length)
+{
+	struct {
+		const char *name;
+		int *limit;
+	} known[] = {
+		{ "MAILMAX=", &capabilities->mail_max },
+		{ "RCPTMAX=", &capabilities->rcpt_max },
+		{ "RCPTDOMAINMAX=", &capabilities->rcpt_domain_max },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		size_t name = strlen(known[i].name);
+		int limit;
+
+		if (length < name || strncasecmp(item, known[i].name, name) != 0)
+			continue;
+		limit = limit_number(item + name, length - name);
+		/* said twice: the narrower one is safe */
+		if (limit > 0 && (*known[i].limit == 0 || limit < *known[i].limit))
+			*known[i].limit = limit;
+	}
+}
+
+/* Behind LIMITS, separated by spaces: NAME or NAME=VALUE; what is not known is passed over. */
+static void take_limits(struct capabilities *capabilities, const char *list, size_t length)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t end = at;
+
+		while (end < length && list[end] != ' ' && list[end] != '\t' && list[end] != '\r')
+			end++;
+		take_limit(capabilities, list + at, end - at);
+		at = end + 1;
+	}
+}
+
 static void take_keyword(struct capabilities *capabilities, const char *line, size_t length)
 {
 	static const struct {
@@ -208,6 +263,8 @@ static void take_keyword(struct capabilities *capabilities, const char *line, si
 		take_auth(capabilities, line + end, length - end);
 	} else if (text_equal_nocase(keyword, "SIZE")) {
 		take_size(capabilities, line + end, length - end);
+	} else if (text_equal_nocase(keyword, "LIMITS")) {
+		take_limits(capabilities, line + end, length - end);
 	} else {
 		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 			if (text_equal_nocase(keyword, flags[i].name))

@@ -46,6 +46,9 @@ struct capabilities {
 	bool size;
 	long long size_limit; /* 0 = none stated */
 	char auth[512];       /* mechanisms, separated by a space, upper case; also from "AUTH=" */
+	/* RFC 9422: transactions a session, recipients a transaction, recipients' domains a session; 0 = none
+	 * stated, or not as its syntax has it */
+	int mail_max, rcpt_max, rcpt_domain_max;
 };
 void capabilities_parse(const struct reply *reply, struct capabilities *capabilities);
 

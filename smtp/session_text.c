@@ -82,7 +82,7 @@ static bool give_source(struct session *session, struct transaction *transaction
 	size_t length, done;
 	bool look;
 
-	body_transform_begin(&transform);
+	body_transform_begin(&transform, false);
 	*given = 0;
 	for (;;) {
 		if (source->read(source, bytes, sizeof(bytes), &length) != OK) {

@@ -28,6 +28,22 @@ static const struct {
 	{ "caf\xc3\xa9 \x80\xff\r\n", "caf\xc3\xa9 \x80\xff\r\n.\r\n" },
 };
 
+/* The same for BDAT: dots stay, no lone dot. */
+static const struct {
+	const char *in, *out;
+} chunks[] = {
+	{ "", "" },
+	{ "a", "a\r\n" },
+	{ "a\n", "a\r\n" },
+	{ ".", ".\r\n" },
+	{ ".\r\n..\r\n", ".\r\n..\r\n" },
+	{ "a\r\n.\r\nb", "a\r\n.\r\nb\r\n" },
+	{ "a\n.\nb\n", "a\r\n.\r\nb\r\n" },
+	{ "BDAT 5 LAST\r\ncaf\xc3\xa9 \x80\xff\r\n", "BDAT 5 LAST\r\ncaf\xc3\xa9 \x80\xff\r\n" },
+};
+
+static bool for_chunks; /* each test has a process of its own */
+
 static enum error transform(const char *in, size_t length, size_t first, size_t step, char *out,
                             size_t *out_length)
 {
@@ -36,7 +52,7 @@ static enum error transform(const char *in, size_t length, size_t first, size_t 
 	size_t done;
 
 	*out_length = 0;
-	body_transform_begin(&state);
+	body_transform_begin(&state, for_chunks);
 	for (size_t at = 0; at < length;) {
 		size_t piece = at < first ? first - at : step;
 
@@ -55,9 +71,8 @@ static enum error transform(const char *in, size_t length, size_t first, size_t 
 	return error;
 }
 
-START_TEST(transforms)
+static void check_cuts(const char *in, const char *want)
 {
-	const char *in = good[_i].in, *want = good[_i].out;
 	char out[OUT_BYTES];
 	size_t length;
 
@@ -69,6 +84,18 @@ START_TEST(transforms)
 	ck_assert_int_eq(transform(in, strlen(in), 1, 1, out, &length), OK);
 	ck_assert_uint_eq(length, strlen(want));
 	ck_assert_mem_eq(out, want, length);
+}
+
+START_TEST(transforms)
+{
+	check_cuts(good[_i].in, good[_i].out);
+}
+END_TEST
+
+START_TEST(chunks_keep_their_dots)
+{
+	for_chunks = true;
+	check_cuts(chunks[_i].in, chunks[_i].out);
 }
 END_TEST
 
@@ -123,7 +150,7 @@ START_TEST(all_short_texts)
 
 		for (size_t i = 0; i < size; i++)
 			in[i] = letters[number >> (2 * i) & 3];
-		body_transform_begin(&state);
+		body_transform_begin(&state, for_chunks);
 		if (body_transform_feed(&state, in, size, out, &length) != OK ||
 		    body_transform_end(&state, out + length, &end) != OK)
 			continue;
@@ -140,6 +167,7 @@ TCase *smtp_body_cases(void)
 	TCase *tcase = tcase_create("body");
 
 	tcase_add_loop_test(tcase, transforms, 0, COUNT(good));
+	tcase_add_loop_test(tcase, chunks_keep_their_dots, 0, COUNT(chunks));
 	tcase_add_loop_test(tcase, refused, 0, COUNT(bad));
 	tcase_add_loop_test(tcase, all_short_texts, 1, 8);
 	return tcase;

@@ -241,6 +241,37 @@ START_TEST(many_mechanisms_are_cut_at_a_word)
 }
 END_TEST
 
+/* RFC 9422: what is not written as it says is ignored, the rest of the line counts. */
+START_TEST(limits)
+{
+	static const struct {
+		const char *line;
+		int mail, rcpt, domain;
+	} cases[] = {
+		{ "LIMITS", 0, 0, 0 },
+		{ "LIMITS MAILMAX=10", 10, 0, 0 },
+		{ "limits rcptmax=1 MAILMAX=999999 RcptDomainMax=3", 999999, 1, 3 },
+		{ "LIMITS  RCPTMAX=5   UNKNOWN FUTURE=a=b", 0, 5, 0 },
+		{ "LIMITS MAILMAX=0 RCPTMAX=-1 RCPTDOMAINMAX=", 0, 0, 0 },
+		{ "LIMITS MAILMAX=1000000 RCPTMAX=007 RCPTDOMAINMAX=+3", 0, 0, 0 },
+		{ "LIMITS MAILMAX RCPTMAX=5x RCPTDOMAINMAX=4", 0, 0, 4 },
+		{ "LIMITS RCPTMAX=50 RCPTMAX=20 RCPTMAX=30", 0, 20, 0 },
+		{ "LIMITS XMAILMAX=3 MAILMAX=;4", 0, 0, 0 },
+	};
+	char text[200];
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct capabilities c;
+
+		snprintf(text, sizeof(text), "250-x\r\n250 %s\r\n", cases[i].line);
+		c = offers(text);
+		ck_assert_msg(c.mail_max == cases[i].mail && c.rcpt_max == cases[i].rcpt &&
+		                      c.rcpt_domain_max == cases[i].domain,
+		              "%s: %d %d %d", cases[i].line, c.mail_max, c.rcpt_max, c.rcpt_domain_max);
+	}
+}
+END_TEST
+
 TCase *smtp_reply_cases(void)
 {
 	TCase *tcase = tcase_create("reply");
@@ -250,6 +281,7 @@ TCase *smtp_reply_cases(void)
 	tcase_add_test(tcase, bounds);
 	tcase_add_test(tcase, enhanced_lengths);
 	tcase_add_test(tcase, capabilities);
+	tcase_add_test(tcase, limits);
 	tcase_add_test(tcase, many_mechanisms_are_cut_at_a_word);
 	return tcase;
 }
