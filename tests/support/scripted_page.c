@@ -64,14 +64,93 @@ const char *page_word(const char *rest, char *word, size_t size)
 	return rest + strspn(rest, " ");
 }
 
+/* --- each ----------------------------------------------------------------------------- */
+
+#define EACH_MAX 4
+
+/* The names that stand for something in one variant of a page. */
+struct names {
+	int left; /* what is left of the variant's number */
+	int count;
+	char *name[EACH_MAX], *value[EACH_MAX];
+};
+
+static const char *next_value(const char *at, size_t *length)
+{
+	const char *bar = strstr(at, " | ");
+
+	*length = bar ? (size_t)(bar - at) : strlen(at);
+	return bar ? bar + strlen(" | ") : NULL;
+}
+
+/* "NAME A | B | C": the name stands for one of them. */
+static bool take_each(struct page *page, struct names *names, const char *rest)
+{
+	const char *at = rest + strcspn(rest, " "), *value = at + strspn(at, " ");
+	size_t length;
+	int count = 0, wanted;
+
+	if (names->count == EACH_MAX || at == rest || !*value)
+		return false;
+	for (const char *next = value; next; count++)
+		next = next_value(next, &length);
+	wanted = names->left % count;
+	names->left /= count;
+	page->variants *= count;
+	at = value;
+	while (wanted-- > 0)
+		at = next_value(at, &length);
+	next_value(at, &length);
+	names->name[names->count] = memory_strndup(rest, strcspn(rest, " "));
+	names->value[names->count++] = memory_strndup(at, length);
+	return true;
+}
+
+/* The line with each $NAME replaced, to be freed. */
+static char *put_names(const struct names *names, const char *text)
+{
+	struct buffer out;
+
+	buffer_init(&out, 1 << 20);
+	buffer_append_text(&out, "");
+	while (*text) {
+		int found = names->count;
+
+		for (int i = 0; *text == '$' && i < names->count; i++)
+			if (strncmp(text + 1, names->name[i], strlen(names->name[i])) == 0)
+				found = i;
+		if (found < names->count) {
+			buffer_append_text(&out, names->value[found]);
+			text += 1 + strlen(names->name[found]);
+		} else {
+			buffer_append_char(&out, *text++);
+		}
+	}
+	return buffer_take(&out);
+}
+
+static char *join_values(struct names *names)
+{
+	struct buffer joined;
+
+	buffer_init(&joined, 1 << 20);
+	buffer_append_text(&joined, "");
+	for (int i = 0; i < names->count; i++) {
+		buffer_printf(&joined, "%s%s", i > 0 ? ", " : "", names->value[i]);
+		free(names->name[i]);
+		free(names->value[i]);
+	}
+	return buffer_take(&joined);
+}
+
+/* --- lines ----------------------------------------------------------------------------- */
+
 /* Takes a line into the page; place is where in it we are: part and index. */
-static void take_line(struct page *page, const char *text, int number, struct page_line *place)
+static void take_line(struct page *page, const char *text, struct page_line *place)
 {
 	size_t word = strcspn(text, " ");
 	struct page_line *line;
 
-	if (text[0] == '#' || text[0] == '\0')
-		return;
 	if (strcmp(text, "connection") == 0) {
 		place->part = PAGE_SERVER;
 		place->index = ++page->connections;
@@ -85,40 +164,56 @@ static void take_line(struct page *page, const char *text, int number, struct pa
 	page->lines = memory_resize(page->lines, (page->count + 1) * sizeof(*page->lines));
 	line = &page->lines[page->count++];
 	*line = *place;
-	line->number = number;
 	line->word = memory_strndup(text, word);
 	line->rest = memory_strdup(text[word] ? text + word + 1 : "");
 }
 
-bool page_read(const char *path, struct page *page)
+static bool read_lines(FILE *file, struct page *page, struct names *names)
 {
-	FILE *file = fopen(path, "r");
 	struct page_line place = { .part = PAGE_CLIENT };
 	char *text = NULL;
 	size_t capacity = 0;
 	ssize_t length;
-	int number = 0;
+	bool good = true;
+
+	while ((length = getline(&text, &capacity, file)) >= 0) {
+		char *line;
+
+		if (length > 0 && text[length - 1] == '\n')
+			text[length - 1] = '\0';
+		if (++place.number == 1)
+			good = strncmp(text, PROMISE, strlen(PROMISE)) == 0 &&
+			       strcmp(text + strlen(PROMISE), page->name) == 0;
+		if (text[0] == '#' || text[0] == '\0')
+			continue;
+		line = put_names(names, text);
+		if (strncmp(line, "each ", 5) != 0)
+			take_line(page, line, &place);
+		else if (!take_each(page, names, line + 5))
+			good = false;
+		free(line);
+	}
+	free(text);
+	return good && place.number > 0;
+}
+
+bool page_read(const char *path, int variant, struct page *page)
+{
+	FILE *file = fopen(path, "r");
+	struct names names = { .left = variant };
 	bool good;
 
-	*page = (struct page){ .name = base_name(path) };
+	*page = (struct page){ .name = base_name(path), .variants = 1 };
 	if (!file) {
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
 		return false;
 	}
-	good = true;
-	while ((length = getline(&text, &capacity, file)) >= 0) {
-		if (length > 0 && text[length - 1] == '\n')
-			text[length - 1] = '\0';
-		if (++number == 1)
-			good = strncmp(text, PROMISE, strlen(PROMISE)) == 0 &&
-			       strcmp(text + strlen(PROMISE), page->name) == 0;
-		take_line(page, text, number, &place);
-	}
-	free(text);
+	good = read_lines(file, page, &names);
 	fclose(file);
-	if (!good || number == 0)
-		fprintf(stderr, "%s:1: not \"" PROMISE "%s\"\n", path, page->name);
-	return good && number > 0;
+	page->variant = join_values(&names);
+	if (!good)
+		fprintf(stderr, "%s: not a page, or not \"" PROMISE "%s\"\n", path, page->name);
+	return good;
 }
 
 bool page_has(const struct page *page, const char *word)
@@ -137,5 +232,6 @@ void page_fini(struct page *page)
 	}
 	free(page->lines);
 	free(page->name);
+	free(page->variant);
 	*page = (struct page){ 0 };
 }

@@ -13,8 +13,9 @@
  *     data   to the lone dot     data N   so many octets of it    idle MS    nothing must come meanwhile
  *     tls   a handshake     tls-refused   one that the client must not finish
  *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
- *     repeat N LINE   flood N OCTETS   wait MS   close   reset   stall   quit
+ *     repeat N LINE   flood N OCTETS   wait MS   close   half-close   reset   stall   quit
  *     clock MS   moves the client's clock (a page with it is played alone)
+ *     trickle MS TEXT   an octet each MS, over and over, until the client closes
  *     gone   the client must close and say nothing before     drain [N]   whatever (N octets at most)
  *   expect [N]             what must have come of message N:
  *     verdict R sent|retry|refused|uncertain|untried [recipient|message|tenant [CODE]]
@@ -22,6 +23,9 @@
  *     says TEXT   says-not TEXT   fallback TEXT   auth NAME   tls yes|no   parked TEXT
  *                          and without N, of all: connections N · handshakes N · heard BEGINNING N
  *     received K           the K-th message as it was on the wire, in lines "> text"
+ *
+ * "each NAME A | B | C" makes the page one page for each: $NAME stands for A, B or C in
+ * the lines that follow. With several of them, for each combination.
  *
  * Escapes in all texts: \r \n \t \0 \\ \xHH. "#" begins a comment; the first
  * line is "# promise: NAME".
@@ -46,13 +50,16 @@ struct page_line {
 
 struct page {
 	char *name;
+	char *variant; /* what "each" stands for, "" = there is none */
+	int variants;  /* how many the page has, 1 = no "each" */
 	struct page_line *lines;
 	size_t count;
 	int connections;
 };
 
-/* False with a reason on stderr if the file cannot be read or is no page. */
-bool page_read(const char *path, struct page *page);
+/* The variant of that number, from 0. False with a reason on stderr if the file cannot be read or is no page.
+ */
+bool page_read(const char *path, int variant, struct page *page);
 void page_fini(struct page *page);
 bool page_has(const struct page *page, const char *word);
 

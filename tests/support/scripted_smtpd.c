@@ -42,7 +42,7 @@ static bool play_page(struct scripted_server *server, const char *path, bool rep
 	struct page page;
 	bool good = true;
 
-	if (!page_read(path, &page))
+	if (!page_read(path, 0, &page))
 		return false;
 	server->page = &page;
 	do {

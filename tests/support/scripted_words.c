@@ -352,6 +352,25 @@ static bool do_flood(struct play *play, const char *rest)
 	return true;
 }
 
+/* So slowly that no reply is ever complete. */
+static bool do_trickle(struct play *play, const char *rest)
+{
+	int ms = (int)strtol(rest, (char **)&rest, 10);
+	const char *text = rest + strspn(rest, " ");
+	int64_t limit_ms = clock_monotonic_ms() + LONGEST_STALL_MS;
+
+	for (const char *at = text;; at = at[0] && at[1] ? at + 1 : text) {
+		if (!peer_say(&play->peer, at, 1) || peer_fill(&play->peer, ms) == PEER_END)
+			break;
+		buffer_clear(&play->peer.in);
+		if (clock_monotonic_ms() > limit_ms)
+			return problem(play, "the client never gave up");
+	}
+	peer_close(&play->peer);
+	play->over = true;
+	return true;
+}
+
 static bool do_close(struct play *play, const char *rest)
 {
 	(void)rest;
@@ -360,6 +379,16 @@ static bool do_close(struct play *play, const char *rest)
 		;
 	peer_close(&play->peer);
 	play->over = true;
+	return true;
+}
+
+/* It says nothing any more, and listens on. */
+static bool do_half_close(struct play *play, const char *rest)
+{
+	(void)rest;
+	if (play->peer.tls)
+		gnutls_bye(play->peer.tls, GNUTLS_SHUT_WR);
+	shutdown(play->peer.fd, SHUT_WR);
 	return true;
 }
 
@@ -423,7 +452,9 @@ static const struct {
 	{ "idle", do_idle },
 	{ "repeat", do_repeat },
 	{ "flood", do_flood },
+	{ "trickle", do_trickle },
 	{ "close", do_close },
+	{ "half-close", do_half_close },
 	{ "reset", do_reset },
 	{ "stall", do_stall },
 	{ "gone", do_gone },

@@ -14,6 +14,7 @@
 /* What came of one message. */
 struct result {
 	bool opened;            /* a session was there for it */
+	bool reused;            /* and had carried a message before */
 	struct outcome outcome; /* of the transaction, or why no session could be opened */
 	struct recipient recipients[RECIPIENTS_MAX];
 	size_t recipient_count;
@@ -48,5 +49,11 @@ void client_run(struct client *client);
 
 /* Compares with the page's last part; what does not fit goes to client->problem. */
 void client_check(struct client *client, const struct scripted_server *server);
+/*
+ * What came of each message and recipient, a line each of fields between tabs: page, variant, message,
+ * recipient (0 = the message as a whole, or the session that was not opened), "reused" or "new" connection,
+ * "accepted" if a recipient before it was, verdict, scope, trouble, stage, code, enhanced code, text.
+ */
+void client_tell(const struct client *client, FILE *table);
 
 #endif

@@ -291,6 +291,10 @@ static void send_letter(struct client *client, struct letter *letter)
 	transaction.size = letter->size > 0 ? letter->size : (int64_t)letter->text.length;
 	result->opened = open_session(client, result);
 	if (result->opened) {
+		struct session_facts facts;
+
+		session_facts(client->session, &facts);
+		result->reused = facts.messages > 0;
 		session_send(client->session, &transaction);
 		result->outcome = transaction.outcome;
 		note_facts(client, result);

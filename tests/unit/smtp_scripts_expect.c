@@ -253,3 +253,35 @@ void client_check(struct client *client, const struct scripted_server *server)
 	if (expectations == 0)
 		buffer_append_text(&client->problem, "a page that expects nothing\n");
 }
+
+/* --- told ------------------------------------------------------------------------------------- */
+
+static void tell_outcome(const struct client *client, int number, size_t recipient, bool accepted_before,
+                         const struct outcome *outcome, FILE *table)
+{
+	const struct result *result = &client->results[number - 1];
+
+	flockfile(table);
+	fprintf(table, "%s\t%s\t%d\t%zu\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", client->page->name,
+	        client->page->variant, number, recipient, result->reused ? "reused" : "new",
+	        accepted_before ? "accepted" : "", verdict_names[outcome->verdict],
+	        scope_names[outcome->scope], trouble_names[outcome->trouble], stage_name(outcome->stage),
+	        outcome->code, outcome->enhanced, said(outcome));
+	funlockfile(table);
+}
+
+void client_tell(const struct client *client, FILE *table)
+{
+	for (int number = 1; number <= client->count; number++) {
+		const struct result *result = &client->results[number - 1];
+		bool accepted = false;
+
+		tell_outcome(client, number, 0, false, &result->outcome, table);
+		for (size_t i = 0; result->opened && i < result->recipient_count; i++) {
+			const struct outcome *outcome = &result->recipients[i].outcome;
+
+			tell_outcome(client, number, i + 1, accepted, outcome, table);
+			accepted = accepted || outcome->stage > STAGE_RCPT;
+		}
+	}
+}

@@ -1,10 +1,11 @@
 /*
  * smtp_scripts_test.c - plays the pages of tests/scripts/, several at once.
  *
- * smtp_scripts_test [-v] [PAGE.smtp]...
+ * smtp_scripts_test [-v] [-t FILE] [PAGE.smtp]...
  *
  * Without arguments all pages in $OUTBOXD_SOURCE/tests/scripts. Each page has a
- * port, a server thread and a client of its own. -v shows the conversations.
+ * port, a server thread and a client of its own. -v shows the conversations; -t writes
+ * what came of every message into FILE, for tests/scripts/replies.py.
  */
 #include <glob.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct run {
 	bool alone; /* the second round: pages that move the clock, one by one */
 	atomic_int failed;
 	bool verbose;
+	FILE *table; /* NULL = nobody asked for one */
 	struct test_certificate certificate;
 	struct tls_trust *trust;
 	struct resolver *resolver;
@@ -75,8 +77,10 @@ static bool play(struct run *run, const struct page *page)
 	if (!server_listen(&server, page, &run->certificate))
 		abort();
 	good = play_page(run, page, client, &server);
-	printf("%s %s (%lld ms)\n%s%s", good ? "ok  " : "FAIL", page->name,
-	       (long long)(clock_monotonic_ms() - began),
+	if (run->table)
+		client_tell(client, run->table);
+	printf("%s %s%s%s (%lld ms)\n%s%s", good ? "ok  " : "FAIL", page->name, page->variant[0] ? ": " : "",
+	       page->variant, (long long)(clock_monotonic_ms() - began),
 	       server.problem.length > 0 ? server.problem.data : "",
 	       client->problem.length > 0 ? client->problem.data : "");
 	fflush(stdout);
@@ -143,32 +147,54 @@ static void run_all(struct run *run)
 
 static void read_pages(struct run *run, char **paths, size_t count)
 {
-	run->pages = memory_alloc((count + 1) * sizeof(*run->pages));
 	for (size_t i = 0; i < count; i++) {
-		if (page_read(paths[i], &run->pages[run->count]))
-			run->count++;
-		else
-			run->failed++;
+		int variants = 1;
+
+		for (int variant = 0; variant < variants; variant++) {
+			struct page *page;
+
+			run->pages = memory_resize(run->pages, (run->count + 1) * sizeof(*run->pages));
+			page = &run->pages[run->count++];
+			if (!page_read(paths[i], variant, page)) {
+				page_fini(page);
+				run->count--;
+				run->failed++;
+				break;
+			}
+			variants = page->variants;
+		}
 	}
 }
 
 int main(int argc, char **argv)
 {
 	const char *source = getenv("OUTBOXD_SOURCE");
-	struct run run = { .verbose = argc > 1 && strcmp(argv[1], "-v") == 0 };
-	int given = argc - 1 - run.verbose;
+	struct run run = { 0 };
 	struct buffer pattern;
 	glob_t found = { 0 };
+	int option;
+
+	while ((option = getopt(argc, argv, "vt:")) != -1) {
+		if (option == 't' && !run.table)
+			run.table = fopen(optarg, "w");
+		run.verbose = run.verbose || option == 'v';
+		if (option == '?' || (option == 't' && !run.table)) {
+			fprintf(stderr, "smtp_scripts_test [-v] [-t FILE] [PAGE.smtp]...\n");
+			return EXIT_FAILURE;
+		}
+	}
 
 	wait_setup();
 	signal(SIGPIPE, SIG_IGN);
 	buffer_init(&pattern, 4096);
 	buffer_printf(&pattern, "%s/tests/scripts/*.smtp", source ? source : ".");
-	if (given > 0)
-		read_pages(&run, argv + 1 + run.verbose, (size_t)given);
+	if (optind < argc)
+		read_pages(&run, argv + optind, (size_t)(argc - optind));
 	else if (glob(pattern.data, 0, NULL, &found) == 0)
 		read_pages(&run, found.gl_pathv, found.gl_pathc);
 	run_all(&run);
+	if (run.table && fclose(run.table) != 0)
+		run.failed++;
 	printf("%zu pages, %d failed\n", run.count, atomic_load(&run.failed));
 	for (size_t i = 0; i < run.count; i++)
 		page_fini(&run.pages[i]);
