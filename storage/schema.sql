@@ -86,7 +86,7 @@ CREATE INDEX outbox_suspension_tenant ON outbox_suspension (tenant, since_ms);
 -- One row a tenant, written by outboxd.
 CREATE TABLE outbox_tenant_status (
 	tenant               TEXT PRIMARY KEY,
-	state                TEXT,	-- idle sending backoff throttled auth_failed suspended quarantined
+	state                TEXT,	-- idle sending limited backoff throttled auth_failed suspended quarantined
 	queued               INTEGER,
 	deferred             INTEGER,
 	oldest_due_at        INTEGER,
@@ -96,6 +96,15 @@ CREATE TABLE outbox_tenant_status (
 	last_error           TEXT,
 	last_sent_at         INTEGER,
 	updated_at           INTEGER
+) WITHOUT ROWID;
+
+-- Recipients that were named to a tenant's server, by quarters of an hour (since, s), written by outboxd
+-- where recipients_per_day is set; rows of the last 24 hours are kept.
+CREATE TABLE outbox_usage (
+	tenant     TEXT,
+	since      INTEGER,
+	recipients INTEGER,
+	PRIMARY KEY (tenant, since)
 ) WITHOUT ROWID;
 
 -- One row a message, written by applications. The large columns are the last, so that a read of
@@ -160,6 +169,8 @@ CREATE INDEX outbox_status_waiting ON outbox_status (tenant, priority DESC, due_
 	WHERE state IN ('queued', 'deferred');
 CREATE INDEX outbox_status_due ON outbox_status (tenant, due_at) WHERE state IN ('queued', 'deferred');
 CREATE INDEX outbox_status_tenant ON outbox_status (tenant);
+-- What is kept for a while only, the oldest first.
+CREATE INDEX outbox_status_finished ON outbox_status (state, finished_at_ms) WHERE finished_at_ms IS NOT NULL;
 
 -- One row a recipient that was tried or given up, written by outboxd.
 CREATE TABLE outbox_delivery (
@@ -544,6 +555,7 @@ BEGIN
 	UPDATE outbox_meta SET value = value + 1 WHERE key = 'trigger';
 	DELETE FROM outbox_tenant_status WHERE tenant = OLD.name;
 	DELETE FROM outbox_suspension WHERE tenant = OLD.name;
+	DELETE FROM outbox_usage WHERE tenant = OLD.name;
 	UPDATE outbox_meta SET value = value - 1 WHERE key = 'trigger';
 	INSERT INTO outbox_change (kind, key) VALUES ('tenant', OLD.name);
 END;
@@ -1124,7 +1136,7 @@ WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	OR CASE NEW.state
 		WHEN 'idle' THEN 0 WHEN 'sending' THEN 0 WHEN 'backoff' THEN 0
 		WHEN 'throttled' THEN 0 WHEN 'auth_failed' THEN 0 WHEN 'suspended' THEN 0
-		WHEN 'quarantined' THEN 0 ELSE 1 END
+		WHEN 'quarantined' THEN 0 WHEN 'limited' THEN 0 ELSE 1 END
 BEGIN
 	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
 			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
@@ -1138,7 +1150,7 @@ WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
 	OR CASE NEW.state
 		WHEN 'idle' THEN 0 WHEN 'sending' THEN 0 WHEN 'backoff' THEN 0
 		WHEN 'throttled' THEN 0 WHEN 'auth_failed' THEN 0 WHEN 'suspended' THEN 0
-		WHEN 'quarantined' THEN 0 ELSE 1 END
+		WHEN 'quarantined' THEN 0 WHEN 'limited' THEN 0 ELSE 1 END
 BEGIN
 	SELECT CASE WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
 			OR (SELECT value FROM outbox_meta WHERE key = 'trigger') = 1
@@ -1155,6 +1167,35 @@ END;
 
 -- A tenant that was deleted meanwhile gets no row: a new one of its name would inherit it.
 CREATE TRIGGER outbox_tenant_status_gone BEFORE INSERT ON outbox_tenant_status
+WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
+	AND NOT EXISTS (SELECT 1 FROM outbox_tenant WHERE name = NEW.tenant)
+BEGIN
+	SELECT RAISE(IGNORE);
+END;
+
+CREATE TRIGGER outbox_usage_insert BEFORE INSERT ON outbox_usage
+WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
+	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+BEGIN
+	SELECT RAISE(ABORT, 'outbox_usage is written by outboxd alone');
+END;
+
+CREATE TRIGGER outbox_usage_update BEFORE UPDATE ON outbox_usage
+WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
+	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+BEGIN
+	SELECT RAISE(ABORT, 'outbox_usage is written by outboxd alone');
+END;
+
+CREATE TRIGGER outbox_usage_delete BEFORE DELETE ON outbox_usage
+WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') IS NOT 1
+	AND (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
+BEGIN
+	SELECT RAISE(ABORT, 'outbox_usage is written by outboxd alone');
+END;
+
+-- As above: what a tenant sent that is gone is not another's.
+CREATE TRIGGER outbox_usage_gone BEFORE INSERT ON outbox_usage
 WHEN (SELECT value FROM outbox_meta WHERE key = 'daemon') = 1
 	AND NOT EXISTS (SELECT 1 FROM outbox_tenant WHERE name = NEW.tenant)
 BEGIN

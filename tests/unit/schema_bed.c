@@ -34,6 +34,7 @@ static const char rows[] =
 	"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES (2, 'bob@example.net', 'deferred', 3),"
 	" (3, 'bob@example.net', 'sent', 1), (4, 'bob@example.net', 'failed', 7), (5, 'bob@example.net', 'uncertain', 2);"
 	"INSERT INTO outbox_tenant_status (tenant, state) VALUES ('acme', 'idle');"
+	"INSERT INTO outbox_usage (tenant, since, recipients) VALUES ('acme', 1800000000, 5);"
 	"UPDATE outbox_meta SET value = 0 WHERE key = 'daemon'; COMMIT;"
 	"UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 6;"
 	"DELETE FROM outbox_change;";
@@ -192,9 +193,9 @@ const char *bed_ask(struct bed *bed, const char *format, ...)
 static char *everything(struct bed *bed)
 {
 	static const char *const tables[] = {
-		"outbox_meta",       "outbox_change",        "outbox_tenant",
-		"outbox_suspension", "outbox_tenant_status", "outbox",
-		"outbox_attachment", "outbox_status",        "outbox_delivery"
+		"outbox_meta",          "outbox_change",  "outbox_tenant", "outbox_suspension",
+		"outbox_tenant_status", "outbox_usage",   "outbox",        "outbox_attachment",
+		"outbox_status",        "outbox_delivery"
 	};
 	char *text = NULL;
 	size_t length = 0;

@@ -228,6 +228,12 @@ static const struct refusal guarded[] = {
 	{ "UPDATE@@ outbox_tenant_status SET state = 'sending'",
 	  "outbox_tenant_status is written by outboxd alone" },
 	{ "DELETE FROM outbox_tenant_status", "outbox_tenant_status is written by outboxd alone" },
+	{ "INSERT@@ INTO outbox_usage VALUES ('acme', 1800000900, 1)",
+	  "outbox_usage is written by outboxd alone" },
+	{ "INSERT@@ INTO outbox_usage VALUES ('nobody', 1800000900, 1)",
+	  "outbox_usage is written by outboxd alone" },
+	{ "UPDATE@@ outbox_usage SET recipients = 0", "outbox_usage is written by outboxd alone" },
+	{ "DELETE FROM outbox_usage", "outbox_usage is written by outboxd alone" },
 	{ "INSERT@@ INTO outbox_suspension VALUES ('acme', 1, 2)",
 	  "outbox_suspension is written by the triggers of outbox_tenant alone" },
 	{ "UPDATE@@ outbox_suspension SET until_ms = 1",
@@ -352,18 +358,21 @@ START_TEST(a_tenant_goes_when_its_last_message_went)
 	ck_assert_str_eq(
 		bed_ask(&bed,
 	                "SELECT (SELECT count(*) FROM outbox_tenant_status),"
-	                " (SELECT count(*) FROM outbox_suspension), (SELECT count(*) FROM outbox_delivery)"),
-		"0|0|0");
+	                " (SELECT count(*) FROM outbox_suspension), (SELECT count(*) FROM outbox_delivery),"
+	                " (SELECT count(*) FROM outbox_usage)"),
+		"0|0|0|0");
 	/* outboxd did not know yet: a new tenant of the name inherits nothing */
 	bed_run_as_daemon(
 		&bed,
 		"INSERT INTO outbox_tenant_status (tenant, state, last_error) VALUES ('acme', 'backoff', 'x')");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT count(*) FROM outbox_tenant_status"), "0");
+	bed_run_as_daemon(&bed, "INSERT INTO outbox_usage VALUES ('acme', 1800000000, 7)");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT count(*) FROM outbox_usage"), "0");
 	bed_run_as_daemon(
 		&bed,
 		"INSERT INTO outbox_tenant_status (tenant, state) VALUES ('bare', 'idle');"
-		"INSERT OR REPLACE INTO outbox_tenant_status (tenant, state) VALUES ('bare', 'quarantined')");
-	ck_assert_str_eq(bed_ask(&bed, "SELECT state FROM outbox_tenant_status"), "quarantined");
+		"INSERT OR REPLACE INTO outbox_tenant_status (tenant, state) VALUES ('bare', 'limited')");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT state FROM outbox_tenant_status"), "limited");
 	bed_close(&bed);
 }
 END_TEST
