@@ -27,7 +27,7 @@ struct mail {
 	char *to_addresses, *cc_addresses, *bcc_addresses;
 	char *reply_to, *subject, *headers, *reference;
 	struct body body_text, body_html, message;
-	struct attachment *attachments; /* by position; NULL as long as storage_take() only counts them */
+	struct attachment *attachments; /* by position; those that are there, whatever was announced */
 	size_t attachment_count;
 	int64_t first_queued_at_ms;
 	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */

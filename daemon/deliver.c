@@ -84,7 +84,8 @@ static void adopt_composed(struct worker *worker, struct message *message, const
 	message->from = memory_strdup(composed->envelope.sender);
 	message->message_id = memory_strdup(composed->message_id);
 	message->reference = memory_strdup(mail->reference);
-	message->size = composed->size;
+	if (!message->offline) /* what has no session is read without its attachments */
+		message->size = composed->size;
 	adopt_known(message, mail, worker->settings->on_uncertain == ON_UNCERTAIN_HOLD);
 	if (message->queued_at_ms < journal_suspect_until_ms(worker->outbox->journal))
 		message->duplicate_possible = true;
@@ -128,12 +129,13 @@ static bool prepare(struct workplace *place, struct message *message)
 		message->settled = SETTLED_GONE;
 		return false;
 	}
-	if (error != OK) {
+	if (error != OK && error != ERROR_INVALID) {
 		set_untried(message, TROUBLE_NONE, words.text);
 		message->settled = SETTLED_LOST;
 		return false;
 	}
-	error = compose(place, &words);
+	if (error == OK)
+		error = compose(place, &words);
 	if (error == OK)
 		error = mime_envelope_allowed(worker->settings->allowed_senders, &place->composed->envelope,
 		                              &words)

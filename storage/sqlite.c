@@ -19,6 +19,7 @@
 #include "storage/sqlite_internal.h"
 
 #define OPEN_LIMIT_MS 10000
+#define LARGEST_BYTES INT64_C(1000000000) /* as long as one value of SQLite may be */
 
 /* WAL is set in a new file before its tables are made: it cannot be inside their transaction. */
 static enum error check_mode(struct connection *connection, const char *path, bool new, struct words *words)
@@ -206,6 +207,7 @@ enum error storage_open(const struct storage_settings *settings, struct storage 
 	new = memory_alloc(sizeof *new);
 	new->file = file;
 	new->spool_dir = spool_folder(settings);
+	new->largest_bytes = settings->largest_bytes > 0 ? settings->largest_bytes : LARGEST_BYTES;
 	new->inotify_fd = -1;
 	atomic_flag_clear(&new->settling);
 	pthread_mutex_init(&new->feed.lock, NULL);

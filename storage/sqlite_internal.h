@@ -43,6 +43,7 @@ struct feed_cut {
 struct storage {
 	struct storage_file *file;
 	char *spool_dir;
+	int64_t largest_bytes; /* of one message */
 	char instance[33];
 
 	/* supervisor */

@@ -16,20 +16,21 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/pool.h"
-#include "storage/sqlite_internal.h"
-#include "storage/sqlite_spool.h"
+#include "storage/sqlite_copy.h"
 
 #define BODIES 3
 
-enum take_statement { TAKE_BEGIN, TAKE_COMMIT, TAKE_ROW, TAKE_KNOWN, TAKE_STATEMENTS };
+/* As many as the schema lets an application announce; a draft may have got more. */
+#define ATTACHMENTS_MAX 1000
+
+enum take_statement { TAKE_BEGIN, TAKE_COMMIT, TAKE_ROW, TAKE_KNOWN, TAKE_ATTACHMENTS, TAKE_STATEMENTS };
 
 const char *const storage_take_sql[TAKE_STATEMENTS] = {
 	[TAKE_BEGIN] = "BEGIN",
 	[TAKE_COMMIT] = "COMMIT",
 	[TAKE_ROW] =
 		"SELECT s.from_address, o.envelope_from, o.to_addresses, o.cc_addresses, o.bcc_addresses,"
-		" o.reply_to, o.subject, o.headers, o.reference, o.attachments, s.first_queued_at_ms,"
+		" o.reply_to, o.subject, o.headers, o.reference, s.first_queued_at_ms,"
 		" typeof(o.body_text), typeof(o.body_html), typeof(o.message)"
 		" FROM outbox_status AS s JOIN outbox AS o ON o.id = s.outbox_id"
 		" JOIN outbox_tenant AS t ON t.name = s.tenant"
@@ -38,30 +39,30 @@ const char *const storage_take_sql[TAKE_STATEMENTS] = {
 		" AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
 	[TAKE_KNOWN] = "SELECT recipient, state, attempts, code FROM outbox_delivery WHERE outbox_id = ?1"
 		       " ORDER BY recipient",
-};
-
-/* What a mail has borrowed: storage_give_back() returns it. */
-struct lent {
-	void *blocks[BODIES];
-	size_t block_count;
-	size_t block_used; /* octets of the last one */
-	int fd;            /* spool file of all large bodies, -1 = none */
-	int64_t spooled;   /* its octets */
+	/* as many as are there, whatever was announced: a draft takes any number */
+	[TAKE_ATTACHMENTS] = "SELECT rowid, position, filename, content_type, content_id, typeof(content)"
+			     " FROM outbox_attachment WHERE outbox_id = ?1 ORDER BY position, rowid",
 };
 
 /* One take on its way. */
 struct take {
-	struct storage *storage;
-	struct connection *connection;
+	struct copying copying;
 	const struct message *message;
 	struct mail *mail;
-	struct lent *lent;
-	int64_t deadline_ms;
-	bool may_spool; /* a place for large copies is held */
-	bool is_large;  /* one is needed */
-	int rc;         /* what SQLite said */
-	struct words *words;
+	int64_t *attachments; /* their rowids */
 };
+
+static void free_attachments(struct mail *mail)
+{
+	for (size_t i = 0; i < mail->attachment_count; i++) {
+		free(mail->attachments[i].filename);
+		free(mail->attachments[i].content_type);
+		free(mail->attachments[i].content_id);
+	}
+	free(mail->attachments);
+	mail->attachments = NULL;
+	mail->attachment_count = 0;
+}
 
 void storage_give_back(struct storage *storage, struct mail **mail)
 {
@@ -71,11 +72,8 @@ void storage_give_back(struct storage *storage, struct mail **mail)
 	if (!m)
 		return;
 	lent = m->lent;
-	for (size_t i = 0; i < lent->block_count; i++)
-		pool_give(storage->readers.blocks, lent->blocks[i]);
-	if (lent->fd >= 0)
-		close(lent->fd);
-	free(lent);
+	lent_return(storage, &lent);
+	free_attachments(m);
 	for (size_t i = 0; i < m->known_count; i++) {
 		free(m->known[i].address);
 		outcome_clear(&m->known[i].outcome);
@@ -97,104 +95,16 @@ void storage_give_back(struct storage *storage, struct mail **mail)
 static void mail_begin(struct take *take)
 {
 	struct mail *mail = memory_alloc(sizeof *mail);
-	struct lent *lent = memory_alloc(sizeof *lent);
 
-	lent->fd = -1;
 	mail->id = take->message->id;
 	mail->body_text.fd = mail->body_html.fd = mail->message.fd = -1;
-	mail->lent = lent;
+	mail->lent = take->copying.lent = lent_create();
 	take->mail = mail;
-	take->lent = lent;
 }
 
-/* Room in borrowed memory: behind the last body if it fits, else in a further block. */
-static void *lend_memory(struct take *take, size_t size)
+static bool goes_on(const struct take *take, enum error error)
 {
-	struct lent *lent = take->lent;
-	char *room;
-
-	if (lent->block_count == 0 || STORAGE_BLOCK_BYTES - lent->block_used < size) {
-		void *block = pool_take(take->storage->readers.blocks);
-
-		assert(lent->block_count < BODIES);
-		if (!block)
-			return NULL;
-		lent->blocks[lent->block_count++] = block;
-		lent->block_used = 0;
-	}
-	room = (char *)lent->blocks[lent->block_count - 1] + lent->block_used;
-	lent->block_used += size;
-	return room;
-}
-
-static enum error copy_small(struct take *take, sqlite3_blob *blob, struct body *body)
-{
-	body->memory = lend_memory(take, (size_t)body->size);
-	if (!body->memory) {
-		words_set(take->words, "memory is short");
-		return ERROR_UNAVAILABLE;
-	}
-	take->rc = sqlite3_blob_read(blob, body->memory, (int)body->size, 0);
-	return OK;
-}
-
-static enum error copy_large(struct take *take, sqlite3_blob *blob, struct body *body)
-{
-	const char *dir = take->storage->spool_dir;
-	struct lent *lent = take->lent;
-	enum error error = OK;
-	void *slice;
-
-	if (lent->fd < 0)
-		error = spool_open(dir, &lent->fd, take->words);
-	if (error != OK)
-		return error;
-	slice = pool_take(take->storage->readers.blocks);
-	if (!slice) {
-		words_set(take->words, "memory is short");
-		return ERROR_UNAVAILABLE;
-	}
-	body->fd = lent->fd;
-	body->offset = lent->spooled;
-	for (int64_t at = 0; at < body->size && error == OK && take->rc == SQLITE_OK;) {
-		int length = body->size - at < STORAGE_BLOCK_BYTES ? (int)(body->size - at)
-		                                                   : STORAGE_BLOCK_BYTES;
-
-		take->rc = sqlite3_blob_read(blob, slice, length, (int)at);
-		if (take->rc == SQLITE_OK)
-			error = spool_write(lent->fd, dir, slice, (size_t)length, body->offset + at,
-			                    take->words);
-		at += length;
-		if (error == OK && at < body->size && deadline_left_ms(take->deadline_ms) == 0) {
-			words_set(take->words, "a large message could not be copied in time");
-			error = ERROR_UNAVAILABLE;
-		}
-	}
-	lent->spooled += body->size;
-	pool_give(take->storage->readers.blocks, slice);
-	return error;
-}
-
-/* A body that is not NULL; a large one only if a place for such copies is held. */
-static enum error copy_body(struct take *take, const char *column, struct body *body)
-{
-	sqlite3_blob *blob = NULL;
-	enum error error = OK;
-
-	take->rc = sqlite3_blob_open(take->connection->db, "main", "outbox", column, take->message->id, 0,
-	                             &blob);
-	if (take->rc == SQLITE_OK) {
-		body->size = sqlite3_blob_bytes(blob);
-		body->present = body->size > 0;
-		if (body->size > STORAGE_BLOCK_BYTES && !take->may_spool)
-			take->is_large = true;
-		else if (body->size > STORAGE_BLOCK_BYTES)
-			error = copy_large(take, blob, body);
-		else if (body->size > 0)
-			error = copy_small(take, blob, body);
-	}
-	(void)sqlite3_blob_close(blob);
-	return error;
+	return error == OK && take->copying.rc == SQLITE_OK && !take->copying.is_large;
 }
 
 static enum error copy_bodies(struct take *take, const bool present[BODIES])
@@ -204,9 +114,68 @@ static enum error copy_bodies(struct take *take, const bool present[BODIES])
 		                        &take->mail->message };
 	enum error error = OK;
 
-	for (int i = 0; i < BODIES && error == OK && take->rc == SQLITE_OK && !take->is_large; i++)
-		if (present[i])
-			error = copy_body(take, columns[i], bodies[i]);
+	for (int i = 0; i < BODIES && goes_on(take, error); i++) {
+		if (!present[i])
+			continue;
+		error = copy_body(&take->copying,
+		                  &(struct copy_place){ "outbox", columns[i], take->message->id }, false,
+		                  bodies[i]);
+		bodies[i]->present = bodies[i]->size > 0; /* '' is read as NULL */
+	}
+	return error;
+}
+
+/* What a row of outbox_attachment says, but for its content. */
+static enum error add_attachment(struct take *take, struct statement *row)
+{
+	struct mail *mail = take->mail;
+	const char *type = (const char *)sqlite3_column_text(row->stmt, 5);
+	struct attachment *attachment;
+
+	if (mail->attachment_count == ATTACHMENTS_MAX) {
+		words_set(take->copying.words, "attachments: there are more than %d", ATTACHMENTS_MAX);
+		return ERROR_INVALID;
+	}
+	/* the triggers see to it; but somebody may have gone round them */
+	if (!type || (strcmp(type, "blob") != 0 && strcmp(type, "text") != 0)) {
+		words_set(take->copying.words,
+		          "attachment at position %lld: content is %s, not a BLOB or text",
+		          (long long)sqlite3_column_int64(row->stmt, 1), type ? type : "unreadable");
+		return ERROR_INVALID;
+	}
+	if ((mail->attachment_count & (mail->attachment_count - 1)) == 0) {
+		size_t room = mail->attachment_count ? 2 * mail->attachment_count : 1;
+
+		mail->attachments = memory_resize(mail->attachments, room * sizeof *mail->attachments);
+		take->attachments = memory_resize(take->attachments, room * sizeof *take->attachments);
+	}
+	take->attachments[mail->attachment_count] = sqlite3_column_int64(row->stmt, 0);
+	attachment = &mail->attachments[mail->attachment_count++];
+	*attachment = (struct attachment){ .filename = statement_column(row, 2),
+		                           .content_type = statement_column(row, 3),
+		                           .content_id = statement_column(row, 4),
+		                           .content = { .fd = -1, .present = true } };
+	return OK;
+}
+
+/* Their order is their position's, whatever gaps it has. */
+static enum error copy_attachments(struct take *take)
+{
+	struct mail *mail = take->mail;
+	struct statement row = statement_begin(take->copying.connection, TAKE_ATTACHMENTS);
+	enum error error = OK;
+
+	statement_int(&row, 1, take->message->id);
+	while (error == OK && statement_row(&row))
+		error = add_attachment(take, &row);
+	take->copying.rc = statement_end(&row);
+	for (size_t i = 0; i < mail->attachment_count && goes_on(take, error); i++)
+		error = copy_body(
+			&take->copying,
+			&(struct copy_place){ "outbox_attachment", "content", take->attachments[i] }, true,
+			&mail->attachments[i].content);
+	free(take->attachments);
+	take->attachments = NULL;
 	return error;
 }
 
@@ -223,17 +192,16 @@ static void copy_columns(struct take *take, struct statement *row, bool present[
 	mail->subject = statement_column(row, 6);
 	mail->headers = statement_column(row, 7);
 	mail->reference = statement_column(row, 8);
-	mail->attachment_count = (size_t)sqlite3_column_int(row->stmt, 9);
-	mail->first_queued_at_ms = sqlite3_column_int64(row->stmt, 10);
+	mail->first_queued_at_ms = sqlite3_column_int64(row->stmt, 9);
 	for (int i = 0; i < BODIES; i++)
-		present[i] = strcmp((const char *)sqlite3_column_text(row->stmt, 11 + i), "null") != 0;
+		present[i] = strcmp((const char *)sqlite3_column_text(row->stmt, 10 + i), "null") != 0;
 }
 
 /* (d): everything that made the message due must hold now, in the snapshot that is copied. */
 static enum error copy_row(struct take *take, bool present[BODIES])
 {
 	const struct message *message = take->message;
-	struct statement row = statement_begin(take->connection, TAKE_ROW);
+	struct statement row = statement_begin(take->copying.connection, TAKE_ROW);
 	bool found;
 
 	statement_int(&row, 1, message->id);
@@ -247,10 +215,10 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 	found = statement_row(&row);
 	if (found)
 		copy_columns(take, &row, present);
-	take->rc = statement_end(&row);
-	if (found || take->rc != SQLITE_OK)
+	take->copying.rc = statement_end(&row);
+	if (found || take->copying.rc != SQLITE_OK)
 		return OK;
-	words_set(take->words, "message %lld was cancelled, changed or suspended, or has expired",
+	words_set(take->copying.words, "message %lld was cancelled, changed or suspended, or has expired",
 	          (long long)message->id);
 	return ERROR_NOT_FOUND;
 }
@@ -258,7 +226,7 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 static void copy_known(struct take *take)
 {
 	struct mail *mail = take->mail;
-	struct statement row = statement_begin(take->connection, TAKE_KNOWN);
+	struct statement row = statement_begin(take->copying.connection, TAKE_KNOWN);
 
 	statement_int(&row, 1, take->message->id);
 	while (statement_row(&row)) {
@@ -277,58 +245,73 @@ static void copy_known(struct take *take)
 		recipient->attempts = sqlite3_column_int(row.stmt, 2);
 		recipient->outcome.code = sqlite3_column_int(row.stmt, 3);
 	}
-	take->rc = statement_end(&row);
+	take->copying.rc = statement_end(&row);
 }
 
-/* One read transaction, over when this returns. take->is_large: nothing was taken, a place is needed. */
-static enum error take_once(struct take *take)
+/* All that is copied of the row, in the transaction. */
+static enum error copy_all(struct take *take)
 {
 	bool present[BODIES] = { false };
-	enum error error;
+	enum error error = copy_row(take, present);
+
+	if (goes_on(take, error))
+		error = copy_bodies(take, present);
+	/* without a session nothing is sent: only the recipients are to be known */
+	if (goes_on(take, error) && !take->message->offline)
+		error = copy_attachments(take);
+	if (goes_on(take, error))
+		copy_known(take);
+	return error;
+}
+
+/* One read transaction, over when this returns. take->copying.is_large: nothing was taken, a place is needed.
+ */
+static enum error take_once(struct take *take)
+{
+	struct copying *copying = &take->copying;
+	struct storage *storage = copying->storage;
+	enum error error = readers_borrow(storage, copying->deadline_ms, &copying->connection,
+	                                  copying->words);
 	bool well;
 
-	error = readers_borrow(take->storage, take->deadline_ms, &take->connection, take->words);
 	if (error != OK)
 		return error;
 	mail_begin(take);
-	take->rc = connection_read_begin(take->connection);
-	if (take->rc == SQLITE_OK)
-		error = copy_row(take, present);
-	if (take->rc == SQLITE_OK && error == OK)
-		error = copy_bodies(take, present);
-	if (take->rc == SQLITE_OK && error == OK && !take->is_large)
-		copy_known(take);
-	take->rc = connection_read_end(take->connection, take->rc);
-	well = take->rc == SQLITE_OK;
+	copying->rc = connection_read_begin(copying->connection);
+	if (copying->rc == SQLITE_OK)
+		error = copy_all(take);
+	copying->rc = connection_read_end(copying->connection, copying->rc);
+	well = copying->rc == SQLITE_OK;
 	if (!well) {
-		(void)connection_error(take->connection, take->rc, "cannot read the message", take->words);
+		(void)connection_error(copying->connection, copying->rc, "cannot read the message",
+		                       copying->words);
 		error = ERROR_UNAVAILABLE;
 	}
-	readers_give(take->storage, take->connection, well);
-	if (error != OK || take->is_large)
-		storage_give_back(take->storage, &take->mail);
+	readers_give(storage, copying->connection, well);
+	if ((error != OK && error != ERROR_INVALID) || copying->is_large)
+		storage_give_back(storage, &take->mail);
 	return error;
 }
 
 enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,
                         struct mail **mail, struct words *words)
 {
-	struct take take = {
-		.storage = storage, .message = message, .deadline_ms = deadline_ms, .words = words
-	};
+	struct take take = { .message = message,
+		             .copying = { .storage = storage, .deadline_ms = deadline_ms, .words = words } };
 	enum error error = take_once(&take);
 
 	*mail = NULL;
-	if (error == OK && take.is_large) {
+	if (error == OK && take.copying.is_large) {
 		error = readers_large_begin(storage, message->tenant_name, deadline_ms, words);
 		if (error != OK)
 			return error;
-		take.may_spool = true;
-		take.is_large = false;
+		take.copying.may_spool = true;
+		take.copying.is_large = false;
+		take.copying.copied = 0;
+		take.copying.deadline_ms = deadline_ms;
 		error = take_once(&take);
 		readers_large_end(storage, message->tenant_name);
 	}
-	if (error == OK)
-		*mail = take.mail;
+	*mail = take.mail; /* NULL but after OK and ERROR_INVALID */
 	return error;
 }

@@ -23,6 +23,12 @@ void bed_set_up(void)
 	ck_ok(APP->open(bed.outbox, NULL, &bed.storage, &bed.words));
 }
 
+void bed_open_anew(const struct storage_settings *settings)
+{
+	storage_close(&bed.storage);
+	ck_ok(APP->open(bed.outbox, settings, &bed.storage, &bed.words));
+}
+
 void bed_tear_down(void)
 {
 	storage_close(&bed.storage);
@@ -102,6 +108,24 @@ struct mail *bed_take(const struct message *message)
 	return mail;
 }
 
+void bed_assert_pattern(const struct body *body, size_t first, size_t size)
+{
+	char slice[5000];
+	size_t length, wrong = 0;
+	int64_t at = 0;
+
+	ck_assert(body->present);
+	ck_assert_int_eq(body->size, (int64_t)size);
+	do {
+		ck_assert_int_eq(body_read(body, at, slice, sizeof slice, &length), OK);
+		for (size_t i = 0; i < length; i++)
+			wrong += (unsigned char)slice[i] != contract_octet(first + (size_t)at + i);
+		at += (int64_t)length;
+	} while (length > 0);
+	ck_assert_int_eq(at, (int64_t)size);
+	ck_assert_uint_eq(wrong, 0);
+}
+
 void bed_outcome(struct message *message, const char *address, enum verdict verdict, int code,
                  enum delivery_state state)
 {
@@ -155,6 +179,7 @@ int main(int count, char **arguments)
 	suite = suite_create(contract_backend.name);
 	add_case(suite, "look", contract_look);
 	add_case(suite, "take", contract_take);
+	add_case(suite, "attachments", contract_attachments);
 	add_case(suite, "settle", contract_settle);
 	add_case(suite, "never twice", contract_never_twice);
 	add_case(suite, "trouble", contract_trouble);

@@ -15,6 +15,8 @@ struct bed {
 extern struct bed bed;
 void bed_set_up(void);
 void bed_tear_down(void);
+/* Closed, and opened with other settings. */
+void bed_open_anew(const struct storage_settings *settings);
 
 #define APP          (&contract_backend)
 #define ck_ok(error) ck_assert_msg((error) == OK, "%s", bed.words.text)
@@ -38,6 +40,9 @@ struct message **bed_look(int64_t now, int limit, struct hand *hand, int64_t *ne
 void bed_release(struct message **messages);
 /* The one message that is due now; taken from the look. */
 struct message *bed_due_one(void);
+
+/* Has so many octets, contract_octet(first) and so on. */
+void bed_assert_pattern(const struct body *body, size_t first, size_t size);
 
 struct mail *bed_take(const struct message *message);
 

@@ -25,7 +25,17 @@ struct contract_message {
 	size_t message_bytes; /* a complete message of so many octets, patterned (contract_octet) */
 	int priority;
 	int64_t not_before, expires_at;
-	int attachments; /* > 0: it stays a draft, none is inserted */
+	int attachments; /* > 0: it stays a draft until so many were attached */
+	bool draft;
+	const char *reference;
+};
+
+/* An attachment; patterned octets (contract_octet), or text. */
+struct contract_attachment {
+	int position; /* -1 = left out */
+	const char *filename, *content_type, *content_id;
+	size_t first, bytes; /* contract_octet(first) and so on */
+	const char *text;    /* NULL = a BLOB */
 };
 
 /* A row of outbox_status; text is cut at the array's end, "" = NULL. */
@@ -48,15 +58,18 @@ struct contract_backend {
 	const char *name;
 	struct outbox *(*make)(void);
 	void (*unmake)(struct outbox *outbox);
-	/* the outbox as outboxd opens it; spool_dir NULL = default */
-	enum error (*open)(struct outbox *outbox, const char *spool_dir, struct storage **storage,
-	                   struct words *words);
+	/* the outbox as outboxd opens it; NULL = defaults, the path is the backend's to fill in */
+	enum error (*open)(struct outbox *outbox, const struct storage_settings *settings,
+	                   struct storage **storage, struct words *words);
 
 	/* what an application does, committed when it returns */
 	void (*add_tenant)(struct outbox *outbox, const char *name);
 	void (*set_tenant)(struct outbox *outbox, const char *name, const char *column, const char *value);
 	void (*remove_tenant)(struct outbox *outbox, const char *name);
 	int64_t (*insert)(struct outbox *outbox, const struct contract_message *message);
+	void (*attach)(struct outbox *outbox, int64_t id, const struct contract_attachment *attachment);
+	/* round the schema's rules: this attachment's content is NULL */
+	void (*spoil)(struct outbox *outbox, int64_t id, int position);
 	void (*set_state)(struct outbox *outbox, int64_t id, const char *state);
 	void (*remove)(struct outbox *outbox, int64_t id);            /* a finished one */
 	void (*ask_retry)(struct outbox *outbox, const char *tenant); /* as outboxctl retry --tenant does */

@@ -130,11 +130,15 @@ static void copy_text(sqlite3_stmt *stmt, int column, char *text, size_t size)
 	(void)snprintf(text, size, "%s", value ? (const char *)value : "");
 }
 
-static enum error open_outbox(struct outbox *outbox, const char *spool_dir, struct storage **storage,
-                              struct words *words)
+static enum error open_outbox(struct outbox *outbox, const struct storage_settings *given,
+                              struct storage **storage, struct words *words)
 {
-	struct storage_settings settings = { .path = outbox->path, .spool_dir = spool_dir, .create = true };
+	struct storage_settings settings = { .path = NULL };
 
+	if (given)
+		settings = *given;
+	settings.path = outbox->path;
+	settings.create = true;
 	return storage_open(&settings, storage, words);
 }
 
@@ -185,36 +189,76 @@ static void remove_tenant(struct outbox *outbox, const char *name)
 	sqlite_backend_run(outbox, "DELETE FROM outbox_tenant WHERE name = %Q", name);
 }
 
+static void bind_pattern(sqlite3_stmt *stmt, int index, size_t first, size_t bytes)
+{
+	unsigned char *octets = memory_alloc(bytes + 1);
+
+	for (size_t i = 0; i < bytes; i++)
+		octets[i] = contract_octet(first + i);
+	sqlite3_bind_blob(stmt, index, octets, (int)bytes, free);
+}
+
 static int64_t insert(struct outbox *outbox, const struct contract_message *message)
 {
 	sqlite3 *db = sqlite_backend_app(outbox);
-	unsigned char *octets = NULL;
 	sqlite3_stmt *stmt;
 
 	ck_assert_int_eq(
 		sqlite3_prepare_v2(db,
 	                           "INSERT INTO outbox (tenant, to_addresses, subject, body_text, message,"
-	                           " priority, not_before, expires_at, attachments)"
-	                           " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?)",
+	                           " priority, not_before, expires_at, attachments, draft, reference)"
+	                           " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?, ?, ?)",
 	                           -1, &stmt, NULL),
 		SQLITE_OK);
 	sqlite3_bind_text(stmt, 1, message->tenant ? message->tenant : "acme", -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 2, message->to ? message->to : "bob@example.net", -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 3, message->subject, -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 4, message->text, -1, SQLITE_TRANSIENT);
-	if (message->message_bytes) {
-		octets = memory_alloc(message->message_bytes);
-		for (size_t i = 0; i < message->message_bytes; i++)
-			octets[i] = contract_octet(i);
-		sqlite3_bind_blob(stmt, 5, octets, (int)message->message_bytes, free);
-	}
+	if (message->message_bytes)
+		bind_pattern(stmt, 5, 0, message->message_bytes);
 	sqlite3_bind_int(stmt, 6, message->priority);
 	sqlite3_bind_int64(stmt, 7, message->not_before);
 	sqlite3_bind_int64(stmt, 8, message->expires_at);
 	sqlite3_bind_int(stmt, 9, message->attachments);
+	sqlite3_bind_int(stmt, 10, message->draft);
+	sqlite3_bind_text(stmt, 11, message->reference, -1, SQLITE_TRANSIENT);
 	ck_assert_msg(sqlite3_step(stmt) == SQLITE_DONE, "%s", sqlite3_errmsg(db));
 	sqlite3_finalize(stmt);
 	return sqlite3_last_insert_rowid(db);
+}
+
+static void attach(struct outbox *outbox, int64_t id, const struct contract_attachment *attachment)
+{
+	sqlite3 *db = sqlite_backend_app(outbox);
+	sqlite3_stmt *stmt;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db,
+	                                    "INSERT INTO outbox_attachment (outbox_id, position, filename,"
+	                                    " content_type, content_id, content)"
+	                                    " VALUES (?, nullif(?, -1), ?, ?, ?, ?)",
+	                                    -1, &stmt, NULL),
+	                 SQLITE_OK);
+	sqlite3_bind_int64(stmt, 1, id);
+	sqlite3_bind_int(stmt, 2, attachment->position);
+	sqlite3_bind_text(stmt, 3, attachment->filename, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(stmt, 4, attachment->content_type, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(stmt, 5, attachment->content_id, -1, SQLITE_TRANSIENT);
+	if (attachment->text)
+		sqlite3_bind_text(stmt, 6, attachment->text, -1, SQLITE_TRANSIENT);
+	else
+		bind_pattern(stmt, 6, attachment->first, attachment->bytes);
+	ck_assert_msg(sqlite3_step(stmt) == SQLITE_DONE, "%s", sqlite3_errmsg(db));
+	sqlite3_finalize(stmt);
+}
+
+static void spoil(struct outbox *outbox, int64_t id, int position)
+{
+	sqlite_backend_run(
+		outbox,
+		"BEGIN IMMEDIATE; UPDATE outbox_meta SET value = 1 WHERE key = 'trigger';"
+		"UPDATE outbox_attachment SET content = NULL WHERE outbox_id = %lld AND position = %d;"
+		"UPDATE outbox_meta SET value = 0 WHERE key = 'trigger'; COMMIT",
+		(long long)id, position);
 }
 
 static void set_state(struct outbox *outbox, int64_t id, const char *state)
@@ -383,6 +427,8 @@ const struct contract_backend contract_backend = {
 	.set_tenant = set_tenant,
 	.remove_tenant = remove_tenant,
 	.insert = insert,
+	.attach = attach,
+	.spoil = spoil,
 	.set_state = set_state,
 	.remove = remove_message,
 	.ask_retry = ask_retry,

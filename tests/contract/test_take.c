@@ -16,24 +16,6 @@
 
 #define IN_MEMORY_BYTES (256 * 1024)
 
-static void assert_pattern(const struct body *body, size_t size)
-{
-	char slice[5000];
-	size_t length, wrong = 0;
-	int64_t at = 0;
-
-	ck_assert(body->present);
-	ck_assert_int_eq(body->size, (int64_t)size);
-	do {
-		ck_assert_int_eq(body_read(body, at, slice, sizeof slice, &length), OK);
-		for (size_t i = 0; i < length; i++)
-			wrong += (unsigned char)slice[i] != contract_octet((size_t)at + i);
-		at += (int64_t)length;
-	} while (length > 0);
-	ck_assert_int_eq(at, (int64_t)size);
-	ck_assert_uint_eq(wrong, 0);
-}
-
 /* A try that is refused: what the words say is the caller's to look at. */
 static enum error take(const struct message *message, int64_t deadline_ms, struct mail **mail)
 {
@@ -102,7 +84,7 @@ START_TEST(small_bodies_are_in_memory_and_large_ones_in_a_file)
 		struct message *message = bed_due_one();
 		struct mail *mail = bed_take(message);
 
-		assert_pattern(&mail->message, sizes[i]);
+		bed_assert_pattern(&mail->message, 0, sizes[i]);
 		ck_assert_int_eq(mail->message.fd < 0, sizes[i] <= IN_MEMORY_BYTES);
 		ck_assert_int_eq(mail->message.memory != NULL, sizes[i] <= IN_MEMORY_BYTES);
 		storage_give_back(bed.storage, &mail);
@@ -128,7 +110,7 @@ START_TEST(a_large_body_has_no_name_and_pins_nothing_while_it_is_held)
 	ck_assert(APP->unpinned(bed.outbox));
 	APP->set_state(bed.outbox, message->id, "cancelled");
 	APP->remove(bed.outbox, message->id);
-	assert_pattern(&mail->message, 1000000);
+	bed_assert_pattern(&mail->message, 0, 1000000);
 	storage_give_back(bed.storage, &mail);
 	message_destroy(&message);
 }
@@ -151,12 +133,6 @@ START_TEST(mail_is_held_without_a_connection)
 }
 END_TEST
 
-static void use_spool(const char *spool)
-{
-	storage_close(&bed.storage);
-	ck_ok(APP->open(bed.outbox, spool, &bed.storage, &bed.words));
-}
-
 START_TEST(a_spool_that_is_missing_makes_large_mail_wait)
 {
 	char spool[] = "/tmp/outbox-spool-XXXXXX";
@@ -165,7 +141,7 @@ START_TEST(a_spool_that_is_missing_makes_large_mail_wait)
 
 	ck_assert_ptr_nonnull(mkdtemp(spool));
 	ck_assert_int_eq(rmdir(spool), 0);
-	use_spool(spool);
+	bed_open_anew(&(struct storage_settings){ .spool_dir = spool });
 	bed_insert(&(struct contract_message){ .message_bytes = 1000000, .priority = 9 });
 	bed_insert_plain();
 	messages = bed_look(clock_wall_s(), 2, NULL, NULL);
@@ -177,7 +153,7 @@ START_TEST(a_spool_that_is_missing_makes_large_mail_wait)
 	storage_give_back(bed.storage, &mail);
 	ck_assert_int_eq(mkdir(spool, 0700), 0);
 	mail = bed_take(messages[0]);
-	assert_pattern(&mail->message, 1000000);
+	bed_assert_pattern(&mail->message, 0, 1000000);
 	ck_assert_int_eq(rmdir(spool), 0); /* nothing with a name is in it */
 	storage_give_back(bed.storage, &mail);
 	bed_release(messages);
@@ -205,7 +181,7 @@ START_TEST(a_spool_that_is_full_makes_large_mail_wait)
 	ck_assert_ptr_nonnull(strstr(bed.words.text, "spool_dir"));
 	ck_assert(APP->unpinned(bed.outbox));
 	mail = bed_take(message);
-	assert_pattern(&mail->message, 1000000);
+	bed_assert_pattern(&mail->message, 0, 1000000);
 	storage_give_back(bed.storage, &mail);
 	message_destroy(&message);
 }

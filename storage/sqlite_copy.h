@@ -1,0 +1,52 @@
+/*
+ * sqlite_copy.h - bodies of a message out of a read transaction, into borrowed
+ * memory or one unlinked file.
+ *
+ * One copying is one thread's, within one verb. Blocks for disk work.
+ */
+#ifndef OUTBOXD_STORAGE_SQLITE_COPY_H
+#define OUTBOXD_STORAGE_SQLITE_COPY_H
+
+#include "storage/sqlite_internal.h"
+
+#define COPY_BLOCKS_MAX 3 /* of STORAGE_BLOCK_BYTES: as many as a row of outbox has bodies */
+
+/* What a mail has borrowed, until lent_return(). */
+struct lent {
+	void *blocks[COPY_BLOCKS_MAX];
+	size_t block_count;
+	size_t block_used; /* octets of the last one */
+	int fd;            /* spool file of all that is not in memory, -1 = none */
+	int64_t spooled;   /* its octets */
+};
+struct lent *lent_create(void);
+void lent_return(struct storage *storage, struct lent **lent);
+
+struct copying {
+	struct storage *storage;
+	struct connection *connection; /* in a read transaction */
+	struct lent *lent;
+	int64_t deadline_ms;
+	int64_t copied; /* octets so far, of all bodies */
+	bool may_spool; /* a place for large copies is held */
+	bool is_large;  /* one is needed: what did not fit was not copied */
+	int rc;         /* what SQLite said */
+	struct words *words;
+};
+
+/* A column of a row, by rowid; it must be text or a BLOB. */
+struct copy_place {
+	const char *table, *column;
+	int64_t rowid;
+};
+
+/*
+ * Copies one body: into memory if it fits there (up to STORAGE_BLOCK_BYTES; with
+ * behind only if it fits behind what is in memory already), else in slices into
+ * the file, if may_spool. Slow disks have time by the size. ERROR_UNAVAILABLE with words: no memory,
+ * no room, not in time; ERROR_INVALID: with this one the
+ * message is longer than storage's largest_bytes. SQLite's own trouble is in copying->rc.
+ */
+enum error copy_body(struct copying *copying, const struct copy_place *place, bool behind, struct body *body);
+
+#endif
