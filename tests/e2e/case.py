@@ -42,8 +42,8 @@ class Case:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def box(self):
-        return self.rig.mailbox()
+    def box(self, hops=1):
+        return self.rig.mailbox(hops=hops)
 
     def outbox(self, name="outbox.db", create=True):
         if name not in self.outboxes:
@@ -54,6 +54,9 @@ class Case:
         """'required' and the like: Postfix; 'exim-starttls': Exim."""
         if server.startswith("exim-"):
             return self.rig.exim.port(server[5:])
+        name, _, port = server.partition("-")
+        if name in self.rig.others:
+            return self.rig.others[name].port(port)
         return self.rig.postfix.port(server)
 
     def tenant(self, name, server, box=None, **columns):

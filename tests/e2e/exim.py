@@ -5,12 +5,9 @@ once to Maildirs, unchanged but for the header fields at the top.
 """
 
 import os
-import socket
-import time
 
-import jail as jails
 import logfile
-import packages
+import server
 
 HOST_NAME = "exim.rig.example"
 MECHANISMS = ["plain", "login", "cram-md5"]
@@ -91,67 +88,32 @@ cram:
 """
 
 
-class Exim:
-    """One Exim.  accounts: user -> password; addresses: the mailboxes."""
+class Exim(server.Server):
+    """One Exim."""
 
     NAME = "exim"
 
-    def __init__(self, jail, certificate, accounts, addresses, mail):
-        self.jail = jail
-        self.certificate = certificate
-        self.mail = mail
-        self.ports = {}
-        self.work = os.path.join(jail.work, "exim")
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.log = logfile.LogFile(self.work + "/log/mainlog")
-        jail.directory(self.work)
         for name in ("spool", "log"):
-            jail.directory(os.path.join(self.work, name), 0o755,
-                           "Debian-exim:Debian-exim")
-        domains = sorted({a.split("@")[1] for a in addresses})
-        self._table("domains", {d: "here" for d in domains})
-        self._table("mailboxes", {a: a for a in addresses})
-        self._table("users", accounts)
-        for word in (certificate.certificate, certificate.key):
-            jail.mode(word, 0o644)      # exim reads both as its own user
+            self.jail.directory(os.path.join(self.work, name), 0o755,
+                                "Debian-exim:Debian-exim")
+        form = '"%s": %s\n'
+        self.file("domains", [(d, "here") for d in self.domains], form)
+        self.file("mailboxes", [(a, a) for a in self.addresses], form)
+        self.file("users", self.accounts.items(), form)
+        for word in (self.certificate.certificate, self.certificate.key):
+            self.jail.mode(word, 0o644)     # exim reads both as its own user
 
-    def _table(self, name, rows):
-        self.jail.write(os.path.join(self.work, name), "".join(
-            '"%s": %s\n' % pair for pair in rows.items()))
+    def configure(self):
+        self.jail.write("/etc/exim4/exim4.conf", _CONFIGURATION.format(
+            work=self.work, mail=self.mail, host=HOST_NAME,
+            certificate=self.certificate.certificate,
+            key=self.certificate.key, **self.ports))
 
-    def start(self):
-        for _ in range(5):
-            if not self.ports:
-                self.ports = dict(zip(("starttls", "implicit"),
-                                      jails.free_ports(2)))
-            self.jail.write("/etc/exim4/exim4.conf", _CONFIGURATION.format(
-                work=self.work, mail=self.mail, host=HOST_NAME,
-                certificate=self.certificate.certificate,
-                key=self.certificate.key, **self.ports))
-            self.jail.start(self.NAME, ["exim4", "-bdf", "-q10s"],
-                            self.work + "/output")
-            if self._listens():
-                return
-            self.jail.stop(self.NAME)
-            self.ports = {}
-        with open(self.work + "/output", errors="replace") as stream:
-            raise packages.Missing("exim does not start: %s %s" % (
-                stream.read()[-800:], self.log.text()[-800:]))
+    def argv(self):
+        return ["exim4", "-bdf", "-q10s"]
 
-    def _listens(self, seconds=10):
-        limit = time.monotonic() + seconds
-        for port in self.ports.values():
-            while True:
-                if not self.jail.alive(self.NAME) or \
-                        time.monotonic() > limit:
-                    return False
-                with socket.socket() as s:
-                    if s.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.02)
-        return True
-
-    def stop(self):
-        self.jail.stop(self.NAME)
-
-    def port(self, name):
-        return self.ports[name]
+    def words(self):
+        return super().words() + self.log.text()[-800:]

@@ -25,7 +25,8 @@ import packages
 
 PR_SET_PDEATHSIG = 1
 MAIL_USER = "vmail"
-USERS = ["postfix", "dovecot", "dovenull", "Debian-exim", MAIL_USER]
+USERS = ["postfix", "dovecot", "dovenull", "Debian-exim", "opensmtpd",
+         "opensmtpq", "smmta", "smmsp", MAIL_USER]
 GROUPS = USERS + ["postdrop"]
 
 _libc = ctypes.CDLL(None, use_errno=True)

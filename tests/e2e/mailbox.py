@@ -16,20 +16,20 @@ _DELIVERY = re.compile(
 
 
 class Received:
-    """One delivered message: what was sent, and what the server said."""
+    """One delivered message: what was sent, and what the servers said on its
+    way (`hops` of them)."""
 
-    def __init__(self, data):
+    def __init__(self, data, hops=1):
         self.raw = data
         self.trace = []         # (name in lower case, value unfolded)
         rest = data
-        hops = 0
         while True:
             field, after = _first_field(rest)
             name = field.split(b":", 1)[0].lower()
             if _DELIVERY.match(field):
                 pass
-            elif name == b"received" and hops == 0:
-                hops = 1
+            elif name == b"received" and hops > 0:
+                hops -= 1
             else:
                 break
             value = re.sub(rb"\s+", b" ", field.split(b":", 1)[1]).strip()
@@ -75,13 +75,13 @@ def _first_field(data):
 
 
 class Mailbox:
-    """The Maildir of one address."""
+    """The Maildir of one address, `hops` servers away."""
 
-    def __init__(self, address, directory, jail):
+    def __init__(self, address, directory, jail, hops=1):
         self.address = address
         self.directory = directory
         self.jail = jail
-        self.seen = set()
+        self.hops = hops
 
     def __str__(self):
         return self.address
@@ -105,7 +105,7 @@ class Mailbox:
             self.jail.readable(self.directory)
             stream = open(path, "rb")
         with stream:
-            return Received(stream.read())
+            return Received(stream.read(), self.hops)
 
     def count(self):
         return len(self._names())

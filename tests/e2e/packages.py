@@ -18,7 +18,10 @@ import shutil
 import stat
 import subprocess
 
-SERVERS = ["postfix", "dovecot-core", "exim4-daemon-light"]
+SERVERS = ["postfix", "dovecot-core", "dovecot-submissiond",
+           "exim4-daemon-light", "opensmtpd", "sendmail-bin"]
+# What Sendmail's configuration and passwords are made with.
+TOOLS = ["m4", "sasl2-bin", "libsasl2-modules", "libsasl2-modules-db"]
 # Other people's clients, to show that a rig works before outboxd is judged.
 CLIENTS = ["swaks", "gsasl"]
 
@@ -26,12 +29,16 @@ CLIENTS = ["swaks", "gsasl"]
 PROGRAMS = [
     "usr/lib/postfix/sbin/master", "usr/lib/postfix/sbin/smtpd",
     "usr/lib/postfix/sbin/virtual", "usr/sbin/dovecot",
-    "usr/lib/dovecot/auth", "usr/sbin/exim4", "usr/bin/gsasl",
+    "usr/lib/dovecot/auth", "usr/lib/dovecot/submission",
+    "usr/sbin/exim4", "usr/sbin/smtpd",
+    "usr/libexec/sendmail/sendmail", "usr/sbin/saslpasswd2",
+    "usr/bin/m4", "usr/bin/gsasl",
 ]
 
 # Needed by the packages' own installation, never by the servers.
 UNWANTED = {"debconf", "adduser", "ssl-cert", "ucf", "cpio", "lsb-base",
-            "init-system-helpers", "sysvinit-utils", "cron", "netbase"}
+            "init-system-helpers", "sysvinit-utils", "cron", "netbase",
+            "make", "perl", "procps", "ed", "lockfile-progs"}
 
 LAYOUT = 1      # raise it when what lies in the cache is made another way
 
@@ -115,7 +122,7 @@ class _Apt:
 def _choose(apt):
     """The names of all packages to be unpacked."""
     names = set()
-    for package in SERVERS + CLIENTS:
+    for package in SERVERS + TOOLS + CLIENTS:
         needed, text = apt.needs(package)
         if needed is None:
             status, update = apt.private_lists()
@@ -246,7 +253,7 @@ def root():
         release = _release()
     except OSError as problem:
         raise Missing("no cache directory: %s" % problem)
-    wanted = " ".join(SERVERS + CLIENTS) + " %d" % LAYOUT
+    wanted = " ".join(SERVERS + TOOLS + CLIENTS) + " %d" % LAYOUT
     mark = hashlib.sha256(wanted.encode()).hexdigest()[:8]
     target = os.path.join(cache, "servers-%s-%s" % (release, mark))
     with open(target + ".lock", "w") as lock:

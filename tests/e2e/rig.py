@@ -20,13 +20,17 @@ import time
 
 sys.dont_write_bytecode = True
 
+import aiosmtpd_server
 import certs
 import dovecot
 import exim
 import jail
 import mailbox
+import opensmtpd
 import packages
 import postfix
+import sendmail
+import submission
 
 PREFIX = "outboxd-rig-"
 DOMAIN = "box.example"
@@ -60,7 +64,7 @@ def _sweep():
 class Rig:
     """Everything, or the servers named in `servers`."""
 
-    def __init__(self, servers=("postfix", "exim"), boxes=400, accounts=None,
+    def __init__(self, servers=("postfix", "exim", "others"), boxes=400, accounts=None,
                  addresses=(), work=None):
         self.own_work = work is None
         if self.own_work:
@@ -74,6 +78,7 @@ class Rig:
         self.addresses += addresses
         self.unused = list(self.addresses[:boxes])
         self.jail = self.postfix = self.exim = self.dovecot = None
+        self.others = {}
         try:
             self._start(servers)
         except BaseException:
@@ -97,6 +102,20 @@ class Rig:
             self.exim = exim.Exim(self.jail, self.exim_pair, self.accounts,
                                   self.addresses, self.mail)
             self.exim.start()
+        if "others" in servers:
+            self._start_others()
+
+    def _start_others(self):
+        """Each can be asked for its port by its NAME: self.others."""
+        common = (self.jail, self.others_pair, self.accounts, self.addresses,
+                  self.mail)
+        relay = self.postfix.services["relay"].port
+        for one in (opensmtpd.OpenSMTPD(*common), sendmail.Sendmail(
+                        *common, authority=self.authority.file),
+                    submission.Submission(*common, relay=relay),
+                    aiosmtpd_server.Aiosmtpd(*common)):
+            one.start()
+            self.others[one.NAME] = one
 
     def _make_certificates(self):
         where = os.path.join(self.work, "tls")
@@ -111,6 +130,8 @@ class Rig:
         self.unknown = self.stranger.server("unknown", names, ["127.0.0.1"])
         self.exim_pair = self.authority.server(
             "exim", [exim.HOST_NAME, "localhost"], ["127.0.0.1"])
+        self.others_pair = self.authority.server(
+            "others", ["localhost"], ["127.0.0.1"])
 
     def _services(self):
         service = postfix.Service
@@ -130,13 +151,15 @@ class Rig:
             "login": service("required", self.good, ["login"]),
             "clear-weak": service("none", None, ["plain", "login"]),
             "open": service("required", self.good, []),
+            "relay": service("none", None, []),
         }
 
-    def mailbox(self, address=None):
-        """The mailbox of an address, or of one that nobody used yet."""
+    def mailbox(self, address=None, hops=1):
+        """The mailbox of an address, or of one that nobody used yet; hops:
+        mailbox.py."""
         address = address or self.unused.pop(0)
         return mailbox.Mailbox(address, os.path.join(self.mail, address),
-                               self.jail)
+                               self.jail, hops)
 
     def describe(self):
         """What a person or a script needs to use this rig."""
@@ -150,6 +173,7 @@ class Rig:
         if self.exim:
             words["exim"] = self.exim.ports
             words["exim_log"] = self.exim.log.path
+        words.update((name, one.ports) for name, one in self.others.items())
         return words
 
     def close(self):

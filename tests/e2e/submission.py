@@ -1,0 +1,77 @@
+"""Dovecot's submission service in a jail: STARTTLS and implicit TLS, every
+mechanism, in clear as well.  It hands on to the rig's Postfix, at once."""
+
+import dovecot
+import server
+
+HOST_NAME = "submission.rig.example"
+MECHANISMS = dovecot.MECHANISMS
+
+_CONFIGURATION = """\
+base_dir = {work}/run
+state_dir = {work}
+protocols = submission
+hostname = {host}
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+disable_plaintext_auth = no
+log_path = {work}/log
+default_internal_user = dovecot
+default_internal_group = dovecot
+default_login_user = dovenull
+auth_mechanisms = {mechanisms}
+auth_failure_delay = 0
+auth_username_chars =
+mail_location = maildir:{work}/own/%u
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {work}/users
+}}
+userdb {{
+  driver = static
+  args = uid=vmail gid=vmail home={work}/own
+}}
+submission_max_mail_size = 100M
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service submission-login {{
+  inet_listener submission {{
+    port = {starttls}
+  }}
+  inet_listener submissions {{
+    port = {implicit}
+    ssl = yes
+  }}
+}}
+"""
+
+
+class Submission(server.Server):
+    """relay: the port of a server that takes what this one hands on."""
+
+    NAME = "submission"
+
+    def __init__(self, *arguments, relay):
+        super().__init__(*arguments)
+        self.relay = relay
+        self.jail.directory(self.work + "/run")
+        self.jail.directory(self.work + "/own", 0o700, "vmail:vmail")
+        self.jail.write(self.work + "/users", "".join(
+            "%s:{PLAIN}%s::::::\n" % pair for pair in self.accounts.items()),
+            0o640, "root:dovecot")
+
+    def configure(self):
+        self.jail.write(self.work + "/dovecot.conf", _CONFIGURATION.format(
+            work=self.work, host=HOST_NAME, relay=self.relay,
+            mechanisms=" ".join(MECHANISMS), key=self.certificate.key,
+            certificate=self.certificate.certificate, **self.ports))
+
+    def argv(self):
+        return ["dovecot", "-F", "-c", self.work + "/dovecot.conf"]
