@@ -5,13 +5,13 @@ import json
 import os
 
 import jail as jails
-import server
+import jailed
 
 HOST_NAME = "aiosmtpd.rig.example"
 MECHANISMS = ["plain", "login"]
 
 
-class Aiosmtpd(server.Server):
+class Aiosmtpd(jailed.Server):
     NAME = "aiosmtpd"
 
     def __init__(self, *arguments):

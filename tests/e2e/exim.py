@@ -7,7 +7,7 @@ once to Maildirs, unchanged but for the header fields at the top.
 import os
 
 import logfile
-import server
+import jailed
 
 HOST_NAME = "exim.rig.example"
 MECHANISMS = ["plain", "login", "cram-md5"]
@@ -88,7 +88,7 @@ cram:
 """
 
 
-class Exim(server.Server):
+class Exim(jailed.Server):
     """One Exim."""
 
     NAME = "exim"

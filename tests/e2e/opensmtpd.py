@@ -5,7 +5,7 @@ Debian 12's OpenSMTPD 6.8 fails every TLS handshake: it does not work with
 OpenSSL 3 (OpenSMTPD's issues 1171 and 1239).  AUTH it allows inside TLS only.
 """
 
-import server
+import jailed
 
 HOST_NAME = "opensmtpd.rig.example"
 
@@ -19,7 +19,7 @@ match from any for domain <domains> action "deliver"
 """
 
 
-class OpenSMTPD(server.Server):
+class OpenSMTPD(jailed.Server):
     NAME = "opensmtpd"
     PORTS = ("clear",)
 

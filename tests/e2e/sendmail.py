@@ -1,7 +1,7 @@
 """Sendmail in a jail: STARTTLS and implicit TLS, Cyrus SASL's mechanisms, in
 clear as well; mail is delivered at once to Maildirs."""
 
-import server
+import jailed
 
 HOST_NAME = "sendmail.rig.example"
 MECHANISMS = ["plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256"]
@@ -62,7 +62,7 @@ mech_list: {mechanisms}
 """
 
 
-class Sendmail(server.Server):
+class Sendmail(jailed.Server):
     NAME = "sendmail"
 
     def __init__(self, *arguments, authority):

@@ -2,7 +2,7 @@
 mechanism, in clear as well.  It hands on to the rig's Postfix, at once."""
 
 import dovecot
-import server
+import jailed
 
 HOST_NAME = "submission.rig.example"
 MECHANISMS = dovecot.MECHANISMS
@@ -53,7 +53,7 @@ service submission-login {{
 """
 
 
-class Submission(server.Server):
+class Submission(jailed.Server):
     """relay: the port of a server that takes what this one hands on."""
 
     NAME = "submission"
