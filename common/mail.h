@@ -26,11 +26,13 @@ struct mail {
 	char *envelope_from;
 	char *to_addresses, *cc_addresses, *bcc_addresses;
 	char *reply_to, *subject, *headers, *reference;
+	char *dsn_notify, *dsn_return; /* RFC 3461, as words */
 	struct body body_text, body_html, message;
 	struct attachment *attachments; /* by position; those that are there, whatever was announced */
 	size_t attachment_count;
 	int64_t first_queued_at_ms;
-	/* what is already known of recipients (outbox_delivery); address, state, attempts, outcome.code */
+	/* what is already known of recipients (outbox_delivery): address, state, attempts,
+	   once_uncertain, outcome.code */
 	struct recipient *known;
 	size_t known_count;
 	void *lent; /* storage's own: what storage_give_back() needs */

@@ -151,6 +151,7 @@ void message_reset_attempt(struct message *message)
 	clear_text(&message->session);
 	clear_text(&message->result);
 	message->size = 0;
+	message->dsn = DSN_UNUSED;
 	message->taken_ms = message->opened_ms = message->ended_ms = 0;
 	message->settled = SETTLED_NOT_YET;
 	message->duplicate_possible = message->invalid = message->past_end = false;

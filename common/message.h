@@ -33,6 +33,7 @@ struct recipient {
 	enum delivery_state state; /* before this attempt, and after the supervisor judged it */
 	int attempts;              /* likewise */
 	bool wanted;               /* takes part in this transaction */
+	bool once_uncertain;       /* an earlier attempt may have arrived, whatever was said since */
 	struct outcome outcome;    /* of this attempt; VERDICT_NONE if it took no part */
 };
 
@@ -51,6 +52,13 @@ bool message_state_parse(const char *name, enum message_state *state);
 
 /* storage_settle()'s answer for one message */
 enum settled { SETTLED_NOT_YET, SETTLED, SETTLED_SUPERSEDED, SETTLED_GONE, SETTLED_LOST };
+
+/* What became of the columns dsn_notify and dsn_return. */
+enum dsn_use {
+	DSN_UNUSED,      /* both are NULL, or no transaction began */
+	DSN_ASKED,       /* the server was asked for what they say */
+	DSN_NOT_OFFERED, /* the server does not offer DSN: the message goes all the same */
+};
 
 /*
  * One message in hand. What is due comes from storage_due(); the worker fills
@@ -92,8 +100,9 @@ struct message {
 	char *from;       /* envelope sender, "" = null sender */
 	char *message_id; /* without <> */
 	char *reference;
-	char *server;  /* name:port */
-	char *tls;     /* "TLS1.3 …", NULL = clear */
+	char *server; /* name:port */
+	char *tls;    /* "TLS1.3 …", NULL = clear */
+	enum dsn_use dsn;
 	char *session; /* its id in the log */
 	char *result;  /* outbox_status.result */
 	int64_t size;

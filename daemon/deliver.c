@@ -6,6 +6,8 @@
  * transaction. Every path sets the outcomes; none loses the message.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,12 +67,14 @@ static void adopt_known(struct message *message, const struct mail *mail, bool h
 				continue;
 			recipient->state = mail->known[k].state;
 			recipient->attempts = mail->known[k].attempts;
+			recipient->once_uncertain = mail->known[k].once_uncertain;
 			if (hold && is_held(&mail->known[k]))
 				recipient->wanted = false;
 		}
 		if (recipient->state == DELIVERY_SENT || recipient->state == DELIVERY_FAILED)
 			recipient->wanted = false;
-		if (recipient->state == DELIVERY_UNCERTAIN)
+		if (recipient->state == DELIVERY_UNCERTAIN ||
+		    (recipient->wanted && recipient->once_uncertain))
 			message->duplicate_possible = true;
 	}
 }
@@ -108,6 +112,13 @@ static enum error compose(struct workplace *place, struct words *words)
 		.eight_bit_mime = offers_eight_bit_mime(place),
 	};
 
+	enum error error = dsn_parse(place->mail->dsn_notify, place->mail->dsn_return, &place->dsn, words);
+
+	if (error != OK)
+		return error;
+	/* a function of the row, which names no address: a repeat has the same */
+	snprintf(place->dsn.envelope_id, sizeof(place->dsn.envelope_id), "%" PRId64 ".%s", place->mail->id,
+	         options.instance);
 	composed_destroy(&place->composed);
 	place->composed_eight_bit_mime = options.eight_bit_mime;
 	return mime_compose(place->mail, &options, &place->composed, words);
@@ -282,6 +293,15 @@ static void note_session(struct workplace *place, struct message *message)
 	message->session = memory_strdup(place->session_id);
 }
 
+static void note_dsn(const struct workplace *place, struct message *message)
+{
+	struct session_facts facts;
+
+	session_facts(place->session, &facts);
+	if (dsn_is_asked(&place->dsn) && message->dsn != DSN_NOT_OFFERED)
+		message->dsn = facts.dsn ? DSN_ASKED : DSN_NOT_OFFERED;
+}
+
 static void transact(struct workplace *place, struct message *message)
 {
 	struct composed *composed = place->composed;
@@ -293,10 +313,12 @@ static void transact(struct workplace *place, struct message *message)
 		.size = composed->size,
 		.eight_bit = composed->envelope.eight_bit,
 		.smtputf8 = composed->envelope.smtputf8,
+		.dsn = &place->dsn,
 	};
 
 	composed->source->rewind(composed->source);
 	note_session(place, message);
+	note_dsn(place, message);
 	session_send(place->session, &transaction);
 	workplace_no_deadline(place);
 	place->messages++;

@@ -131,12 +131,13 @@ static void give_up(struct message *message, struct tally *tally)
 	tally->open = tally->uncertain = 0;
 }
 
-static void set_result(struct message *message, const struct tally *tally, const char *prefix)
+static void set_result(struct message *message, const struct tally *tally, const char *prefix,
+                       const char *suffix)
 {
 	const struct outcome *said = tally->last && !message->invalid ? tally->last : &message->outcome;
 	struct words words;
 
-	words_set(&words, "%s%s", prefix, said->text ? said->text : "");
+	words_set(&words, "%s%s%s", prefix, said->text ? said->text : "", suffix);
 	free(message->result);
 	message->result = words.text[0] ? memory_strdup(words.text) : NULL;
 }
@@ -152,7 +153,7 @@ void judge_message(struct message *message, const struct tenant_settings *settin
 		tally_recipient(&tally, &message->recipients[i]);
 	if (tally.answered)
 		message->attempts++;
-	set_result(message, &tally, "");
+	set_result(message, &tally, "", "");
 	if (message->invalid) {
 		give_up(message, &tally);
 		message->state = MESSAGE_FAILED;
@@ -164,10 +165,13 @@ void judge_message(struct message *message, const struct tenant_settings *settin
 	}
 	if (tally.open + tally.uncertain == 0) {
 		message->state = tally.failed > 0 ? MESSAGE_FAILED : MESSAGE_SENT;
+		/* who waits for a notification must be able to know that none will come */
+		if (message->state == MESSAGE_SENT && message->dsn == DSN_NOT_OFFERED)
+			set_result(message, &tally, "", " (no notifications: the server does not offer DSN)");
 		return;
 	}
 	if (moment->now_s >= expiry) {
-		set_result(message, &tally, "expired; the last that was known: ");
+		set_result(message, &tally, "expired; the last that was known: ", "");
 		give_up(message, &tally);
 		message->state = MESSAGE_FAILED;
 		return;

@@ -78,6 +78,8 @@ static void report_recipient(struct log_batch *batch, const char *db, const stru
 	if (state == DELIVERY_DEFERRED || (state == DELIVERY_UNCERTAIN && message->state == MESSAGE_DEFERRED))
 		log_seconds(batch, "retry_in", message->due_at * 1000 - message->decided_wall_ms);
 	log_text(batch, "reference", message->reference);
+	if (message->dsn != DSN_UNUSED)
+		log_text(batch, "dsn", message->dsn == DSN_ASKED ? "asked" : "not_offered");
 	/* An uncertain one may arrive twice; so may one that was uncertain before. */
 	if (state == DELIVERY_UNCERTAIN || (message->duplicate_possible && outcome->verdict == VERDICT_SENT))
 		log_text(batch, "duplicate", "possible");

@@ -23,6 +23,7 @@ struct workplace {
 	struct mail *mail;
 	struct composed *composed;
 	bool composed_eight_bit_mime; /* for a server that offers 8BITMIME */
+	struct dsn_request dsn;
 };
 
 /* Opens a session if none is open. Not OK: trouble says what. */

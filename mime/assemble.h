@@ -25,7 +25,6 @@ struct gathering {
 	char **items[RECIPIENT_KINDS];
 	size_t count[RECIPIENT_KINDS];
 	size_t capacity[RECIPIENT_KINDS];
-	bool smtputf8;
 };
 
 /*

@@ -24,7 +24,7 @@ struct envelope {
 	char **authors; /* all addresses of the From field */
 	size_t author_count;
 	bool eight_bit; /* the message has octets over 127 */
-	bool smtputf8;  /* an address or header needs RFC 6531 */
+	bool smtputf8;  /* the header needs RFC 6531; sender and recipients speak for themselves */
 };
 
 struct composed {

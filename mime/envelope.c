@@ -39,10 +39,8 @@ enum error gathering_add(struct gathering *gathering, enum recipient_kind kind,
 		gathering->items[kind] = memory_resize(gathering->items[kind],
 		                                       gathering->capacity[kind] * sizeof(char *));
 	}
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; i < list->count; i++)
 		gathering->items[kind][count + i] = memory_strdup(list->items[i].address);
-		gathering->smtputf8 = gathering->smtputf8 || list->items[i].smtputf8;
-	}
 	gathering->count[kind] = count + list->count;
 	return OK;
 }
@@ -114,7 +112,6 @@ enum error gathering_finish(struct gathering *gathering, struct envelope *envelo
 			all[envelope->recipient_count++] = all[i];
 	}
 	envelope->recipients = all;
-	envelope->smtputf8 = envelope->smtputf8 || gathering->smtputf8;
 	gathering_fini(gathering);
 	return OK;
 }
@@ -135,7 +132,6 @@ enum error envelope_set_sender(struct envelope *envelope, const struct mail *mai
 	if (error)
 		return error;
 	envelope->sender = memory_strdup(address.address);
-	envelope->smtputf8 = envelope->smtputf8 || address.smtputf8;
 	address_fini(&address);
 	return OK;
 }

@@ -73,10 +73,18 @@ static void parts_fini(struct parts *parts)
 	address_list_fini(&parts->reply_to);
 }
 
+static bool needs_smtputf8(const struct address_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].smtputf8)
+			return true;
+	return false;
+}
+
 static enum error make_envelope(const struct mail *mail, const struct parts *parts, struct envelope *envelope,
                                 struct words *words)
 {
-	struct gathering gathering = { .smtputf8 = false };
+	struct gathering gathering = { .count = { 0 } };
 	enum error error = OK;
 
 	for (size_t kind = 0; kind < RECIPIENT_KINDS && !error; kind++)
@@ -88,8 +96,9 @@ static enum error make_envelope(const struct mail *mail, const struct parts *par
 	if (error)
 		return error;
 	envelope_add_author(envelope, &parts->from);
-	for (size_t i = 0; i < parts->reply_to.count; i++)
-		envelope->smtputf8 = envelope->smtputf8 || parts->reply_to.items[i].smtputf8;
+	/* bcc_addresses stand in no field */
+	envelope->smtputf8 = envelope->smtputf8 || needs_smtputf8(&parts->lists[RECIPIENT_TO]) ||
+	                     needs_smtputf8(&parts->lists[RECIPIENT_CC]) || needs_smtputf8(&parts->reply_to);
 	return envelope_set_sender(envelope, mail, envelope->from, words);
 }
 

@@ -25,6 +25,7 @@ void session_facts(const struct session *session, struct session_facts *facts)
 		.fallback = session->fallback,
 		.messages = session->messages,
 		.eight_bit_mime = session->capabilities.eight_bit_mime,
+		.dsn = session->capabilities.dsn,
 	};
 }
 

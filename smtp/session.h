@@ -17,6 +17,7 @@
 #include "common/secret.h"
 #include "common/source.h"
 #include "common/tenant.h"
+#include "smtp/dsn.h"
 #include "smtp/resolve.h"
 #include "smtp/tls.h"
 
@@ -71,6 +72,7 @@ struct session_facts {
 	const char *fallback; /* what opportunistic TLS fell back from, NULL */
 	int messages;         /* given so far */
 	bool eight_bit_mime;  /* the server offers 8BITMIME (RFC 6152) */
+	bool dsn;             /* likewise DSN (RFC 3461) */
 };
 void session_facts(const struct session *session, struct session_facts *facts);
 
@@ -82,7 +84,8 @@ struct transaction {
 	struct source *source;
 	int64_t size; /* octets, for SIZE= (RFC 1870) and the transfer's deadline */
 	bool eight_bit;
-	bool smtputf8;
+	bool smtputf8;                 /* its header needs RFC 6531: addresses speak for themselves */
+	const struct dsn_request *dsn; /* NULL = nothing is asked; not said where DSN is not offered */
 	/*
 	 * What came of it as a whole: scope TENANT tells the breaker, scope MESSAGE
 	 * stands for each accepted recipient. Each wanted recipient's own outcome is

@@ -10,9 +10,10 @@
 
 /* False: the server cannot be asked to take it; the transaction's, or the recipient's, outcome is set. */
 bool session_check_message(const struct session *session, struct transaction *transaction);
-bool session_check_recipient(struct recipient *recipient);
+bool session_check_recipient(const struct session *session, struct recipient *recipient);
 /* As session_say(), with the parameters that the server offers. */
 enum error session_say_mail(struct session *session, const struct transaction *transaction);
-enum error session_say_rcpt(struct session *session, const struct recipient *recipient);
+enum error session_say_rcpt(struct session *session, const struct transaction *transaction,
+                            const struct recipient *recipient);
 
 #endif

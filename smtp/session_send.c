@@ -46,7 +46,7 @@ static void collect(struct envelope *envelope)
 
 		if (!recipient->wanted)
 			continue;
-		if (session_check_recipient(recipient))
+		if (session_check_recipient(envelope->session, recipient))
 			envelope->takes_part[envelope->count++] = i;
 	}
 	envelope->first_rcpt = envelope->session->open_transaction ? 2 : 1;
@@ -76,7 +76,7 @@ static enum error say_command(const struct envelope *envelope, size_t command)
 	if (command < envelope->first_rcpt)
 		return session_say_mail(session, envelope->transaction);
 	if (command + 1 < envelope->total)
-		return session_say_rcpt(session, recipient_of(envelope, command));
+		return session_say_rcpt(session, envelope->transaction, recipient_of(envelope, command));
 	return session_say(session, "DATA");
 }
 

@@ -57,18 +57,21 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	[SETTLE_ASK] = "SELECT state, attempts, requeues FROM outbox_status WHERE outbox_id = ?1",
 	[SETTLE_TRIED] =
 		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, enhanced_code,"
-		" response, server, tls, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+		" response, server, tls, updated_at_ms, uncertain)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?3 = 'uncertain')"
 		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
 		" attempts = excluded.attempts, code = excluded.code,"
 		" enhanced_code = excluded.enhanced_code, response = excluded.response,"
-		" server = excluded.server, tls = excluded.tls, updated_at_ms = excluded.updated_at_ms"
+		" server = excluded.server, tls = excluded.tls, updated_at_ms = excluded.updated_at_ms,"
+		" uncertain = max(coalesce(uncertain, 0), excluded.uncertain)" /* it stays */
 		" WHERE outbox_delivery.state <> 'sent'",
 	/* no server said anything this time: what one said before stays */
 	[SETTLE_GIVEN_UP] =
 		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, response,"
-		" updated_at_ms) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)"
+		" updated_at_ms, uncertain) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?3 = 'uncertain')"
 		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
-		" attempts = excluded.attempts, updated_at_ms = excluded.updated_at_ms"
+		" attempts = excluded.attempts, updated_at_ms = excluded.updated_at_ms,"
+		" uncertain = max(coalesce(uncertain, 0), excluded.uncertain)"
 		" WHERE outbox_delivery.state <> 'sent' AND outbox_delivery.state <> excluded.state",
 	[SETTLE_STATUS] =
 		"INSERT INTO outbox_tenant_status (tenant, state, queued, deferred, oldest_due_at,"

@@ -31,14 +31,14 @@ const char *const storage_take_sql[TAKE_STATEMENTS] = {
 	[TAKE_ROW] =
 		"SELECT s.from_address, o.envelope_from, o.to_addresses, o.cc_addresses, o.bcc_addresses,"
 		" o.reply_to, o.subject, o.headers, o.reference, s.first_queued_at_ms,"
-		" typeof(o.body_text), typeof(o.body_html), typeof(o.message)"
+		" typeof(o.body_text), typeof(o.body_html), typeof(o.message), o.dsn_notify, o.dsn_return"
 		" FROM outbox_status AS s JOIN outbox AS o ON o.id = s.outbox_id"
 		" JOIN outbox_tenant AS t ON t.name = s.tenant"
 		" WHERE s.outbox_id = ?1 AND s.tenant = ?2 AND s.state = ?3 AND s.attempts = ?4"
 		" AND s.requeues = ?5 AND s.due_at = ?6"
 		" AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
-	[TAKE_KNOWN] = "SELECT recipient, state, attempts, code FROM outbox_delivery WHERE outbox_id = ?1"
-		       " ORDER BY recipient",
+	[TAKE_KNOWN] = "SELECT recipient, state, attempts, code, uncertain FROM outbox_delivery"
+		       " WHERE outbox_id = ?1 ORDER BY recipient",
 	/* as many as are there, whatever was announced: a draft takes any number */
 	[TAKE_ATTACHMENTS] = "SELECT rowid, position, filename, content_type, content_id, typeof(content)"
 			     " FROM outbox_attachment WHERE outbox_id = ?1 ORDER BY position, rowid",
@@ -88,6 +88,8 @@ void storage_give_back(struct storage *storage, struct mail **mail)
 	free(m->subject);
 	free(m->headers);
 	free(m->reference);
+	free(m->dsn_notify);
+	free(m->dsn_return);
 	free(m);
 	*mail = NULL;
 }
@@ -192,6 +194,8 @@ static void copy_columns(struct take *take, struct statement *row, bool present[
 	mail->subject = statement_column(row, 6);
 	mail->headers = statement_column(row, 7);
 	mail->reference = statement_column(row, 8);
+	mail->dsn_notify = statement_column(row, 13);
+	mail->dsn_return = statement_column(row, 14);
 	mail->first_queued_at_ms = sqlite3_column_int64(row->stmt, 9);
 	for (int i = 0; i < BODIES; i++)
 		present[i] = strcmp((const char *)sqlite3_column_text(row->stmt, 10 + i), "null") != 0;
@@ -244,6 +248,7 @@ static void copy_known(struct take *take)
 		(void)delivery_state_parse((const char *)sqlite3_column_text(row.stmt, 1), &recipient->state);
 		recipient->attempts = sqlite3_column_int(row.stmt, 2);
 		recipient->outcome.code = sqlite3_column_int(row.stmt, 3);
+		recipient->once_uncertain = sqlite3_column_int(row.stmt, 4) == 1;
 	}
 	take->copying.rc = statement_end(&row);
 }

@@ -28,6 +28,7 @@ struct contract_message {
 	int attachments; /* > 0: it stays a draft until so many were attached */
 	bool draft;
 	const char *reference;
+	const char *dsn_notify, *dsn_return;
 };
 
 /* An attachment; patterned octets (contract_octet), or text. */

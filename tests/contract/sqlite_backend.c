@@ -206,8 +206,9 @@ static int64_t insert(struct outbox *outbox, const struct contract_message *mess
 	ck_assert_int_eq(
 		sqlite3_prepare_v2(db,
 	                           "INSERT INTO outbox (tenant, to_addresses, subject, body_text, message,"
-	                           " priority, not_before, expires_at, attachments, draft, reference)"
-	                           " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?, ?, ?)",
+	                           " priority, not_before, expires_at, attachments, draft, reference,"
+	                           " dsn_notify, dsn_return)"
+	                           " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), ?, ?, ?, ?, ?)",
 	                           -1, &stmt, NULL),
 		SQLITE_OK);
 	sqlite3_bind_text(stmt, 1, message->tenant ? message->tenant : "acme", -1, SQLITE_TRANSIENT);
@@ -222,6 +223,8 @@ static int64_t insert(struct outbox *outbox, const struct contract_message *mess
 	sqlite3_bind_int(stmt, 9, message->attachments);
 	sqlite3_bind_int(stmt, 10, message->draft);
 	sqlite3_bind_text(stmt, 11, message->reference, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(stmt, 12, message->dsn_notify, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(stmt, 13, message->dsn_return, -1, SQLITE_TRANSIENT);
 	ck_assert_msg(sqlite3_step(stmt) == SQLITE_DONE, "%s", sqlite3_errmsg(db));
 	sqlite3_finalize(stmt);
 	return sqlite3_last_insert_rowid(db);

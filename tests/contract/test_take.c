@@ -75,6 +75,73 @@ START_TEST(a_take_knows_the_recipients_of_earlier_tries)
 }
 END_TEST
 
+START_TEST(a_take_has_what_is_asked_of_notifications)
+{
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert(&(struct contract_message){ .dsn_notify = "success, delay", .dsn_return = "headers" });
+	message = bed_due_one();
+	mail = bed_take(message);
+	ck_assert_str_eq(mail->dsn_notify, "success, delay");
+	ck_assert_str_eq(mail->dsn_return, "headers");
+	storage_give_back(bed.storage, &mail);
+	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+	bed_judge(message, MESSAGE_SENT, "250 ok");
+	bed_settle(message);
+	message_destroy(&message);
+	bed_insert(&(struct contract_message){ .dsn_notify = "" });
+	message = bed_due_one();
+	mail = bed_take(message);
+	ck_assert_ptr_null(mail->dsn_notify);
+	ck_assert_ptr_null(mail->dsn_return);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
+/* What was uncertain once is known for ever, whatever was said since and however often it is queued anew. */
+START_TEST(a_take_knows_who_was_uncertain_once)
+{
+	static const struct {
+		enum verdict verdict;
+		int code;
+		enum delivery_state state;
+		enum message_state whole;
+	} tries[] = {
+		{ VERDICT_RETRY, 450, DELIVERY_UNCERTAIN, MESSAGE_DEFERRED },
+		{ VERDICT_REFUSED, 550, DELIVERY_FAILED, MESSAGE_FAILED },
+		{ VERDICT_UNCERTAIN, 0, DELIVERY_UNCERTAIN, MESSAGE_UNCERTAIN },
+		{ VERDICT_REFUSED, 0, DELIVERY_FAILED, MESSAGE_FAILED },
+	};
+	int64_t id = bed_insert_plain();
+	struct message *message = bed_due_one();
+	struct mail *mail;
+
+	bed_outcome(message, "a@example.net", VERDICT_UNCERTAIN, 0, DELIVERY_UNCERTAIN);
+	bed_outcome(message, "b@example.net", VERDICT_RETRY, 450, DELIVERY_DEFERRED);
+	bed_judge(message, MESSAGE_DEFERRED, "lost");
+	bed_settle(message);
+	message_destroy(&message);
+	for (size_t i = 0; i <= sizeof tries / sizeof tries[0]; i++) {
+		message = bed_due_one();
+		mail = bed_take(message);
+		ck_assert_uint_eq(mail->known_count, 2);
+		ck_assert(mail->known[0].once_uncertain);
+		ck_assert(!mail->known[1].once_uncertain);
+		storage_give_back(bed.storage, &mail);
+		if (i < sizeof tries / sizeof tries[0]) {
+			bed_outcome(message, "a@example.net", tries[i].verdict, tries[i].code,
+			            tries[i].state);
+			bed_judge(message, tries[i].whole, "said");
+			bed_settle(message);
+			APP->set_state(bed.outbox, id, "queued");
+		}
+		message_destroy(&message);
+	}
+}
+END_TEST
+
 START_TEST(small_bodies_are_in_memory_and_large_ones_in_a_file)
 {
 	static const size_t sizes[] = { 1, IN_MEMORY_BYTES, IN_MEMORY_BYTES + 1, 1500000 };
@@ -313,6 +380,8 @@ void contract_take(TCase *tests)
 {
 	tcase_add_test(tests, a_take_copies_the_row);
 	tcase_add_test(tests, a_take_knows_the_recipients_of_earlier_tries);
+	tcase_add_test(tests, a_take_has_what_is_asked_of_notifications);
+	tcase_add_test(tests, a_take_knows_who_was_uncertain_once);
 	tcase_add_test(tests, small_bodies_are_in_memory_and_large_ones_in_a_file);
 	tcase_add_test(tests, a_large_body_has_no_name_and_pins_nothing_while_it_is_held);
 	tcase_add_test(tests, mail_is_held_without_a_connection);

@@ -71,6 +71,32 @@ def test_refused_for_now_and_then_sent(case):
     assert event["duplicate"] == "possible"
 
 
+def test_refused_queued_anew_and_then_sent(case):
+    """Neither does a refusal: the application queues it again, and it may
+    be the second."""
+    server, daemon, number = uncertain(case)
+    box = case.outbox()
+    never = server.on("dot", "550 5.7.1 never")
+    box.execute("UPDATE outbox_status SET state = 'queued' "
+                "WHERE outbox_id = ?", number)
+    daemon.wait_event("delivery.failed", id=number)
+    box.wait_state(number, "failed")
+    assert box.deliveries(number)["bob@example.net"]["uncertain"] == 1
+    server.off(never)
+    other = box.insert("acme", "bob@example.net")
+    event = daemon.wait_event("delivery.sent", id=other)[0]
+    assert "duplicate" not in event
+    assert box.deliveries(other)["bob@example.net"]["uncertain"] == 0
+    box.execute("UPDATE outbox_status SET state = 'queued' "
+                "WHERE outbox_id = ?", number)
+    box.wait_state(number, "sent")
+    event = daemon.wait_event("delivery.sent", id=number)[0]
+    assert event["duplicate"] == "possible"
+    first, second = [mail.text for mail in server.mails
+                     if "<%d." % number in mail.text]
+    assert first == second, "a repeat is byte for byte the same"
+
+
 def test_reply_too_late(case):
     """Silence after the dot is the same as a close."""
     server = case.server()

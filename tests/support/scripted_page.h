@@ -4,6 +4,7 @@
  * A page is lines of a word and a rest. Three parts, in this order:
  *
  *   what the client does   set COLUMN VALUE · password P · message FROM TO,TO [eight-bit] [smtputf8] [size N]
+ *                          [dsn NOTIFY|- RETURN|- ID]
  *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS · park
  *                          stop soon|now at STAGE · hold-end · no-server
  *   connection             what the server does on the first, second … connection:

@@ -111,6 +111,38 @@ START_TEST(result_tells_the_worst)
 }
 END_TEST
 
+/* Who waits for a notification is told that none will come; where it is failed or goes on, that is not the
+ * news. */
+START_TEST(result_tells_that_no_notification_was_asked_for)
+{
+	static const struct {
+		enum verdict second;
+		enum dsn_use dsn;
+		const char *result;
+	} tries[] = {
+		{ VERDICT_SENT, DSN_UNUSED, "words of 0" },
+		{ VERDICT_SENT, DSN_ASKED, "words of 0" },
+		{ VERDICT_SENT, DSN_NOT_OFFERED,
+		  "words of 0 (no notifications: the server does not offer DSN)" },
+		{ VERDICT_REFUSED, DSN_NOT_OFFERED, "words of 1" },
+		{ VERDICT_RETRY, DSN_NOT_OFFERED, "words of 1" },
+	};
+	const struct judge_moment moment = { NOW, 1 };
+
+	for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+		struct judge_case one = { .first = VERDICT_SENT, .second = tries[i].second };
+		struct message *message = message_of(&one);
+		struct tenant_settings *settings = tenant_settings_create("acme");
+
+		message->dsn = tries[i].dsn;
+		judge_message(message, settings, &moment);
+		ck_assert_str_eq(message->result, tries[i].result);
+		message_destroy(&message);
+		tenant_settings_release(&settings);
+	}
+}
+END_TEST
+
 START_TEST(invalid_is_failed_without_an_attempt)
 {
 	struct message *message = message_create(7, "acme");
@@ -182,6 +214,7 @@ TCase *judge_tests(void)
 
 	tcase_add_loop_test(tests, outcomes_become_states, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tests, result_tells_the_worst);
+	tcase_add_test(tests, result_tells_that_no_notification_was_asked_for);
 	tcase_add_test(tests, invalid_is_failed_without_an_attempt);
 	tcase_add_test(tests, summary_of_a_refusal_as_a_whole);
 	tcase_add_test(tests, expiry_is_the_earlier_of_both);

@@ -4,6 +4,7 @@
 #include "tests/unit/smtp_scripts.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct letter {
 	struct buffer text;
 	int64_t size; /* 0 = that of the text */
 	bool eight_bit, smtputf8;
+	struct dsn_request dsn;
 };
 
 static void problem(struct client *client, const struct page_line *line, const char *what)
@@ -189,6 +191,22 @@ static void multiply_recipients(struct result *result, const char *list)
 		add_recipients(result, list);
 }
 
+/* "NOTIFY RETURN ID" as in the columns, - for what is not set. */
+static const char *take_dsn(struct letter *letter, const char *rest)
+{
+	char notify[64] = "-", returns[16] = "-", id[128] = "";
+	struct words words;
+
+	rest = page_word(rest, notify, sizeof(notify));
+	rest = rest ? page_word(rest, returns, sizeof(returns)) : NULL;
+	rest = rest ? page_word(rest, id, sizeof(id)) : NULL;
+	if (dsn_parse(strcmp(notify, "-") == 0 ? NULL : notify, strcmp(returns, "-") == 0 ? NULL : returns,
+	              &letter->dsn, &words) != OK)
+		return NULL;
+	snprintf(letter->dsn.envelope_id, sizeof(letter->dsn.envelope_id), "%.100s", id);
+	return rest;
+}
+
 static void take_letter(struct letter *letter, struct result *result, const char *rest)
 {
 	char word[4096];
@@ -211,6 +229,8 @@ static void take_letter(struct letter *letter, struct result *result, const char
 			letter->eight_bit = true;
 		else if (strcmp(word, "smtputf8") == 0)
 			letter->smtputf8 = true;
+		else if (strcmp(word, "dsn") == 0)
+			rest = take_dsn(letter, rest);
 		else if (strcmp(word, "size") == 0 && page_word(rest, word, sizeof(word)))
 			letter->size = strtol(word, NULL, 10);
 	}
@@ -285,6 +305,7 @@ static void send_letter(struct client *client, struct letter *letter)
 		.source = &source.source,
 		.eight_bit = letter->eight_bit,
 		.smtputf8 = letter->smtputf8,
+		.dsn = &letter->dsn,
 	};
 
 	source_memory_init(&source, letter->text.data ? letter->text.data : "", letter->text.length);

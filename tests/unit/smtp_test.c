@@ -12,6 +12,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, smtp_body_cases());
+	suite_add_tcase(suite, smtp_dsn_cases());
 	suite_add_tcase(suite, smtp_reply_cases());
 	suite_add_tcase(suite, smtp_session_cases());
 	suite_add_tcase(suite, smtp_verdict_cases());

@@ -7,6 +7,7 @@
 #include <check.h>
 
 TCase *smtp_body_cases(void);
+TCase *smtp_dsn_cases(void);
 TCase *smtp_reply_cases(void);
 TCase *smtp_session_cases(void);
 TCase *smtp_verdict_cases(void);
