@@ -64,6 +64,44 @@ static size_t take_what_fits(enum word_encoding encoding, size_t room, const cha
 	return taken;
 }
 
+/*
+ * The octets for one word of B before the last: a multiple of three, so that it needs no padding. Each word
+ * stands for itself (RFC 2047 2), but GMime 3.2.8 to 3.2.13 joins them before it decodes, and stops at the
+ * first '='. 0 = no code point ends there.
+ */
+static size_t take_without_padding(size_t room, const char *text, size_t length)
+{
+	size_t best = 0;
+	size_t taken = 0;
+
+	while (taken < length) {
+		uint32_t code_point;
+
+		taken += text_utf8_next(text + taken, length - taken, &code_point);
+		if (b_octets(taken) > room)
+			break;
+		if (taken % 3 == 0)
+			best = taken;
+	}
+	return best;
+}
+
+/* As take_what_fits(); B becomes Q for a word that would need padding before the last, or be short without.
+ */
+static size_t take(enum word_encoding *encoding, size_t room, const char *text, size_t length)
+{
+	size_t taken = take_what_fits(*encoding, room, text, length);
+	size_t quoted;
+
+	if (*encoding == WORD_Q || taken == length)
+		return taken;
+	taken = take_without_padding(room, text, length);
+	quoted = take_what_fits(WORD_Q, room, text, length);
+	if (taken < quoted)
+		*encoding = WORD_Q;
+	return taken < quoted ? quoted : taken;
+}
+
 static bool append_q(struct buffer *out, const char *text, size_t length)
 {
 	static const char hex[] = "0123456789ABCDEF";
@@ -94,7 +132,7 @@ size_t word_encode(struct buffer *out, enum word_encoding encoding, size_t room,
 	bool good;
 
 	assert(room >= WORD_ROOM_MIN && room <= WORD_MAX && length > 0);
-	taken = take_what_fits(encoding, room - FRAME_OCTETS, text, length);
+	taken = take(&encoding, room - FRAME_OCTETS, text, length);
 	assert(taken > 0);
 	buffer_init(&piece, sizeof(word));
 	buffer_append_text(&piece, encoding == WORD_Q ? FRAME : "=?utf-8?B?");

@@ -21,7 +21,9 @@ enum word_encoding word_choose(const char *text, size_t length);
 
 /*
  * Appends one encoded-word of at most room octets (WORD_ROOM_MIN to WORD_MAX)
- * with as much from the start of text as fits, cut between code points. text is
+ * with as much from the start of text as fits, cut between code points; a word
+ * of B that is not the last of its text has no padding, or Q stands instead
+ * (for GMime: word.c). text is
  * valid UTF-8 and not empty. Returns the octets of text taken, at least one
  * code point; 0 only if out is full.
  */

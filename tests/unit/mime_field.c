@@ -12,6 +12,8 @@
 #include "mime/word.h"
 #include "tests/unit/mime_test.h"
 
+#define CJK3 "\346\227\245\346\234\254\350\252\236"
+
 /* RFC 2047 8 and 2: what is decoded, and how a long text is cut. */
 static const struct word_case {
 	const char *word, *text; /* NULL = no encoded-word */
@@ -88,6 +90,8 @@ static void check_round(const char *text, size_t room, enum word_encoding encodi
 		/* each word decodes by itself: it was cut between code points */
 		ck_assert(word_decode(&decoded, word.data, word.length));
 		at += taken;
+		/* GMime 3.2.13 shows nothing behind the padding of a word that another follows */
+		ck_assert(at == length || word.data[word.length - 3] != '=');
 		buffer_fini(&word);
 	}
 	ck_assert_str_eq(decoded.data, text);
@@ -101,6 +105,9 @@ START_TEST(encoded_words_are_cut_between_code_points)
 		"\303\244\342\202\254\360\237\230\200a \303\244\342\202\254\360\237\230\200a",
 		A70 A70,
 		"\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200\360\237\230\200",
+		CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3,
+		"a" CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 "b",
+		CJK3 "\303\244" CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3 CJK3,
 		"=?utf-8?Q?x?=",
 		"a b  c_d=e?f",
 		" ",

@@ -1,0 +1,129 @@
+"""reading.py - what readers see in a message, Python's email package and GMime, in one shape.
+
+A Reading's parts are flat: (path, type, charset, disposition, Content-ID, filename, content), path being
+"" for the outermost, "1.2" for the second child of the first. content is bytes, None for a multipart.
+
+Where a reader errs it is helped here, each time with the section that it breaks. Whatever it is helped with,
+the other reader is not.
+"""
+import base64
+import dataclasses
+import email
+import email.header
+import email.policy
+import re
+
+ADDRESS_FIELDS = ("from", "to", "cc", "bcc", "reply-to")
+
+
+@dataclasses.dataclass
+class Reading:
+    names: list  # of the fields, in their order
+    subject: str
+    message_id: str
+    date: int
+    addresses: dict  # by ADDRESS_FIELDS: [(group or None, [(name, address)])]
+    parts: list
+    defects: list
+    fields: dict  # name in lower case → value, decoded; only what is unstructured means something
+
+
+# --- Python ---------------------------------------------------------------------
+
+
+def spaced(name):
+    """A name as Python shows it, which makes every run of white space one space."""
+    return None if name is None else " ".join(name.split())
+
+
+def written(local):
+    """A local part with the quotes it needs; Python's own addr_spec forgets those of ".a" (RFC 5322 3.4.1)."""
+    if re.fullmatch(r"[^ .@,;:<>()\[\]\\\"]+(\.[^ .@,;:<>()\[\]\\\"]+)*", local):
+        return local
+    return '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
+
+
+def python_addresses(header):
+    """A group of one address without a name is how Python tells a mailbox that stands in none."""
+    found = []
+    for group in header.groups if header else ():
+        boxes = [(spaced(box.display_name), f"{written(box.username)}@{box.domain}") for box in group.addresses]
+        found.append((spaced(group.display_name), boxes))
+    return found
+
+
+def python_part(part, path):
+    content = None if part.is_multipart() else part.get_payload(decode=True)
+    kind = part.get_content_type()
+    found = [(path, kind, part.get_content_charset(), part.get_content_disposition(), bare(part["content-id"]),
+              part.get_filename(), content)]
+    for i, child in enumerate(part.iter_parts() if part.is_multipart() else (), 1):
+        found += python_part(child, f"{path}.{i}".lstrip("."))
+    return found
+
+
+def bare(content_id):
+    return content_id and re.sub(r"^<(.*)>$", r"\1", content_id.strip())
+
+
+def python_defects(part):
+    defects = [str(defect) for defect in part.defects]
+    for value in part.values():
+        defects += [str(defect) for defect in value.defects]
+    for child in part.iter_parts() if part.is_multipart() else ():
+        defects += python_defects(child)
+    return defects
+
+
+def python_read(message):
+    """Python 3.11 shows the space between two encoded-words of a name, which RFC 2047 6.2 wants
+    dropped: so it is dropped here, and the complaint that it is missing is not counted."""
+    header, _, body = message.partition(b"\r\n\r\n")
+    header = re.sub(rb"(=\?utf-8\?[QB]\?[^? ]*\?=)\r\n (?==\?utf-8\?)", rb"\1", header)
+    read = email.message_from_bytes(header + b"\r\n\r\n" + body, policy=email.policy.default)
+    defects = [defect for defect in python_defects(read) if "missing trailing whitespace" not in defect]
+    return Reading(names=read.keys(), subject=read["subject"], message_id=read["message-id"],
+                   date=read["date"] and int(read["date"].datetime.timestamp()),
+                   addresses={name: python_addresses(read[name]) for name in ADDRESS_FIELDS},
+                   parts=python_part(read, ""), defects=defects,
+                   fields={name.lower(): str(value) for name, value in read.items()})
+
+
+def python_names(message):
+    """The names beyond ASCII, space for space: as the older reader decodes each row of encoded-words."""
+    header = re.sub(rb"\r\n ", b" ", message.partition(b"\r\n\r\n")[0]).decode()
+    word = r"=\?utf-8\?[BQ]\?[^? ]*\?="
+    return {str(email.header.make_header(email.header.decode_header(row)))
+            for row in re.findall(f"{word}(?: {word})*", header)}
+
+
+# --- GMime ----------------------------------------------------------------------
+
+
+def gmime_part(part, path):
+    children = part.get("children")
+    params = dict(part["params"])
+    found = [(path, part["type"], params.get("charset"), part["disposition"], part["id"], part.get("filename"),
+              None if children is not None else base64.b64decode(part["content"]))]
+    for i, child in enumerate(children or (), 1):
+        found += gmime_part(child, f"{path}.{i}".lstrip("."))
+    return found
+
+
+def unfolded(name):
+    """GMime leaves a fold between two atoms of a name as it is, where RFC 5322 2.2.3 has it taken out."""
+    return name and name.replace("\r\n", "")
+
+
+def gmime_addresses(found):
+    return [(unfolded(group), [(unfolded(name) or "", address) for name, address in boxes]) for group, boxes in found]
+
+
+def gmime_reading(told):
+    """GMime has the Content fields of a message with its outermost part."""
+    fields = told["fields"] + told["body"]["headers"]
+    return Reading(names=[name for name, _ in fields], subject=told["subject"],
+                   message_id=told["message-id"] and f"<{told['message-id']}>", date=told["date"],
+                   addresses={name: gmime_addresses(told[name]) for name in ADDRESS_FIELDS},
+                   parts=gmime_part(told["body"], ""), defects=told["defects"],
+                   fields={name.lower(): value for name, value in fields})
