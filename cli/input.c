@@ -50,6 +50,7 @@ static enum error write_all(int fd, const char *bytes, size_t length, struct wor
 static enum error copy(int from, const char *name, struct input *input, struct words *words)
 {
 	enum error error = open_spool(&input->fd, words);
+	struct stat st;
 	char *block;
 
 	if (error != OK)
@@ -76,15 +77,18 @@ static enum error copy(int from, const char *name, struct input *input, struct w
 		error = write_all(input->fd, block, (size_t)got, words);
 	}
 	free(block);
+	if (error == OK && fstat(input->fd, &st) == 0)
+		input->modified = st.st_mtim;
 	return error;
 }
 
+/* ENOENT and the like are the name's fault, the rest the system's. */
 static enum error cannot_open(const char *name, struct words *words)
 {
 	int errno_value = errno;
 
 	words_set_errno(words, errno_value, "%s", name);
-	if (errno_value == ENOENT || errno_value == ENOTDIR)
+	if (errno_value == ENOENT || errno_value == ENOTDIR || errno_value == EISDIR)
 		return ERROR_NOT_FOUND;
 	return errno_value == EACCES || errno_value == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
 }
@@ -99,9 +103,16 @@ enum error input_open(const char *name, struct input *input, struct words *words
 	*input = (struct input){ .fd = -1 };
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return cannot_open(name, words);
+	if (S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		error = cannot_open(name, words);
+		if (!standard)
+			close(fd);
+		return error;
+	}
 	/* standard input may stand in the middle of a file: it is copied */
 	if (S_ISREG(st.st_mode) && !standard) {
-		*input = (struct input){ .fd = fd, .size = st.st_size };
+		*input = (struct input){ .fd = fd, .size = st.st_size, .modified = st.st_mtim };
 		if (st.st_size <= INPUT_MAX_BYTES)
 			return OK;
 		words_set(words, "%s: longer than %d octets", name, INPUT_MAX_BYTES);

@@ -8,6 +8,7 @@
 #define OUTBOXD_CLI_INPUT_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include "common/error.h"
 
@@ -15,8 +16,9 @@
 #define INPUT_TEXT_MAX_BYTES (64 << 20)
 
 struct input {
-	int fd;       /* -1 = none */
-	int64_t size; /* octets, from the file's start */
+	int fd;                   /* -1 = none */
+	int64_t size;             /* octets, from the file's start */
+	struct timespec modified; /* when it was, last before it was opened */
 };
 
 /*

@@ -71,11 +71,20 @@ static const struct table_column delivery_columns[] = {
 	{ .name = NULL },
 };
 
+static const struct table_column attachment_columns[] = {
+	{ .name = "position", .heading = "ATTACHMENT", .kind = TABLE_NUMBER },
+	{ .name = "filename", .heading = "FILE" },
+	{ .name = "content_type", .heading = "TYPE" },
+	{ .name = "content_id", .heading = "CONTENT ID" },
+	{ .name = "size", .heading = "SIZE", .kind = TABLE_NUMBER },
+	{ .name = NULL },
+};
+
 struct shown {
 	struct buffer fields;
-	struct table *recipients;
-	size_t recipient_count;
-	json_t *message, *deliveries;
+	struct table *recipients, *attachments;
+	size_t recipient_count, attachment_count;
+	json_t *message, *deliveries, *attached;
 };
 
 static void show_message(void *context, const struct admin_value *values, size_t count)
@@ -95,19 +104,36 @@ static void show_delivery(void *context, const struct admin_value *values, size_
 	(void)json_array_append_new(shown->deliveries, table_json(values, count));
 }
 
+static void show_attachment(void *context, const struct admin_value *values, size_t count)
+{
+	struct shown *shown = context;
+
+	table_row(shown->attachments, values, count);
+	shown->attachment_count++;
+	(void)json_array_append_new(shown->attached, table_json(values, count));
+}
+
+static void print_rows(struct table *table, size_t count)
+{
+	if (count == 0)
+		return;
+	(void)fputc('\n', stdout);
+	table_flush(table);
+}
+
 static void print_shown(struct shown *shown, bool json)
 {
 	json_t *document;
 
 	if (!json) {
 		(void)fwrite(shown->fields.data, 1, shown->fields.length, stdout);
-		if (shown->recipient_count == 0)
-			return;
-		(void)fputc('\n', stdout);
-		table_flush(shown->recipients);
+		print_rows(shown->attachments, shown->attachment_count);
+		print_rows(shown->recipients, shown->recipient_count);
 		return;
 	}
 	document = json_array();
+	/* the column of that name is how many were announced */
+	(void)json_object_set(shown->message, "attached", shown->attached);
 	(void)json_object_set(shown->message, "recipients", shown->deliveries);
 	(void)json_array_append(document, shown->message);
 	(void)json_dumpf(document, stdout, JSON_INDENT(1));
@@ -123,6 +149,10 @@ static bool parse_id(const char *text, int64_t *id)
 static int run_show(const struct invocation *invocation)
 {
 	struct shown shown = { .message = NULL };
+	const struct admin_message_to to = { .message = show_message,
+		                             .attachment = show_attachment,
+		                             .delivery = show_delivery,
+		                             .context = &shown };
 	struct admin *admin;
 	struct words words;
 	enum error error;
@@ -136,15 +166,19 @@ static int run_show(const struct invocation *invocation)
 		return status;
 	buffer_init(&shown.fields, 16 << 20);
 	shown.recipients = table_create(stdout, delivery_columns, false);
+	shown.attachments = table_create(stdout, attachment_columns, false);
+	shown.attached = json_array();
 	shown.deliveries = json_array();
-	error = admin_message(admin, id, show_message, show_delivery, &shown, &words);
+	error = admin_message(admin, id, &to, &words);
 	status = cli_close(&admin, error, &words);
 	if (status == EX_OK)
 		print_shown(&shown, options_have(&invocation->options, "json"));
 	table_drop(&shown.recipients);
+	table_drop(&shown.attachments);
 	buffer_fini(&shown.fields);
 	json_decref(shown.message);
 	json_decref(shown.deliveries);
+	json_decref(shown.attached);
 	return status;
 }
 
@@ -242,8 +276,8 @@ static const struct option_rule retry_rules[] = {
 
 const struct verb cli_queue_verbs[] = {
 	{ "queue", "", "Lists messages", 0, 0, queue_rules, false, run_queue, NULL },
-	{ "show", "ID", "Shows a message and its recipients, without its bodies", 1, 1, show_rules, false,
-	  run_show, NULL },
+	{ "show", "ID", "Shows a message, its attachments and its recipients, without its bodies", 1, 1,
+	  show_rules, false, run_show, NULL },
 	{ "retry", "ID...", "Queues messages now, also failed and cancelled ones", 0, SIZE_MAX, retry_rules,
 	  false, run_retry, "Recipients that were accepted already get nothing again." },
 	{ "cancel", "ID...", "Cancels messages", 1, SIZE_MAX, NULL, false, run_cancel,

@@ -3,7 +3,7 @@
  *
  * Promises: prints the id of a message that is committed, nothing else; an
  * address list that outboxd would not understand is refused here already. A
- * complete message passes in pieces, in constant memory.
+ * complete message and attachments pass in pieces, in constant memory.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #include "cli/cli.h"
 #include "cli/input.h"
+#include "cli/send_parts.h"
 #include "mime/address.h"
 
 enum send_form { FORM_PLAIN, FORM_LIST, FORM_MAILBOX, FORM_SENDER };
@@ -40,10 +41,11 @@ static const struct {
 #define SEND_COLUMNS (sizeof send_columns / sizeof send_columns[0])
 
 struct sending {
-	struct admin_setting columns[SEND_COLUMNS + 2];
+	struct admin_setting columns[SEND_COLUMNS + 3]; /* draft, body_text, body_html */
 	size_t count;
-	char *owned[SEND_COLUMNS + 2]; /* same order: the values, to be freed */
+	char *owned[SEND_COLUMNS + 3]; /* same order: the values, to be freed */
 	struct input message;
+	struct send_parts parts;
 };
 
 static enum error check_form(enum send_form form, const char *column, const char *value, struct words *words)
@@ -95,7 +97,7 @@ static int gather_columns(const struct invocation *invocation, struct sending *s
 	return EX_OK;
 }
 
-static int gather_text(const char *name, struct sending *sending)
+static int gather_text(const char *name, const char *column, struct sending *sending)
 {
 	struct input input;
 	struct words words;
@@ -108,7 +110,7 @@ static int gather_text(const char *name, struct sending *sending)
 	input_close(&input);
 	if (error != OK)
 		return cli_fail(error, &words);
-	add_column(sending, "body_text", text);
+	add_column(sending, column, text);
 	return EX_OK;
 }
 
@@ -127,20 +129,24 @@ static int gather_message(const char *name, struct sending *sending)
 
 static int check_usage(const struct invocation *invocation)
 {
-	static const char *const not_built[] = { "html", "attach" };
+	static const char *const parts[] = { "text", "html", "attach", "inline" };
 	const struct options *options = &invocation->options;
 
-	for (size_t i = 0; i < sizeof not_built / sizeof not_built[0]; i++) {
-		if (!options_have(options, not_built[i]))
-			continue;
-		cli_say("--%s is not built yet", not_built[i]);
-		return EX_USAGE;
-	}
 	if (!options_have(options, "tenant"))
 		return cli_usage(invocation, "whose message? Give --tenant");
-	if (options_have(options, "text") && options_have(options, "message"))
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && options_have(options, "message"); i++)
+		if (options_have(options, parts[i]))
+			return cli_usage(
+				invocation,
+				"--%s and --message exclude one another: a message is complete in itself",
+				parts[i]);
+	if (options_have(options, "inline") && !options_have(options, "html"))
 		return cli_usage(invocation,
-		                 "--text and --message exclude one another: a message is complete in itself");
+		                 "--inline is for what the HTML shows: give --html too, or --attach");
+	if (!send_parts_well_named(options))
+		return cli_usage(invocation, "--inline needs CID=FILE, as in --inline logo=logo.png");
+	if (send_parts_from_standard_input(options) > 1)
+		return cli_usage(invocation, "standard input can be only one of the files");
 	if (!options_have(options, "to") && !options_have(options, "cc") && !options_have(options, "bcc") &&
 	    !options_have(options, "message") && !options_have(options, "draft"))
 		return cli_usage(invocation, "to whom? Give --to, --cc or --bcc");
@@ -152,8 +158,12 @@ static int insert(const struct invocation *invocation, const struct sending *sen
 {
 	struct admin_mail mail = { .columns = sending->columns,
 		                   .count = sending->count,
-		                   .message_fd = sending->message.fd,
-		                   .message_size = sending->message.size };
+		                   .message = { .name = "the message",
+		                                .fd = sending->message.fd,
+		                                .size = sending->message.size,
+		                                .modified = sending->message.modified },
+		                   .attachments = sending->parts.items,
+		                   .attachment_count = sending->parts.count };
 	struct admin *admin;
 	struct words words;
 	enum error error;
@@ -178,12 +188,17 @@ static int run_send(const struct invocation *invocation)
 	if (status == EX_OK)
 		status = gather_columns(invocation, &sending);
 	if (status == EX_OK && options_have(options, "text"))
-		status = gather_text(options_value(options, "text"), &sending);
+		status = gather_text(options_value(options, "text"), "body_text", &sending);
+	if (status == EX_OK && options_have(options, "html"))
+		status = gather_text(options_value(options, "html"), "body_html", &sending);
+	if (status == EX_OK)
+		status = send_parts_gather(options, &sending.parts);
 	if (status == EX_OK && options_have(options, "message"))
 		status = gather_message(options_value(options, "message"), &sending);
 	if (status == EX_OK)
 		status = insert(invocation, &sending);
 	input_close(&sending.message);
+	send_parts_fini(&sending.parts);
 	for (size_t i = 0; i < sending.count; i++)
 		free(sending.owned[i]);
 	return status;
@@ -202,6 +217,12 @@ static const struct option_rule send_rules[] = {
 	{ .name = "reply-to", .argument = "A", .help = "Reply-To address", .many = true },
 	{ .name = "subject", .argument = "S", .help = "the subject" },
 	{ .name = "text", .argument = "FILE", .help = "the text, - = standard input" },
+	{ .name = "html", .argument = "FILE", .help = "the same as HTML, - = standard input" },
+	{ .name = "attach", .argument = "FILE", .help = "an attachment; may be repeated", .many = true },
+	{ .name = "inline",
+	  .argument = "CID=FILE",
+	  .help = "a picture that the HTML shows as cid:CID; may be repeated",
+	  .many = true },
 	{ .name = "message", .argument = "FILE", .help = "a complete RFC 5322 message, - = standard input" },
 	{ .name = "priority", .argument = "N", .help = "-9 to 9, higher first" },
 	{ .name = "not-before", .argument = "SECONDS", .help = "send no sooner than (since 1970)" },
@@ -211,8 +232,6 @@ static const struct option_rule send_rules[] = {
 	  .help = "refused if the tenant has a message with it" },
 	{ .name = "reference", .argument = "R", .help = "your own mark, repeated in the log" },
 	{ .name = "draft", .help = "do not send until 'retry' queues it" },
-	{ .name = "html", .argument = "FILE", .help = "not built yet" },
-	{ .name = "attach", .argument = "FILE", .help = "not built yet", .many = true },
 	{ .name = NULL },
 };
 

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "common/error.h"
 #include "common/secret.h"
@@ -84,12 +85,27 @@ enum error admin_tenant_settings(struct admin *admin, const char *name, struct t
  */
 enum error admin_tenant_retry(struct admin *admin, const char *name, int64_t *queued, struct words *words);
 
-/* One row of outbox. A complete message comes from a file, at its start. */
+/* A file that a column is filled from, from its start, in constant memory. */
+struct admin_file {
+	const char *name;         /* for words */
+	int fd;                   /* -1 = none */
+	int64_t size;             /* octets */
+	struct timespec modified; /* ERROR_INVALID if size or this are others when all is read */
+};
+
+/* A row of outbox_attachment; NULL = left out. */
+struct admin_attachment {
+	const char *filename, *content_type, *content_id;
+	struct admin_file content;
+};
+
+/* One row of outbox with its attachments in their order: all in one transaction, or nothing. */
 struct admin_mail {
 	const struct admin_setting *columns;
 	size_t count;
-	int message_fd;       /* -1 = none */
-	int64_t message_size; /* octets */
+	struct admin_file message; /* a complete one */
+	const struct admin_attachment *attachments;
+	size_t attachment_count;
 };
 enum error admin_send(struct admin *admin, const struct admin_mail *mail, int64_t *id, struct words *words);
 
@@ -103,9 +119,16 @@ struct admin_query {
 enum error admin_queue(struct admin *admin, struct admin_query *query, size_t *given, admin_each *each,
                        void *context, struct words *words);
 
-/* One message (outbox_all), then its recipients (outbox_delivery), each to its own. */
-enum error admin_message(struct admin *admin, int64_t id, admin_each *message, admin_each *delivery,
-                         void *context, struct words *words);
+/*
+ * One message (outbox_all), then its attachments (position, filename, content_type, content_id, size), then
+ * its recipients (outbox_delivery), each to its own.
+ */
+struct admin_message_to {
+	admin_each *message, *attachment, *delivery;
+	void *context;
+};
+enum error admin_message(struct admin *admin, int64_t id, const struct admin_message_to *to,
+                         struct words *words);
 
 /* Queues a message anew, or cancels it. */
 enum admin_change { ADMIN_RETRY, ADMIN_CANCEL };

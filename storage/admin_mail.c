@@ -1,116 +1,19 @@
 /*
  * admin_mail.c - the operator's verbs about messages.
  *
- * Promises: a message is inserted whole or not at all; listings read one page
- * at a time, so that a slow reader of the listing pins no WAL; what is done to
- * many rows is done some at a time, with room for writers between.
+ * Promises: listings read one page at a time, so that a slow reader of the
+ * listing pins no WAL; what is done to many rows is done some at a time, with
+ * room for writers between.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "storage/admin_internal.h"
 
-#define COPY_BYTES      65536
-#define STATEMENT_BYTES 4096
-#define RETRY_AT_ONCE   500
-
-/* ---- send ------------------------------------------------------------------- */
-
-/* Fills the BLOB that the INSERT made of zeros. */
-static enum error copy_message(struct admin *admin, int64_t id, const struct admin_mail *mail,
-                               struct words *words)
-{
-	sqlite3_blob *blob = NULL;
-	char *block = memory_alloc(COPY_BYTES);
-	int rc = sqlite3_blob_open(admin->connection.db, "main", "outbox", "message", id, 1, &blob);
-	enum error error = OK;
-	int64_t done = 0;
-
-	while (rc == SQLITE_OK && error == OK && done < mail->message_size) {
-		int64_t left = mail->message_size - done;
-		ssize_t got = pread(mail->message_fd, block, left < COPY_BYTES ? (size_t)left : COPY_BYTES,
-		                    done);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			words_set_errno(words, errno, "reading the message");
-			error = ERROR_SYSTEM;
-		} else if (got == 0) {
-			words_set(words, "the message became shorter while it was read");
-			error = ERROR_INVALID;
-		} else {
-			rc = sqlite3_blob_write(blob, block, (int)got, (int)done);
-			done += got;
-		}
-	}
-	if (error == OK)
-		error = admin_error(admin, rc, "writing the message", words);
-	(void)sqlite3_blob_close(blob);
-	free(block);
-	return error;
-}
-
-static bool insert_text(const struct admin_mail *mail, struct buffer *sql)
-{
-	const char *separator = "";
-	bool fits = buffer_append_text(sql, "INSERT INTO outbox (");
-
-	for (size_t i = 0; i < mail->count; i++, separator = ", ")
-		fits = fits && buffer_printf(sql, "%s%s", separator, mail->columns[i].column);
-	if (mail->message_fd >= 0)
-		fits = fits && buffer_printf(sql, "%smessage", separator);
-	fits = fits && buffer_append_text(sql, ") VALUES (");
-	separator = "";
-	for (size_t i = 0; i < mail->count; i++, separator = ", ")
-		fits = fits && buffer_printf(sql, "%s?", separator);
-	if (mail->message_fd >= 0)
-		fits = fits && buffer_printf(sql, "%s?", separator);
-	return fits && buffer_append_text(sql, ")");
-}
-
-static enum error insert(struct admin *admin, const char *sql, const struct admin_mail *mail, int64_t *id,
-                         struct words *words)
-{
-	struct statement statement = admin_prepare(admin, sql);
-	int index = 1;
-	enum error error;
-
-	for (size_t i = 0; i < mail->count; i++)
-		statement_text(&statement, index++, mail->columns[i].value);
-	if (mail->message_fd >= 0 && statement.rc == SQLITE_OK)
-		statement.rc = sqlite3_bind_zeroblob64(statement.stmt, index,
-		                                       (sqlite3_uint64)mail->message_size);
-	(void)statement_row(&statement);
-	*id = sqlite3_last_insert_rowid(admin->connection.db);
-	error = admin_error(admin, admin_finish(&statement), "writing the message", words);
-	if (error == OK && mail->message_fd >= 0)
-		error = copy_message(admin, *id, mail, words);
-	return error;
-}
-
-enum error admin_send(struct admin *admin, const struct admin_mail *mail, int64_t *id, struct words *words)
-{
-	struct buffer sql;
-	enum error error;
-
-	buffer_init(&sql, STATEMENT_BYTES);
-	if (insert_text(mail, &sql)) {
-		error = admin_begin(admin, words);
-		if (error == OK)
-			error = admin_end(admin, insert(admin, sql.data, mail, id, words), words);
-	} else {
-		words_set(words, "too many columns at once");
-		error = ERROR_LIMIT;
-	}
-	buffer_fini(&sql);
-	return error;
-}
+#define RETRY_AT_ONCE 500
 
 /* ---- listings ----------------------------------------------------------------- */
 
@@ -170,22 +73,29 @@ static int rows_of_message(struct admin *admin, const char *sql, int64_t id, adm
 	return admin_finish(&statement);
 }
 
-enum error admin_message(struct admin *admin, int64_t id, admin_each *message, admin_each *delivery,
-                         void *context, struct words *words)
+enum error admin_message(struct admin *admin, int64_t id, const struct admin_message_to *to,
+                         struct words *words)
 {
-	size_t found = 0, recipients;
+	/* length() of a BLOB does not read it */
+	static const char attachments[] =
+		"SELECT position, filename, content_type, content_id, CASE typeof(content) WHEN 'text' "
+		"THEN length(CAST(content AS BLOB)) ELSE length(content) END AS size "
+		"FROM outbox_attachment WHERE outbox_id = ?1 ORDER BY position, rowid";
+	static const char deliveries[] =
+		"SELECT * FROM outbox_delivery WHERE outbox_id = ?1 ORDER BY recipient";
+	size_t found = 0, rows;
 	enum error error;
 	int rc;
 
 	admin_verb(admin);
 	rc = connection_run(&admin->connection, "BEGIN");
 	if (rc == SQLITE_OK)
-		rc = rows_of_message(admin, "SELECT * FROM outbox_all WHERE id = ?1", id, message, context,
-		                     &found);
+		rc = rows_of_message(admin, "SELECT * FROM outbox_all WHERE id = ?1", id, to->message,
+		                     to->context, &found);
 	if (rc == SQLITE_OK && found)
-		rc = rows_of_message(admin,
-		                     "SELECT * FROM outbox_delivery WHERE outbox_id = ?1 ORDER BY recipient",
-		                     id, delivery, context, &recipients);
+		rc = rows_of_message(admin, attachments, id, to->attachment, to->context, &rows);
+	if (rc == SQLITE_OK && found)
+		rc = rows_of_message(admin, deliveries, id, to->delivery, to->context, &rows);
 	error = admin_error(admin, rc, "reading the message", words);
 	if (error == OK && !found)
 		error = no_such_message(id, words);

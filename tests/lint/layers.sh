@@ -25,6 +25,7 @@ below() {
 homes='gnutls/|smtp/tls.c common/digest.c|GnuTLS
 gsasl|smtp/auth.c|GNU SASL
 ares|smtp/resolve.c|c-ares
+magic|cli/file_type.c|libmagic
 sqlite3|storage/*|SQLite
 libpq-fe|storage/*|libpq'
 
