@@ -36,6 +36,8 @@ static const struct {
 	{ "expires-at", "expires_at", FORM_PLAIN },
 	{ "idempotency-key", "idempotency_key", FORM_PLAIN },
 	{ "reference", "reference", FORM_PLAIN },
+	{ "dsn-notify", "dsn_notify", FORM_PLAIN },
+	{ "dsn-return", "dsn_return", FORM_PLAIN },
 };
 
 #define SEND_COLUMNS (sizeof send_columns / sizeof send_columns[0])
@@ -231,6 +233,12 @@ static const struct option_rule send_rules[] = {
 	  .argument = "KEY",
 	  .help = "refused if the tenant has a message with it" },
 	{ .name = "reference", .argument = "R", .help = "your own mark, repeated in the log" },
+	{ .name = "dsn-notify",
+	  .argument = "WORDS",
+	  .help = "when the server shall notify the sender: never, or success,failure,delay" },
+	{ .name = "dsn-return",
+	  .argument = "PART",
+	  .help = "what of the message a notification shall hold: full or headers" },
 	{ .name = "draft", .help = "do not send until 'retry' queues it" },
 	{ .name = NULL },
 };

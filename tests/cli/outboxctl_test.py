@@ -459,6 +459,18 @@ def send_fills_the_columns_and_prints_the_id(scratch):
     assert scratch.sql("SELECT count(*) FROM outbox") == [(1,)]
 
 
+def send_asks_for_notifications(scratch):
+    scratch.ready()
+    message = scratch.send("--dsn-notify", "success,delay", "--dsn-return", "headers")
+    shown, = scratch.json("show", str(message))
+    assert (shown["dsn_notify"], shown["dsn_return"]) == ("success,delay", "headers"), shown
+    shown = scratch.run("show", str(message))
+    assert "dsn_notify" in shown and "success,delay" in shown, shown
+    for words in (["--dsn-notify", "always"], ["--dsn-return", "all"]):
+        scratch.run("send", "--tenant", "acme", "--to", "b@example.net", *words, status=65)
+        assert words[0][2:].replace("-", "_") + " must be" in scratch.errors, scratch.errors
+
+
 def send_takes_a_large_message_octet_by_octet(scratch):
     scratch.ready()
     content = b"To: bob@example.net\r\n\r\n" + b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(300000))
