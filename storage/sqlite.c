@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/pool.h"
 #include "storage/migrate.h"
-#include "storage/sqlite_internal.h"
+#include "storage/sqlite_settle.h"
 
 #define OPEN_LIMIT_MS 10000
 #define LARGEST_BYTES INT64_C(1000000000) /* as long as one value of SQLite may be */

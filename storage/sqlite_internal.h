@@ -74,7 +74,6 @@ struct message *storage_message_of_row(struct statement *row);
 struct connection *storage_look_begin(struct storage *storage, int *rc);
 extern const char *const storage_look_sql[];
 extern const char *const storage_take_sql[];
-extern const char *const storage_settle_sql[];
 enum look_statement {
 	LOOK_BEGIN,
 	LOOK_COMMIT,

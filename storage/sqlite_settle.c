@@ -14,25 +14,9 @@
 #include <time.h>
 
 #include "common/clock.h"
-#include "storage/sqlite_internal.h"
+#include "storage/sqlite_settle.h"
 
 #define GAP_MIN_US 2000
-
-enum settle_statement {
-	SETTLE_BEGIN,
-	SETTLE_COMMIT,
-	SETTLE_MARK,
-	SETTLE_MESSAGE,
-	SETTLE_CANCELLED,
-	SETTLE_ASK,
-	SETTLE_TRIED,
-	SETTLE_GIVEN_UP,
-	SETTLE_STATUS,
-	SETTLE_FEED,
-	SETTLE_FEED_ALL,
-	SETTLE_STATEMENTS
-};
-
 /* ?1 id, ?2 state, ?3 attempts, ?4 due_at, ?5 result, ?6 message_id, ?7 now, ?8 requeues */
 #define SETTLE_COLUMNS                                                                                       \
 	" attempts = ?3, due_at = ?4, message_id = coalesce(?6, message_id), updated_at_ms = ?7,"            \
@@ -85,9 +69,15 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 		" updated_at = excluded.updated_at",
 	[SETTLE_FEED] = "DELETE FROM outbox_change WHERE seq = ?1",
 	[SETTLE_FEED_ALL] = "DELETE FROM outbox_change WHERE seq <= ?1",
+	[RETAIN_FINISHED] = "SELECT outbox_id, finished_at_ms FROM outbox_status WHERE state = ?1"
+			    " AND finished_at_ms < ?2 AND (finished_at_ms, outbox_id) > (?3, ?4)"
+			    " ORDER BY finished_at_ms, outbox_id LIMIT ?5",
+	[RETAIN_ATTACHMENTS] = "SELECT rowid FROM outbox_attachment WHERE outbox_id = ?1",
+	[RETAIN_REMOVE] = "DELETE FROM outbox WHERE id = ?1 AND EXISTS (SELECT 1 FROM outbox_status"
+			  " WHERE outbox_id = ?1 AND state = ?2 AND finished_at_ms < ?3)",
 };
 
-static int64_t monotonic_us(void)
+int64_t storage_now_us(void)
 {
 	struct timespec now;
 
@@ -96,9 +86,9 @@ static int64_t monotonic_us(void)
 }
 
 /* Leaves the write lock to the applications until the gap is over. */
-static enum error wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words)
+enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words)
 {
-	int64_t wait_us = storage->gap_until_us - monotonic_us();
+	int64_t wait_us = storage->gap_until_us - storage_now_us();
 	int left_ms = deadline_left_ms(deadline_ms);
 	bool late = left_ms >= 0 && wait_us > (int64_t)left_ms * 1000;
 	struct timespec pause;
@@ -114,6 +104,13 @@ static enum error wait_for_gap(struct storage *storage, int64_t deadline_ms, str
 		return OK;
 	words_set(words, "the write lock is left to the applications for as long as the last commit held it");
 	return ERROR_UNAVAILABLE;
+}
+
+void storage_lock_held(struct storage *storage, int64_t began_us)
+{
+	int64_t now_us = storage_now_us(), held_us = now_us - began_us;
+
+	storage->gap_until_us = now_us + (held_us > GAP_MIN_US ? held_us : GAP_MIN_US);
 }
 
 /* What the row says where it is not ours to settle. */
@@ -352,9 +349,9 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 {
 	struct connection *writer = &storage->writer;
 	int rc = run_statement(writer, SETTLE_BEGIN); /* waits for the lock */
-	int64_t began_us = monotonic_us();
+	int64_t began_us = storage_now_us();
 	char doing[80] = "cannot record results";
-	int64_t hold_us, at_id = 0;
+	int64_t at_id = 0;
 	enum error error;
 
 	if (rc != SQLITE_OK)
@@ -362,8 +359,7 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	rc = write_batch(writer, batch, cut, &at_id);
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);
-	hold_us = monotonic_us() - began_us;
-	storage->gap_until_us = monotonic_us() + (hold_us > GAP_MIN_US ? hold_us : GAP_MIN_US);
+	storage_lock_held(storage, began_us);
 	if (rc == SQLITE_OK)
 		return OK;
 	if (at_id)
@@ -388,7 +384,7 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
 
 	assert(!busy); /* one thread owns the writing connection */
 	forget_answers(batch);
-	error = empty ? OK : wait_for_gap(storage, deadline_ms, words);
+	error = empty ? OK : storage_wait_for_gap(storage, deadline_ms, words);
 	if (error == OK && !storage_file_is_wal(storage->file)) {
 		words_set(words, "%s is no longer in WAL mode: run outboxctl init --wal",
 		          storage_file_path(storage->file));

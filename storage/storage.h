@@ -94,6 +94,25 @@ struct storage_batch {
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
                           struct words *words);
 
+/* Finished messages of one state that are no longer kept. */
+struct storage_retention {
+	enum message_state state;   /* MESSAGE_SENT, MESSAGE_FAILED or MESSAGE_CANCELLED */
+	int64_t before_ms;          /* finished before, ms since 1970 */
+	int64_t after_ms, after_id; /* 0 = from the oldest on; moved behind what was looked at */
+	int64_t removed;            /* added to */
+	int64_t kept;               /* likewise: a trigger of the file's owner said no (words) */
+	bool more;                  /* there may be more behind it */
+};
+
+/*
+ * storage: removes the next few (bounded in rows and octets, so that a commit is short)
+ * with attachments, recipients and status, in one transaction. Where there is none nothing
+ * is locked or written. Drafts and what is not finished are never touched. Not OK
+ * (ERROR_UNAVAILABLE): nothing was removed; the same call may do later.
+ */
+enum error storage_retain(struct storage *storage, struct storage_retention *retention, int64_t deadline_ms,
+                          struct words *words);
+
 /* checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. */
 enum error storage_checkpoint(struct storage *storage, struct words *words);
 

@@ -181,6 +181,7 @@ int main(int count, char **arguments)
 	add_case(suite, "take", contract_take);
 	add_case(suite, "attachments", contract_attachments);
 	add_case(suite, "settle", contract_settle);
+	add_case(suite, "retain", contract_retain);
 	add_case(suite, "never twice", contract_never_twice);
 	add_case(suite, "trouble", contract_trouble);
 	contract_backend_tests(suite);

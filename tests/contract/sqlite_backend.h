@@ -4,6 +4,7 @@
 #ifndef OUTBOXD_TESTS_CONTRACT_SQLITE_BACKEND_H
 #define OUTBOXD_TESTS_CONTRACT_SQLITE_BACKEND_H
 
+#include <check.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 
@@ -23,5 +24,7 @@ long long sqlite_backend_ask(struct outbox *outbox, const char *sql);
 /* Runs SQL in another process, which does not wait for a lock; false if it did not do. */
 bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql);
 void sqlite_backend_remove(struct outbox *outbox);
+
+void sqlite_retain_tests(Suite *suite); /* sqlite_retain_test.c */
 
 #endif

@@ -1,0 +1,34 @@
+/*
+ * sqlite_settle.h - what the storage thread's files share: statements, and the gap.
+ */
+#ifndef OUTBOXD_STORAGE_SQLITE_SETTLE_H
+#define OUTBOXD_STORAGE_SQLITE_SETTLE_H
+
+#include "storage/sqlite_internal.h"
+
+/* What its connection keeps prepared. */
+extern const char *const storage_settle_sql[];
+enum settle_statement {
+	SETTLE_BEGIN,
+	SETTLE_COMMIT,
+	SETTLE_MARK,
+	SETTLE_MESSAGE,
+	SETTLE_CANCELLED,
+	SETTLE_ASK,
+	SETTLE_TRIED,
+	SETTLE_GIVEN_UP,
+	SETTLE_STATUS,
+	SETTLE_FEED,
+	SETTLE_FEED_ALL,
+	RETAIN_FINISHED,
+	RETAIN_ATTACHMENTS,
+	RETAIN_REMOVE,
+	SETTLE_STATEMENTS
+};
+
+/* What keeps the write lock free between two of our commits. */
+int64_t storage_now_us(void); /* CLOCK_MONOTONIC */
+enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words);
+void storage_lock_held(struct storage *storage, int64_t began_us); /* until now */
+
+#endif
