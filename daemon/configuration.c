@@ -21,7 +21,9 @@
 #include "common/text.h"
 
 #define FILE_BYTES_MAX  (1024 * 1024)
-#define DURATION_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
+#define DAY_MS          (INT64_C(24) * 3600 * 1000)
+#define DURATION_MAX_MS (366 * DAY_MS)
+#define KEEP_MAX_MS     (36600 * DAY_MS)
 
 /* libConfuse calls back without a context: one reading at a time, its first words kept here. */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
@@ -47,6 +49,19 @@ static int check_duration(cfg_t *cfg, cfg_opt_t *option, const char *value, void
 
 	if (!text_to_duration_ms(value, &ms) || ms > DURATION_MAX_MS) {
 		cfg_error(cfg, "%s = %s is no duration (such as 30s, 15m, 6h, 2d)", option->name, value);
+		return -1;
+	}
+	*(long *)result = (long)ms;
+	return 0;
+}
+
+/* How long something is kept: -1 = for ever. */
+static int check_keep(cfg_t *cfg, cfg_opt_t *option, const char *value, void *result)
+{
+	int64_t ms = -1;
+
+	if (strcmp(value, "forever") != 0 && (!text_to_duration_ms(value, &ms) || ms > KEEP_MAX_MS)) {
+		cfg_error(cfg, "%s = %s is no duration (such as 12h, 30d) nor forever", option->name, value);
 		return -1;
 	}
 	*(long *)result = (long)ms;
@@ -225,6 +240,8 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->idle_timeout_ms = cfg_getint(cfg, "idle_timeout");
 	config->stall_grace_ms = cfg_getint(cfg, "stall_grace");
 	config->expiry_check_ms = cfg_getint(cfg, "expiry_check");
+	config->keep_sent_ms = cfg_getint(cfg, "keep_sent");
+	config->keep_failed_ms = cfg_getint(cfg, "keep_failed");
 	config->max_workers = (int)cfg_getint(cfg, "max_workers");
 	config->max_probes = (int)cfg_getint(cfg, "max_probes");
 	config->unsettled_max = (int)cfg_getint(cfg, "unsettled_max");
@@ -252,8 +269,8 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_INT_CB("max_probes", 200, CFGF_NONE, check_number),
 		CFG_INT_CB("unsettled_max", 256, CFGF_NONE, check_number),
 		CFG_INT_CB("metrics_file", 0, CFGF_NONE, refuse_unbuilt),
-		CFG_INT_CB("keep_sent", 0, CFGF_NONE, refuse_unbuilt),
-		CFG_INT_CB("keep_failed", 0, CFGF_NONE, refuse_unbuilt),
+		CFG_INT_CB("keep_sent", 30 * DAY_MS, CFGF_NONE, check_keep),
+		CFG_INT_CB("keep_failed", 90 * DAY_MS, CFGF_NONE, check_keep),
 		CFG_END(),
 	};
 	struct config *made = memory_alloc(sizeof(*made));

@@ -30,9 +30,10 @@ struct config {
 	char *dns_servers; /* NULL = the system's */
 	int64_t shutdown_grace_ms, idle_timeout_ms, stall_grace_ms;
 	int64_t expiry_check_ms; /* how often expired mail is looked for where nothing can be sent */
-	int max_workers;         /* of all outboxes together */
-	int max_probes;          /* besides them, for tenants whose server was in trouble */
-	int unsettled_max;       /* accepted messages a tenant that wait for their record */
+	int64_t keep_sent_ms, keep_failed_ms; /* finished messages, -1 = for ever */
+	int max_workers;                      /* of all outboxes together */
+	int max_probes;                       /* besides them, for tenants whose server was in trouble */
+	int unsettled_max;                    /* accepted messages a tenant that wait for their record */
 };
 
 /* What the command line adds; strings are borrowed. */

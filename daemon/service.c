@@ -96,6 +96,8 @@ static void adopt_config(struct service *service, const struct config *config)
 	atomic_store(&service->stall_grace_ms, config->stall_grace_ms);
 	atomic_store(&service->shutdown_grace_ms, config->shutdown_grace_ms);
 	atomic_store(&service->expiry_check_ms, config->expiry_check_ms);
+	atomic_store(&service->keep_sent_ms, config->keep_sent_ms);
+	atomic_store(&service->keep_failed_ms, config->keep_failed_ms);
 	atomic_store(&service->unsettled_max, config->unsettled_max);
 	atomic_store(&service->budget.max_workers, places_of(config));
 	atomic_store(&service->budget.max_probes, config->max_probes);

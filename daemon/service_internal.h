@@ -33,6 +33,7 @@ struct service {
 	struct config *config; /* as at the start; constant */
 	/* what SIGHUP may change; main writes */
 	_Atomic int64_t idle_timeout_ms, stall_grace_ms, shutdown_grace_ms, expiry_check_ms;
+	_Atomic int64_t keep_sent_ms, keep_failed_ms; /* -1 = for ever */
 	atomic_int unsettled_max;
 	struct log *log;
 	struct loader *loader;

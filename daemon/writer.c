@@ -14,6 +14,7 @@
 #include "daemon/batch.h"
 #include "daemon/fault.h"
 #include "daemon/report.h"
+#include "daemon/retention.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
 
@@ -33,6 +34,7 @@ struct writer {
 	/* the storage thread's own */
 	struct log_batch log;
 	bool failing;
+	struct retention retention;
 };
 
 static void tell_trouble(struct writer *writer, const struct words *words)
@@ -162,7 +164,7 @@ static void wait_for_work(struct writer *writer)
 	};
 	const struct interrupt finish = { &writer->finish, 1 };
 
-	wait_for_any(fds, 3, DEADLINE_NEVER, &finish);
+	wait_for_any(fds, 3, retention_next_ms(&writer->retention), &finish);
 }
 
 static void *storage_main(void *argument)
@@ -189,7 +191,11 @@ static void *storage_main(void *argument)
 		} else {
 			wait_for_work(writer);
 		}
+		/* Results come first, but not for ever. */
+		if (!last && retention_step(&writer->retention))
+			atomic_store(&writer->dirty, true);
 	}
+	retention_tell(&writer->retention, true);
 	return NULL;
 }
 
@@ -217,6 +223,7 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 
 	made->outbox = outbox;
 	log_batch_init(&made->log, outbox->service->log);
+	retention_init(&made->retention, outbox, &made->log);
 	if (queue_init(&made->settle, true) != OK || queue_init(&made->hold, true) != OK ||
 	    queue_init(&made->status, true) != OK) {
 		words_set(words, "no descriptors for the storage thread");

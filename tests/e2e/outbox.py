@@ -55,6 +55,9 @@ class Outbox:
         """The first row, None if there is none."""
         return self.db.execute(sql, values).fetchone()
 
+    def value(self, sql, *values):
+        return self.db.execute(sql, values).fetchone()[0]
+
     def rows(self, sql, *values):
         return self.db.execute(sql, values).fetchall()
 

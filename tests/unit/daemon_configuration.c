@@ -64,8 +64,9 @@ START_TEST(command_line_beats_set_beats_file)
 	};
 	struct config *config;
 
-	write_file("# a comment\ndatabase = { \"x.db\", \"y.db\" }\nlog_file = /file.log\nidle_timeout = 90\n"
-	           "shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\n");
+	write_file(
+		"# a comment\ndatabase = { \"x.db\", \"y.db\" }\nlog_file = /file.log\nidle_timeout = 90\n"
+		"shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\nkeep_sent = forever\nkeep_failed = 0\n");
 	config = read_good(&options);
 	ck_assert_str_eq(config->log_file, "/cli.log");
 	ck_assert_int_eq(config->idle_timeout_ms, 7000);
@@ -75,6 +76,8 @@ START_TEST(command_line_beats_set_beats_file)
 	ck_assert_str_eq(config->databases[1], "y.db");
 	ck_assert(config->log_json);
 	ck_assert_int_eq(config->max_workers, 12);
+	ck_assert_int_eq(config->keep_sent_ms, -1);
+	ck_assert_int_eq(config->keep_failed_ms, 0);
 	config_release(&config);
 	unlink(path);
 }
@@ -89,7 +92,10 @@ static const struct {
 	{ "database = a.db\nmax_workers = -3\n", NULL, "max_workers = -3" },
 	{ "database = a.db\nlog_format = xml\n", NULL, "log_format = xml is not one of: logfmt, json" },
 	{ "database = a.db\nmetrics_file = /m\n", NULL, "metrics_file is not built yet" },
-	{ "database = a.db\nkeep_sent = 3d\n", NULL, "keep_sent is not built yet" },
+	{ "database = a.db\nkeep_sent = long\n", NULL,
+	  "keep_sent = long is no duration (such as 12h, 30d) nor forever" },
+	{ "database = a.db\nkeep_failed = -1\n", NULL, "keep_failed = -1 is no duration" },
+	{ "database = a.db\nkeep_failed = 40000d\n", NULL, "keep_failed = 40000d is no duration" },
 	{ "log_level = info\n", NULL, "no database is named" },
 	{ "database = a.db\n", "idle_timeout", "it must be NAME=VALUE" },
 	{ "database = a.db\n", "idle_timeout=x", "idle_timeout = x is no duration" },
