@@ -183,7 +183,8 @@ void secret_mask(const struct secret *secret, char *text)
 {
 	struct masking masking = { .text = text, .length = strlen(text) };
 
-	if (secret->length == 0 || masking.length == 0)
+	/* a text that is shorter has it in no spelling: most replies cost nothing, however long a token is */
+	if (secret->length == 0 || masking.length < secret->length)
 		return;
 	masking.covered = memory_alloc(masking.length * sizeof(bool));
 	cover_plain(&masking, secret);

@@ -1,12 +1,10 @@
 /*
- * auth.c - SASL by GNU SASL (RFC 4954).
+ * auth.c - what is said in a SASL exchange (RFC 4954): GNU SASL, SCRAM, bearer tokens.
  *
- * Promises: a mechanism that shows the password is chosen by itself only on an
- * encrypted and verified connection (the contract's promise 4); a SCRAM server
- * proves that it knows the password before anything is handed to it; no server
- * makes us compute for longer than a bound; words never hold the secret.
- * Fails with ERROR_REFUSED (nothing fits), ERROR_INVALID (name or password),
- * ERROR_PROTOCOL (the server's challenge), ERROR_SYSTEM (the library).
+ * Promises: a SCRAM server proves that it knows the password before anything is
+ * handed to it; no server makes us compute for longer than a bound; words never hold
+ * the secret. Fails with ERROR_REFUSED (EXTERNAL without a certificate), ERROR_INVALID
+ * (name or password), ERROR_PROTOCOL (the server's challenge), ERROR_SYSTEM (the library).
  */
 #include "smtp/auth.h"
 
@@ -15,37 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/digest.h"
 #include "common/text.h"
+#include "smtp/auth_mechanism.h"
+#include "smtp/bearer.h"
+#include "smtp/scram.h"
 
-/*
- * RFC 5802 lets the server say how many rounds of a hash we compute, without a
- * bound: a million takes about a second, and nobody stores passwords with more.
- */
-#define SCRAM_ROUNDS_MAX 1000000
-#define OFFER_BYTES      200 /* of what the server offers, in words */
-
-struct mechanism {
-	const char *name;
-	enum auth_choice choice;
-	bool shows_password;
-	bool client_first; /* begins with the client's response */
-};
-
-/* Our order, strongest first: GNU SASL's suggestion is not by strength. */
-static const struct mechanism mechanisms[] = {
-	{ "SCRAM-SHA-256", AUTH_SCRAM_SHA_256, false, true },
-	{ "SCRAM-SHA-1", AUTH_SCRAM_SHA_1, false, true },
-	{ "CRAM-MD5", AUTH_CRAM_MD5, false, false },
-	{ "PLAIN", AUTH_PLAIN, true, true },
-	/* many servers take no initial response to LOGIN, which has no standard */
-	{ "LOGIN", AUTH_LOGIN, true, false },
-};
-#define MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
+#define NONCE_BYTES 18
 
 struct auth {
-	const struct mechanism *mechanism;
-	Gsasl_session *session;
-	char *host;
+	const struct auth_mechanism *mechanism;
+	Gsasl_session *session; /* of AUTH_KIND_LIBRARY */
+	struct scram *scram;
+	struct bearer bearer; /* points to what follows */
+	struct secret token;
+	char *host, *username;
+	char *refusal; /* what came of a token */
 	bool satisfied;
 };
 
@@ -58,228 +41,186 @@ static void start_library(void)
 		library = NULL;
 }
 
-/* --- choosing ---------------------------------------------------------------------- */
-
-static bool is_offered(const char *offered, const char *name)
+bool auth_library_has(const char *name)
 {
-	size_t length = strlen(name);
-
-	for (const char *at = offered; *at;) {
-		size_t word = strcspn(at, " ");
-
-		if (word == length && text_starts_nocase(at, name))
-			return true;
-		at += word;
-		at += strspn(at, " ");
-	}
-	return false;
-}
-
-static bool may_show_password(const struct auth_channel *channel)
-{
-	return channel->encrypted && channel->verified && !channel->opportunistic;
-}
-
-static const char *why_not_shown(const struct auth_channel *channel)
-{
-	if (!channel->encrypted)
-		return "on a connection without TLS";
-	return channel->opportunistic ? "on a connection that tls = opportunistic does not verify"
-	                              : "on a connection that is not verified";
-}
-
-/* Known mechanisms that the server offers, for people: "PLAIN and LOGIN". */
-static void list_known(const char *offered, struct buffer *list)
-{
-	buffer_init(list, OFFER_BYTES);
-	for (size_t i = 0; i < MECHANISMS; i++)
-		if (is_offered(offered, mechanisms[i].name))
-			buffer_printf(list, "%s%s", list->length > 0 ? " and " : "", mechanisms[i].name);
-}
-
-static enum error nothing_fits(const struct tenant_settings *tenant, const char *offered,
-                               const struct auth_channel *channel, struct words *words)
-{
-	char *all = text_clean(offered, strlen(offered), OFFER_BYTES);
-	struct buffer known;
-
-	list_known(offered, &known);
-	if (!all[0])
-		words_set(words, "%s offers no authentication%s, and the tenant has a username", tenant->host,
-		          channel->encrypted ? "" : " without TLS");
-	else if (known.length == 0)
-		words_set(words, "%s offers only %s to log in, of which outboxd knows none", tenant->host,
-		          all);
-	else
-		words_set(words, "%s offers only %s, which would show the password %s", tenant->host,
-		          known.data, why_not_shown(channel));
-	buffer_fini(&known);
-	free(all);
-	return ERROR_REFUSED;
-}
-
-static enum error choose_best(const struct tenant_settings *tenant, const char *offered,
-                              const struct auth_channel *channel, const char **name, struct words *words)
-{
-	for (size_t i = 0; i < MECHANISMS; i++) {
-		const struct mechanism *mechanism = &mechanisms[i];
-
-		if (mechanism->shows_password && !may_show_password(channel))
-			continue;
-		if (!is_offered(offered, mechanism->name) ||
-		    !gsasl_client_support_p(library, mechanism->name))
-			continue;
-		*name = mechanism->name;
-		return OK;
-	}
-	return nothing_fits(tenant, offered, channel, words);
-}
-
-/* The operator named one: that, or nothing. */
-static enum error choose_named(const struct tenant_settings *tenant, const char *offered, const char **name,
-                               struct words *words)
-{
-	const struct mechanism *mechanism = NULL;
-	const char *choice = auth_choice_name(tenant->auth);
-	char *all;
-
-	for (size_t i = 0; i < MECHANISMS; i++)
-		if (mechanisms[i].choice == tenant->auth)
-			mechanism = &mechanisms[i];
-	if (!mechanism) {
-		words_set(words, "auth = %s is not built yet", choice);
-		return ERROR_REFUSED;
-	}
-	if (!tenant->username) {
-		words_set(words, "auth = %s needs a username", choice);
-		return ERROR_REFUSED;
-	}
-	if (is_offered(offered, mechanism->name)) {
-		*name = mechanism->name;
-		return OK;
-	}
-	all = text_clean(offered, strlen(offered), OFFER_BYTES);
-	words_set(words, "%s does not offer %s (auth = %s); it offers %s", tenant->host, mechanism->name,
-	          choice, all[0] ? all : "no authentication");
-	free(all);
-	return ERROR_REFUSED;
-}
-
-enum error auth_choose(const struct tenant_settings *tenant, const char *offered,
-                       const struct auth_channel *channel, const char **name, struct words *words)
-{
-	*name = NULL;
-	if (tenant->auth == AUTH_NONE || (tenant->auth == AUTH_AUTO && !tenant->username))
-		return OK;
 	pthread_once(&library_once, start_library);
-	if (!library) {
-		words_set(words, "GNU SASL cannot be started");
-		return ERROR_SYSTEM;
-	}
-	if (tenant->auth == AUTH_AUTO)
-		return choose_best(tenant, offered, channel, name, words);
-	return choose_named(tenant, offered, name, words);
+	return library && gsasl_client_support_p(library, name);
 }
 
-/* --- the exchange -------------------------------------------------------------------- */
+/* --- beginning ----------------------------------------------------------------------- */
 
-static enum error check_credentials(const struct tenant_settings *tenant, const struct secret *password,
+static enum error check_credentials(const struct auth_login *login, const struct auth_mechanism *mechanism,
                                     struct words *words)
 {
-	if (!tenant->username || !tenant->username[0])
-		words_set(words, "there is no username to log in to %s with", tenant->host);
+	const struct secret *password = login->password;
+	const char *host = login->tenant->host;
+	bool bearer = mechanism->kind == AUTH_KIND_BEARER;
+
+	if (!login->tenant->username || !login->tenant->username[0])
+		words_set(words, "there is no username to log in to %s with", host);
 	else if (!password || !secret_is_set(password) || password->length == 0)
-		words_set(words, "there is no password to log in to %s with", tenant->host);
+		words_set(words, "there is no %s to log in to %s with",
+		          bearer ? "token (password)" : "password", host);
 	else if (memchr(password->bytes, '\0', password->length))
-		words_set(words, "the password for %s has a NUL in it", tenant->host);
+		words_set(words, "the password for %s has a NUL in it", host);
 	else
 		return OK;
 	return ERROR_INVALID;
 }
 
-enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
-                      const struct secret *password, struct auth **auth, struct words *words)
+/* RFC 4422 A: without a certificate there is nothing that a server could go by. */
+static enum error begin_external(const struct auth_login *login, struct words *words)
 {
-	enum error error = check_credentials(tenant, password, words);
-	const struct mechanism *found = NULL;
-	Gsasl_session *session;
-	int rc;
+	const char *host = login->tenant->host;
 
-	*auth = NULL;
-	if (error != OK)
-		return error;
-	for (size_t i = 0; i < MECHANISMS; i++)
-		if (strcmp(mechanisms[i].name, mechanism) == 0)
-			found = &mechanisms[i];
-	pthread_once(&library_once, start_library);
-	rc = found && library ? gsasl_client_start(library, mechanism, &session) : GSASL_UNKNOWN_MECHANISM;
-	if (rc != GSASL_OK) {
-		words_set(words, "%s: %s", mechanism, gsasl_strerror(rc));
-		return ERROR_SYSTEM;
-	}
-	*auth = memory_alloc(sizeof(**auth));
-	(*auth)->mechanism = found;
-	(*auth)->session = session;
-	(*auth)->host = memory_strdup(tenant->host);
-	rc = gsasl_property_set(session, GSASL_AUTHID, tenant->username);
+	if (!login->channel->encrypted)
+		words_set(words, "auth = external needs TLS, and the connection to %s has none", host);
+	else if (!login->tenant->tls_cert_file)
+		words_set(words, "auth = external needs a client certificate (tls_cert_file, tls_key_file)");
+	else if (!login->channel->certificate)
+		words_set(words,
+		          "%s did not ask for the client certificate, without which auth = external "
+		          "says nothing",
+		          host);
+	else
+		return OK;
+	return ERROR_REFUSED;
+}
+
+static enum error begin_library(struct auth *auth, const struct secret *password, struct words *words)
+{
+	const char *name = auth->mechanism->name;
+	int rc = auth_library_has(name) ? gsasl_client_start(library, name, &auth->session)
+	                                : GSASL_UNKNOWN_MECHANISM;
+
 	if (rc == GSASL_OK)
-		rc = gsasl_property_set(session, GSASL_PASSWORD, (const char *)password->bytes);
+		rc = gsasl_property_set(auth->session, GSASL_AUTHID, auth->username);
+	if (rc == GSASL_OK)
+		rc = gsasl_property_set(auth->session, GSASL_PASSWORD, (const char *)password->bytes);
 	if (rc == GSASL_OK)
 		return OK;
-	words_set(words, "%s: %s", mechanism, gsasl_strerror(rc));
-	auth_end(auth);
+	words_set(words, "%s: %s", name, gsasl_strerror(rc));
 	return ERROR_SYSTEM;
 }
 
-/* Whether an attribute "i=…" of a SCRAM challenge asks for more rounds than we do. */
-static bool asks_too_much(const struct buffer *challenge)
+static enum error create_scram(struct auth *auth, const struct auth_login *login, const char *username,
+                               const char *password)
 {
-	const char *end = challenge->data + challenge->length;
+	const struct auth_channel *channel = login->channel;
+	bool binds = auth->mechanism->binds;
+	unsigned char dice[NONCE_BYTES];
+	struct buffer nonce;
 
-	for (const char *at = challenge->data; at < end; at++) {
-		long long rounds = 0;
-
-		if (end - at > 2 && at[0] == 'i' && at[1] == '=')
-			for (at += 2; at < end && *at >= '0' && *at <= '9' && rounds <= SCRAM_ROUNDS_MAX;
-			     at++)
-				rounds = rounds * 10 + (*at - '0');
-		if (rounds > SCRAM_ROUNDS_MAX)
-			return true;
-		at = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL;
-		if (!at)
-			break;
-	}
-	return false;
+	digest_random(dice, sizeof(dice));
+	buffer_init(&nonce, 2 * NONCE_BYTES);
+	text_base64_encode(&nonce, dice, sizeof(dice));
+	auth->scram = scram_create(&(struct scram_settings){
+		.digest = auth->mechanism->choice == AUTH_SCRAM_SHA_1 ? DIGEST_SHA1 : DIGEST_SHA256,
+		.name = auth->mechanism->name,
+		.host = auth->host,
+		.username = username,
+		.password = password,
+		.nonce = nonce.data,
+		.binding_type = binds ? channel->binding_type : NULL,
+		/* RFC 5802 6: "y" only where no -PLUS was seen */
+		.could_bind = channel->binding_type && !auth_offers_binding(login->offered),
+		.binding = channel->binding,
+		.binding_length = channel->binding_length,
+	});
+	buffer_fini(&nonce);
+	return OK;
 }
+
+/* RFC 5802 5.1 and 2.2: both are prepared by SASLprep. */
+static enum error begin_scram(struct auth *auth, const struct auth_login *login, struct words *words)
+{
+	char *username = NULL, *password = NULL;
+	int rc = gsasl_saslprep(auth->username, GSASL_ALLOW_UNASSIGNED, &username, NULL);
+	enum error error = ERROR_INVALID;
+
+	if (rc == GSASL_OK)
+		rc = gsasl_saslprep((const char *)login->password->bytes, GSASL_ALLOW_UNASSIGNED, &password,
+		                    NULL);
+	if (rc == GSASL_OK)
+		error = create_scram(auth, login, username, password);
+	else
+		words_set(words, "username or password have a character that SASL forbids (RFC 4013)");
+	if (password)
+		explicit_bzero(password, strlen(password));
+	gsasl_free(password);
+	gsasl_free(username);
+	return error;
+}
+
+static enum error begin_bearer(struct auth *auth, const struct auth_login *login)
+{
+	secret_copy(&auth->token, login->password);
+	auth->bearer = (struct bearer){
+		.standard = auth->mechanism->choice == AUTH_OAUTHBEARER,
+		.username = auth->username,
+		.host = auth->host,
+		.port = login->tenant->port,
+		.token = &auth->token,
+	};
+	return OK;
+}
+
+static enum error begin_kind(struct auth *auth, const struct auth_login *login, struct words *words)
+{
+	switch (auth->mechanism->kind) {
+	case AUTH_KIND_SCRAM: return begin_scram(auth, login, words);
+	case AUTH_KIND_BEARER: return begin_bearer(auth, login);
+	case AUTH_KIND_EXTERNAL: return OK;
+	case AUTH_KIND_LIBRARY: break;
+	}
+	return begin_library(auth, login->password, words);
+}
+
+enum error auth_begin(const struct auth_login *login, const char *mechanism, struct auth **auth,
+                      struct words *words)
+{
+	const struct auth_mechanism *found = auth_mechanism_find(mechanism);
+	enum error error;
+
+	*auth = NULL;
+	if (!found) {
+		words_set(words, "%s is not a mechanism that outboxd knows", mechanism);
+		return ERROR_SYSTEM;
+	}
+	error = found->kind == AUTH_KIND_EXTERNAL ? begin_external(login, words)
+	                                          : check_credentials(login, found, words);
+	if (error != OK)
+		return error;
+	*auth = memory_alloc(sizeof(**auth));
+	(*auth)->mechanism = found;
+	(*auth)->host = memory_strdup(login->tenant->host);
+	(*auth)->username = memory_strdup(login->tenant->username ? login->tenant->username : "");
+	error = begin_kind(*auth, login, words);
+	if (error != OK)
+		auth_end(auth);
+	return error;
+}
+
+/* --- the exchange -------------------------------------------------------------------- */
 
 /* Decodes into bytes, always terminated; false with words if we do not go on with it. */
 static bool take_challenge(const struct auth *auth, const char *text, struct buffer *bytes,
                            struct words *words)
 {
-	const char *name = auth->mechanism->name;
-
 	buffer_append(bytes, "", 0);
 	/* the prompts of LOGIN say nothing, and there are servers that send them without base64 */
 	if (auth->mechanism->choice == AUTH_LOGIN || !text || strcmp(text, "=") == 0)
 		return true;
-	if (!text_base64_decode(bytes, text, strlen(text))) {
-		words_set(words, "%s sent a challenge of %s that is not base64", auth->host, name);
-		return false;
-	}
-	if (!auth->mechanism->client_first || auth->mechanism->choice == AUTH_PLAIN)
+	if (text_base64_decode(bytes, text, strlen(text)))
 		return true;
-	if (asks_too_much(bytes)) {
-		words_set(words, "%s asks for more than %d rounds of %s", auth->host, SCRAM_ROUNDS_MAX, name);
-		return false;
-	}
-	if (bytes->length >= 2 && memcmp(bytes->data, "e=", 2) == 0) { /* RFC 5802 7: server-error */
-		char *reason = text_clean(bytes->data + 2, bytes->length - 2, OFFER_BYTES);
+	words_set(words, "%s sent a challenge of %s that is not base64", auth->host, auth->mechanism->name);
+	return false;
+}
 
-		words_set(words, "%s refused %s: %s", auth->host, name, reason);
-		free(reason);
-		return false;
-	}
-	return true;
+static enum error too_many(const struct auth *auth, struct words *words)
+{
+	words_set(words, "%s asks for more after all of %s was said", auth->host, auth->mechanism->name);
+	return ERROR_PROTOCOL;
 }
 
 static enum error step_trouble(const struct auth *auth, int rc, struct words *words)
@@ -290,71 +231,134 @@ static enum error step_trouble(const struct auth *auth, int rc, struct words *wo
 	case GSASL_SASLPREP_ERROR:
 		words_set(words, "username or password have a character that SASL forbids (RFC 4013)");
 		return ERROR_INVALID;
-	case GSASL_AUTHENTICATION_ERROR:
-	case GSASL_INTEGRITY_ERROR:
-		words_set(words, "%s does not prove that it knows the password (%s)", host, name);
-		return ERROR_PROTOCOL;
 	case GSASL_MECHANISM_PARSE_ERROR:
 	case GSASL_BASE64_ERROR:
 		words_set(words, "%s sent a challenge that is not one of %s", host, name);
 		return ERROR_PROTOCOL;
-	case GSASL_MECHANISM_CALLED_TOO_MANY_TIMES:
-		words_set(words, "%s asks for more after all of %s was said", host, name);
-		return ERROR_PROTOCOL;
+	case GSASL_MECHANISM_CALLED_TOO_MANY_TIMES: return too_many(auth, words);
 	default: words_set(words, "%s: %s", name, gsasl_strerror(rc)); return ERROR_SYSTEM;
 	}
 }
 
-static int step(struct auth *auth, const struct buffer *challenge, bool initial, struct buffer *out)
+static enum error step_library(struct auth *auth, const struct buffer *challenge, struct buffer *said,
+                               struct words *words)
 {
 	char *response = NULL;
 	size_t length = 0;
 	int rc = gsasl_step(auth->session, challenge->data, challenge->length, &response, &length);
 
-	if (rc == GSASL_OK || rc == GSASL_NEEDS_MORE) {
-		if (length > 0)
-			text_base64_encode(out, response, length);
-		else if (initial)
-			buffer_append_char(out, '='); /* RFC 4954 4 */
-	}
+	if ((rc == GSASL_OK || rc == GSASL_NEEDS_MORE) && length > 0)
+		buffer_append(said, response, length);
 	if (response) {
 		explicit_bzero(response, length);
 		gsasl_free(response);
 	}
-	return rc;
+	if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE)
+		return step_trouble(auth, rc, words);
+	auth->satisfied = rc == GSASL_OK;
+	return OK;
+}
+
+static enum error step_scram(struct auth *auth, bool first, const struct buffer *challenge,
+                             struct buffer *said, struct words *words)
+{
+	enum error error;
+
+	if (first) {
+		scram_first(auth->scram, said);
+		return OK;
+	}
+	error = scram_hear(auth->scram, challenge->data, challenge->length, said, words);
+	auth->satisfied = scram_is_proved(auth->scram);
+	return error;
+}
+
+/* The message, and once more an answer: a refusal comes as a challenge (RFC 7628 3.2.3). */
+static enum error step_bearer(struct auth *auth, bool first, const struct buffer *challenge,
+                              struct buffer *said, struct words *words)
+{
+	if (first) {
+		enum error error = bearer_message(&auth->bearer, said, words);
+
+		auth->satisfied = error == OK;
+		return error;
+	}
+	if (auth->refusal)
+		return too_many(auth, words);
+	auth->satisfied = false;
+	auth->refusal = bearer_refusal(&auth->token, challenge->data, challenge->length);
+	bearer_answer(&auth->bearer, said);
+	return OK;
+}
+
+static enum error step(struct auth *auth, bool first, const struct buffer *challenge, struct buffer *said,
+                       struct words *words)
+{
+	switch (auth->mechanism->kind) {
+	case AUTH_KIND_SCRAM: return step_scram(auth, first, challenge, said, words);
+	case AUTH_KIND_BEARER: return step_bearer(auth, first, challenge, said, words);
+	case AUTH_KIND_LIBRARY: return step_library(auth, challenge, said, words);
+	case AUTH_KIND_EXTERNAL: break;
+	}
+	buffer_append_text(said, auth->username); /* the identity to act as; none = the certificate's own */
+	auth->satisfied = true;
+	return OK;
+}
+
+/* Wipes before it frees: a response holds the secret. */
+static void wipe(struct buffer *buffer)
+{
+	if (buffer->length > 0)
+		explicit_bzero(buffer->data, buffer->length);
+	buffer_fini(buffer);
 }
 
 enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
                      struct words *words)
 {
-	enum error error = OK;
-	struct buffer bytes;
-	int rc;
+	bool first = !challenge;
+	enum error error = ERROR_PROTOCOL;
+	struct buffer bytes, said;
 
 	*complete = false;
-	if (!challenge && !auth->mechanism->client_first)
+	if (first && !auth->mechanism->client_first)
 		return OK;
-	if (auth->satisfied)
-		return step_trouble(auth, GSASL_MECHANISM_CALLED_TOO_MANY_TIMES, words);
+	if (auth->satisfied && auth->mechanism->kind != AUTH_KIND_BEARER)
+		return too_many(auth, words);
 	buffer_init(&bytes, SECRET_MAX_BYTES);
-	if (take_challenge(auth, challenge, &bytes, words)) {
-		rc = step(auth, &bytes, !challenge, out);
-		auth->satisfied = *complete = rc == GSASL_OK;
-		if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE)
-			error = step_trouble(auth, rc, words);
-	} else {
-		error = ERROR_PROTOCOL;
+	buffer_init(&said, 2 * SECRET_MAX_BYTES);
+	if (buffer_reserve(&said, SECRET_MAX_BYTES) && take_challenge(auth, challenge, &bytes, words))
+		error = step(auth, first, &bytes, &said, words);
+	if (error == OK && said.length > 0 && !text_base64_encode(out, said.data, said.length)) {
+		words_set(words, "what %s wants said to log in is too long", auth->mechanism->name);
+		error = ERROR_INVALID;
 	}
+	if (error == OK && said.length == 0 && first)
+		buffer_append_char(out, '='); /* RFC 4954 4 */
+	*complete = error == OK && auth->satisfied;
 	buffer_fini(&bytes);
+	wipe(&said);
 	return error;
+}
+
+const char *auth_refusal(const struct auth *auth)
+{
+	return auth->refusal && auth->refusal[0] ? auth->refusal : NULL;
 }
 
 enum error auth_verify(struct auth *auth, struct words *words)
 {
+	const char *host = auth->host, *name = auth->mechanism->name;
+
 	if (auth->satisfied)
 		return OK;
-	words_set(words, "%s accepted %s before it was complete%s", auth->host, auth->mechanism->name,
-	          auth->mechanism->shows_password ? "" : ": it does not prove that it knows the password");
+	if (auth->refusal)
+		words_set(words, "%s accepted %s after it had refused the token", host, name);
+	else
+		words_set(words, "%s accepted %s before it was complete%s", host, name,
+		          auth->mechanism->kind == AUTH_KIND_SCRAM
+		                  ? ": it does not prove that it knows the password"
+		                  : "");
 	return ERROR_PROTOCOL;
 }
 
@@ -369,12 +373,19 @@ static void wipe_property(Gsasl_session *session, Gsasl_property property)
 
 void auth_end(struct auth **auth)
 {
-	if (!*auth)
+	struct auth *ended = *auth;
+
+	if (!ended)
 		return;
-	wipe_property((*auth)->session, GSASL_PASSWORD);
-	wipe_property((*auth)->session, GSASL_SCRAM_SALTED_PASSWORD);
-	gsasl_finish((*auth)->session);
-	free((*auth)->host);
-	free(*auth);
+	if (ended->session) {
+		wipe_property(ended->session, GSASL_PASSWORD);
+		gsasl_finish(ended->session);
+	}
+	scram_destroy(&ended->scram);
+	secret_wipe(&ended->token);
+	free(ended->host);
+	free(ended->username);
+	free(ended->refusal);
+	free(ended);
 	*auth = NULL;
 }

@@ -1,9 +1,9 @@
 /*
- * auth.h - SASL by GNU SASL, the only file that knows it (RFC 4954).
+ * auth.h - SASL for SMTP (RFC 4954): which mechanism, and what it says.
  *
- * Chooses the mechanism (our order: SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN,
- * LOGIN) and produces and answers challenges. It does not touch the network:
- * smtp/session.c carries the lines.
+ * auth.c alone knows GNU SASL. Order of preference: SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS,
+ * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN; XOAUTH2, OAUTHBEARER and EXTERNAL
+ * where they are named. It does not touch the network: smtp/session_auth.c carries the lines.
  */
 #ifndef OUTBOXD_SMTP_AUTH_H
 #define OUTBOXD_SMTP_AUTH_H
@@ -21,25 +21,37 @@ struct auth_channel {
 	bool verified; /* by chain, name, time or fingerprint, or the operator asked for none on a required
 	                  TLS */
 	bool opportunistic;
+	bool certificate; /* the server asked for our client certificate and has it */
+	/* channel binding of this TLS session (RFC 5056): its type ("tls-exporter"), NULL = none */
+	const char *binding_type;
+	const void *binding;
+	size_t binding_length;
+};
+
+/* What a login is made of. All of it must live as long as the exchange. */
+struct auth_login {
+	const struct tenant_settings *tenant;
+	const struct secret *password; /* or token; NULL = none */
+	const char *offered;           /* as it stood behind AUTH in the EHLO reply */
+	const struct auth_channel *channel;
 };
 
 /*
- * The mechanism to use, given the server's list as it stood behind AUTH in its
- * EHLO reply. *name = NULL and OK: log in with none (auth = none, or auto without a
+ * The mechanism to use. *name = NULL and OK: log in with none (auth = none, or auto without a
  * username). ERROR_REFUSED with words: the server offers none that we may use
- * ("mail.acme.example offers only PLAIN, which would show the password on a connection without TLS").
+ * ("mail.acme.example offers only PLAIN, which would show the password on a connection without
+ * TLS"). A mechanism that is named is that one: scram-sha-256 is not SCRAM-SHA-256-PLUS.
  */
-enum error auth_choose(const struct tenant_settings *tenant, const char *offered,
-                       const struct auth_channel *channel, const char **name, struct words *words);
+enum error auth_choose(const struct auth_login *login, const char **name, struct words *words);
 
 struct auth;
 
 /*
- * Begins an exchange. username, password are copied into GNU SASL's handle until auth_end().
- * ERROR_INVALID with words: no username or password, or one that cannot be sent; ERROR_SYSTEM.
+ * Begins an exchange. ERROR_INVALID with words: no username or secret, or one that cannot be
+ * sent; ERROR_REFUSED: EXTERNAL without a client certificate; ERROR_SYSTEM.
  */
-enum error auth_begin(const char *mechanism, const struct tenant_settings *tenant,
-                      const struct secret *password, struct auth **auth, struct words *words);
+enum error auth_begin(const struct auth_login *login, const char *mechanism, struct auth **auth,
+                      struct words *words);
 
 /*
  * One step: challenge (base64 text from a 334, or NULL for the initial response)
@@ -54,6 +66,10 @@ enum error auth_begin(const char *mechanism, const struct tenant_settings *tenan
  */
 enum error auth_step(struct auth *auth, const char *challenge, struct buffer *out, bool *complete,
                      struct words *words);
+
+/* What the server said of a token that it refuses, clean and without it; NULL = nothing. Lives as long as
+ * auth. */
+const char *auth_refusal(const struct auth *auth);
 
 /*
  * After the 235: OK only if the mechanism is satisfied (a SCRAM server that

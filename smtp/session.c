@@ -92,6 +92,8 @@ void session_close(struct session **session)
 	tls_trust_release(&closed->trust);
 	tenant_settings_release(&closed->tenant);
 	secret_wipe(&closed->password);
+	for (int i = 0; i < closed->said_count; i++)
+		secret_wipe(&closed->said[i]);
 	free(closed->server);
 	free(closed->fallback);
 	explicit_bzero(&closed->reply, sizeof(closed->reply));
@@ -118,11 +120,6 @@ static enum error check_not_built(const struct tenant_settings *tenant, struct w
 		if (!later[i].value)
 			continue;
 		words_set(words, "%s is not built yet", later[i].column);
-		return ERROR_REFUSED;
-	}
-	if (tenant->auth == AUTH_XOAUTH2 || tenant->auth == AUTH_OAUTHBEARER ||
-	    tenant->auth == AUTH_EXTERNAL) {
-		words_set(words, "auth = %s is not built yet", auth_choice_name(tenant->auth));
 		return ERROR_REFUSED;
 	}
 	return OK;

@@ -3,19 +3,25 @@
  *
  * Promises: an initial response only where the command stays within the line
  * limit, a server that asks on and on or asks nonsense is cancelled with "*",
- * and no session comes of a login that the mechanism does not believe in.
+ * no session comes of a login that the mechanism does not believe in, and whatever
+ * was said to log in is masked where the server repeats it.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "smtp/auth.h"
 #include "smtp/session_internal.h"
+#include "smtp/session_mask.h"
 
-#define COMMAND_BYTES  512   /* RFC 5321 4.5.3.1.4, which RFC 4954 4 keeps for AUTH */
-#define RESPONSE_BYTES 12288 /* RFC 4954 4 */
+#define COMMAND_BYTES 512 /* RFC 5321 4.5.3.1.4, which RFC 4954 4 keeps for AUTH */
+/*
+ * RFC 4954 4 has servers take 12288 octets a response "at the time of writing" and says 500
+ * to what is longer; tokens have grown since, so it is the server that decides.
+ */
+#define PASSWORD_BYTES 16384
+#define RESPONSE_BYTES 32768 /* the password and a name beside it, in base64 */
 /* auth_step() refuses sooner: a bound that does not depend on it */
-#define ROUNDS_MAX     8
-#define PASSWORD_BYTES 8192 /* with a name beside it, within RESPONSE_BYTES in base64 */
+#define ROUNDS_MAX SAID_MAX
 
 /* One exchange. */
 struct login {
@@ -99,6 +105,22 @@ static enum error lose(struct session *session, enum error error, struct outcome
 	return error;
 }
 
+/* The server's no, and what it said of the token before. */
+static enum error refuse(struct login *login, struct outcome *trouble)
+{
+	const char *why = auth_refusal(login->auth);
+	char *said;
+
+	session_judge_reply(login->session, false, trouble);
+	if (why) {
+		said = memory_strdup(trouble->text ? trouble->text : "");
+		outcome_say(trouble, "%s%s(%s)", said, *said ? " " : "", why);
+		session_mask(login->session, trouble->text);
+		free(said);
+	}
+	return ERROR_REFUSED;
+}
+
 /* 334 after 334 until another reply ends the exchange. */
 static enum error exchange(struct login *login, struct outcome *trouble)
 {
@@ -118,6 +140,7 @@ static enum error exchange(struct login *login, struct outcome *trouble)
 			cancel(session);
 			return give_up(session, &words, trouble);
 		}
+		session_remember(session, &login->response);
 		session_allow_command(session);
 		error = say_response(login);
 		if (error != OK)
@@ -135,11 +158,10 @@ static enum error exchange(struct login *login, struct outcome *trouble)
 	}
 	if (session->reply.code < 400)
 		return lose(session, ERROR_PROTOCOL, trouble);
-	session_judge_reply(session, false, trouble);
-	return ERROR_REFUSED;
+	return refuse(login, trouble);
 }
 
-static enum error run_login(struct login *login, struct outcome *trouble)
+static enum error run_login(struct login *login, const struct auth_login *how, struct outcome *trouble)
 {
 	struct session *session = login->session;
 	struct words words;
@@ -147,16 +169,15 @@ static enum error run_login(struct login *login, struct outcome *trouble)
 	enum error error;
 
 	if (session->password.length > PASSWORD_BYTES) {
-		words_set(&words, "the password is longer than %d octets", PASSWORD_BYTES);
+		words_set(&words, "the password or token is longer than %d octets", PASSWORD_BYTES);
 		return give_up(session, &words, trouble);
 	}
-	error = auth_begin(login->mechanism, session->tenant,
-	                   secret_is_set(&session->password) ? &session->password : NULL, &login->auth,
-	                   &words);
+	error = auth_begin(how, login->mechanism, &login->auth, &words);
 	if (error == OK)
 		error = auth_step(login->auth, NULL, &login->response, &complete, &words);
 	if (error != OK)
 		return give_up(session, &words, trouble);
+	session_remember(session, &login->response);
 	session_allow_command(session);
 	error = session_check_silence(session);
 	if (error == OK)
@@ -177,10 +198,15 @@ enum error session_log_in(struct session *session, struct outcome *trouble)
 		            (tls_is_verified(tls) || (required && tenant->tls_verify == TLS_VERIFY_NONE)),
 		.opportunistic = tenant->tls == TLS_OPPORTUNISTIC,
 	};
+	struct auth_login how = {
+		.tenant = tenant,
+		.password = secret_is_set(&session->password) ? &session->password : NULL,
+		.offered = session->capabilities.auth,
+		.channel = &channel,
+	};
 	struct login login = { .session = session };
 	struct words words;
-	enum error error = auth_choose(tenant, session->capabilities.auth, &channel, &login.mechanism,
-	                               &words);
+	enum error error = auth_choose(&how, &login.mechanism, &words);
 
 	if (error == OK && !login.mechanism)
 		return OK;
@@ -188,7 +214,7 @@ enum error session_log_in(struct session *session, struct outcome *trouble)
 	if (error != OK)
 		return give_up(session, &words, trouble);
 	buffer_init(&login.response, RESPONSE_BYTES);
-	error = run_login(&login, trouble);
+	error = run_login(&login, &how, trouble);
 	if (login.response.length > 0)
 		explicit_bzero(login.response.data, login.response.length);
 	buffer_fini(&login.response);

@@ -4,6 +4,7 @@
  * session_wire.c   lines out, replies in, deadlines, judging
  * session_open.c   resolve … STARTTLS, EHLO again
  * session_auth.c   AUTH
+ * session_mask.c   secrets in what the server says (session_mask.h)
  * session_envelope.c  what may be said in MAIL and RCPT, and how (session_envelope.h)
  * session_send.c   the transaction;  session_text.c  the message
  * session.c        what is left: facts, parking, QUIT
@@ -19,11 +20,15 @@
 #include "smtp/stream.h"
 #include "smtp/verdict.h"
 
+#define SAID_MAX 8 /* responses of one SASL exchange that are masked in replies */
+
 struct session {
 	struct tenant_settings *tenant;
 	struct tls_trust *trust;
 	struct resolver *resolver;
 	struct secret password;
+	struct secret said[SAID_MAX]; /* what SASL said: a server that repeats it shows the password */
+	int said_count;
 	struct session_observer observer;
 	struct interrupt interrupt; /* its threshold: STOP_SOON, after the end of the data STOP_NOW */
 	struct stream *stream;      /* NULL until connected */

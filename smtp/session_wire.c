@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "smtp/session_internal.h"
+#include "smtp/session_mask.h"
 
 void session_enter(struct session *session, enum stage stage)
 {
@@ -66,29 +67,6 @@ enum error session_flush(struct session *session)
 	return stream_flush(session->stream, session->deadline_ms);
 }
 
-/*
- * A text that was cut may end in a part of the secret, which no mask would
- * recognise: as much as its base64 takes is dropped with it.
- */
-static void mask_reply(struct session *session)
-{
-	struct reply *reply = &session->reply;
-	size_t doubtful = session->password.length / 3 * 4 + 8;
-	bool cut;
-
-	if (!secret_is_set(&session->password))
-		return;
-	cut = reply->length == REPLY_TEXT_BYTES - 1;
-	secret_mask(&session->password, reply->text);
-	reply->length = strlen(reply->text);
-	/* Only now: what is dropped first could leave a part of the one before. Up to a mask all is known to
-	 * be good. */
-	while (cut && doubtful-- > 0 && reply->length > 0 &&
-	       !(reply->length >= 3 && memcmp(reply->text + reply->length - 3, "***", 3) == 0))
-		reply->length--;
-	reply->text[reply->length] = '\0';
-}
-
 enum error session_hear(struct session *session, bool is_challenge)
 {
 	enum reply_progress progress = REPLY_MORE;
@@ -110,7 +88,7 @@ enum error session_hear(struct session *session, bool is_challenge)
 			return error;
 	}
 	if (!is_challenge || session->reply.code != 334)
-		mask_reply(session);
+		session_mask_reply(session);
 	return progress == REPLY_DONE ? OK : ERROR_PROTOCOL;
 }
 
@@ -200,7 +178,7 @@ void session_judge_loss(struct session *session, enum error error, const struct 
 		words = &own;
 	}
 	verdict_from_loss(&place, error, words, outcome);
-	if (outcome->text && secret_is_set(&session->password))
-		secret_mask(&session->password, outcome->text);
+	if (outcome->text)
+		session_mask(session, outcome->text);
 	session->usable = false;
 }

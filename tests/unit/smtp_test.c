@@ -11,9 +11,11 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	suite_add_tcase(suite, smtp_bearer_cases());
 	suite_add_tcase(suite, smtp_body_cases());
 	suite_add_tcase(suite, smtp_dsn_cases());
 	suite_add_tcase(suite, smtp_reply_cases());
+	suite_add_tcase(suite, smtp_scram_cases());
 	suite_add_tcase(suite, smtp_session_cases());
 	suite_add_tcase(suite, smtp_verdict_cases());
 	srunner_run_all(runner, CK_ENV);

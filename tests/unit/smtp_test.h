@@ -6,9 +6,11 @@
 
 #include <check.h>
 
+TCase *smtp_bearer_cases(void);
 TCase *smtp_body_cases(void);
 TCase *smtp_dsn_cases(void);
 TCase *smtp_reply_cases(void);
+TCase *smtp_scram_cases(void);
 TCase *smtp_session_cases(void);
 TCase *smtp_verdict_cases(void);
 

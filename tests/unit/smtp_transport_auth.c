@@ -15,23 +15,35 @@
 #define HOST "mail.acme.example"
 #define ALL  "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN"
 
-static const struct auth_channel clear = { false, false, false };
-static const struct auth_channel good = { true, true, false };
-static const struct auth_channel unverified = { true, false, false };
-static const struct auth_channel opportunistic = { true, false, true };
+static const struct auth_channel clear = { .encrypted = false };
+static const struct auth_channel good = { .encrypted = true, .verified = true };
+static const struct auth_channel unverified = { .encrypted = true };
+static const struct auth_channel opportunistic = { .encrypted = true, .opportunistic = true };
 /* what a careless caller might say: opportunistic wins over verified */
-static const struct auth_channel odd = { true, true, true };
+static const struct auth_channel odd = { .encrypted = true, .verified = true, .opportunistic = true };
+
+static const struct auth_channel bound = { .encrypted = true,
+	                                   .verified = true,
+	                                   .binding_type = "tls-exporter",
+	                                   .binding = "\0\1\2\3\4\5",
+	                                   .binding_length = 6 };
 
 static const char *name;
 static struct words words;
 
-static enum error choose(const char *auth, const char *offered, const struct auth_channel *channel)
+static enum error choose_for(struct tenant_settings *tenant, const char *offered,
+                             const struct auth_channel *channel)
 {
-	struct tenant_settings *tenant = peer_tenant("auth", auth, "username", "pbx", NULL);
+	const struct auth_login login = { .tenant = tenant, .offered = offered, .channel = channel };
 
 	name = "untouched";
 	strcpy(words.text, "untouched");
-	return auth_choose(tenant, offered, channel, &name, &words);
+	return auth_choose(&login, &name, &words);
+}
+
+static enum error choose(const char *auth, const char *offered, const struct auth_channel *channel)
+{
+	return choose_for(peer_tenant("auth", auth, "username", "pbx", NULL), offered, channel);
 }
 
 START_TEST(auto_takes_the_strongest_that_both_know)
@@ -84,6 +96,37 @@ START_TEST(auto_never_shows_the_password_where_it_could_be_seen)
 }
 END_TEST
 
+START_TEST(auto_binds_where_both_can)
+{
+	ck_assert_int_eq(choose("auto", ALL " SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS", &bound), OK);
+	ck_assert_str_eq(name, "SCRAM-SHA-256-PLUS");
+	ck_assert_int_eq(choose("auto", ALL " SCRAM-SHA-1-PLUS", &bound), OK);
+	ck_assert_str_eq(name, "SCRAM-SHA-1-PLUS");
+	ck_assert_int_eq(choose("auto", ALL, &bound), OK);
+	ck_assert_str_eq(name, "SCRAM-SHA-256");
+	/* the way out where a server offers what it cannot do */
+	ck_assert_int_eq(choose("scram-sha-256", ALL " SCRAM-SHA-256-PLUS", &bound), OK);
+	ck_assert_str_eq(name, "SCRAM-SHA-256");
+	ck_assert_int_eq(choose("scram-sha-256", "SCRAM-SHA-256-PLUS", &bound), ERROR_REFUSED);
+}
+END_TEST
+
+START_TEST(what_takes_no_password_is_named_only)
+{
+	ck_assert_int_eq(choose("auto", "XOAUTH2 OAUTHBEARER EXTERNAL PLAIN", &good), OK);
+	ck_assert_str_eq(name, "PLAIN");
+	ck_assert_int_eq(choose("xoauth2", "OAUTHBEARER XOAUTH2", &good), OK);
+	ck_assert_str_eq(name, "XOAUTH2");
+	ck_assert_int_eq(choose("oauthbearer", "OAUTHBEARER XOAUTH2", &good), OK);
+	ck_assert_str_eq(name, "OAUTHBEARER");
+	ck_assert_int_eq(choose("xoauth2", "OAUTHBEARER", &good), ERROR_REFUSED);
+	ck_assert_int_eq(choose_for(peer_tenant("auth", "external", NULL), "EXTERNAL", &good), OK);
+	ck_assert_str_eq(name, "EXTERNAL");
+	ck_assert_int_eq(choose_for(peer_tenant("auth", "xoauth2", NULL), "XOAUTH2", &good), ERROR_REFUSED);
+	ck_assert_str_eq(words.text, "auth = xoauth2 needs a username");
+}
+END_TEST
+
 START_TEST(a_named_mechanism_is_consent_and_nothing_else_is_taken)
 {
 	ck_assert_int_eq(choose("plain", "LOGIN PLAIN SCRAM-SHA-256", &clear), OK);
@@ -101,10 +144,8 @@ END_TEST
 
 START_TEST(no_login_where_none_is_wanted)
 {
-	name = "untouched";
-	ck_assert_int_eq(auth_choose(peer_tenant(NULL), ALL, &good, &name, &words), OK);
+	ck_assert_int_eq(choose_for(peer_tenant(NULL), ALL, &good), OK);
 	ck_assert_ptr_null(name);
-	name = "untouched";
 	ck_assert_int_eq(choose("none", "PLAIN", &good), OK);
 	ck_assert_ptr_null(name);
 }
@@ -112,17 +153,7 @@ END_TEST
 
 START_TEST(what_cannot_be_is_told)
 {
-	static const char *const later[] = { "xoauth2", "oauthbearer", "external" };
-	char wanted[80];
-
-	for (size_t i = 0; i < COUNT(later); i++) {
-		snprintf(wanted, sizeof(wanted), "auth = %s is not built yet", later[i]);
-		ck_assert_int_eq(choose(later[i], "XOAUTH2 OAUTHBEARER EXTERNAL PLAIN", &good),
-		                 ERROR_REFUSED);
-		ck_assert_str_eq(words.text, wanted);
-	}
-	ck_assert_int_eq(auth_choose(peer_tenant("auth", "plain", NULL), ALL, &good, &name, &words),
-	                 ERROR_REFUSED);
+	ck_assert_int_eq(choose_for(peer_tenant("auth", "plain", NULL), ALL, &good), ERROR_REFUSED);
 	ck_assert_str_eq(words.text, "auth = plain needs a username");
 	ck_assert_int_eq(choose("auto", "", &good), ERROR_REFUSED);
 	ck_assert_str_eq(words.text, HOST " offers no authentication, and the tenant has a username");
@@ -131,6 +162,9 @@ START_TEST(what_cannot_be_is_told)
 	                 HOST " offers no authentication without TLS, and the tenant has a username");
 	ck_assert_int_eq(choose("auto", "GSSAPI NTLM", &good), ERROR_REFUSED);
 	ck_assert_str_eq(words.text, HOST " offers only GSSAPI NTLM to log in, of which outboxd knows none");
+	ck_assert_int_eq(choose("auto", "XOAUTH2 EXTERNAL", &good), ERROR_REFUSED);
+	ck_assert_str_eq(words.text,
+	                 HOST " takes no password, only XOAUTH2 and EXTERNAL: name one of them in auth");
 	ck_assert_int_eq(choose("auto", "GS\x1bSAPI \xff", &good), ERROR_REFUSED);
 	ck_assert_ptr_null(strchr(words.text, '\x1b'));
 }
@@ -140,6 +174,8 @@ END_TEST
 
 struct account {
 	const char *username, *password;
+	const char *binding; /* in base64; NULL = the server has none */
+	bool unique;         /* it is of type tls-unique */
 };
 
 static int give_password(Gsasl *context, Gsasl_session *session, Gsasl_property property)
@@ -148,6 +184,8 @@ static int give_password(Gsasl *context, Gsasl_session *session, Gsasl_property 
 	const char *user;
 
 	(void)context;
+	if (account->binding && property == (account->unique ? GSASL_CB_TLS_UNIQUE : GSASL_CB_TLS_EXPORTER))
+		return gsasl_property_set(session, property, account->binding);
 	if (property != GSASL_PASSWORD)
 		return GSASL_NO_CALLBACK;
 	user = gsasl_property_fast(session, GSASL_AUTHID);
@@ -192,26 +230,37 @@ static int server_step(struct sasl_server *server, const struct buffer *from_cli
 struct login {
 	const char *mechanism, *username;
 	const char *password;
-	struct account account; /* what the server knows */
+	struct account account;             /* what the server knows */
+	const struct auth_channel *channel; /* NULL = good */
+	const char *offered;                /* NULL = the mechanism alone */
 };
+
+static struct auth *begin_as(const struct login *how)
+{
+	struct secret secret = { NULL, 0 };
+	const struct auth_login login = { .tenant = peer_tenant("username", how->username, NULL),
+		                          .password = &secret,
+		                          .offered = how->offered ? how->offered : how->mechanism,
+		                          .channel = how->channel ? how->channel : &good };
+	struct auth *begun;
+
+	ck_assert(secret_set(&secret, how->password, strlen(how->password)));
+	ck_assert_msg(auth_begin(&login, how->mechanism, &begun, &words) == OK, "%s", words.text);
+	secret_wipe(&secret);
+	return begun;
+}
 
 static struct auth *begin(const char *mechanism, const char *username, const char *password)
 {
-	struct secret secret = { NULL, 0 };
-	struct auth *auth;
+	const struct login how = { .mechanism = mechanism, .username = username, .password = password };
 
-	ck_assert(secret_set(&secret, password, strlen(password)));
-	ck_assert_msg(
-		auth_begin(mechanism, peer_tenant("username", username, NULL), &secret, &auth, &words) == OK,
-		"%s", words.text);
-	secret_wipe(&secret);
-	return auth;
+	return begin_as(&how);
 }
 
 /* The whole exchange; true if the server accepts. *error is what auth_step() or auth_verify() said. */
 static bool log_in(struct login *login, enum error *error)
 {
-	struct auth *auth = begin(login->mechanism, login->username, login->password);
+	struct auth *auth = begin_as(login);
 	struct sasl_server server;
 	struct buffer out;
 	char challenge[4096];
@@ -249,15 +298,17 @@ static const char *const mechanisms[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-
 START_TEST(each_mechanism_logs_in)
 {
 	static const struct account accounts[] = {
-		{ "pbx", "secret" },
-		{ "pbx@acme.example", "with spaces, commas = and \"quotes\"" },
-		{ "müller", "pässwörd" },
-		{ "a,b=c", "=2C" },
+		{ .username = "pbx", .password = "secret" },
+		{ .username = "pbx@acme.example", .password = "with spaces, commas = and \"quotes\"" },
+		{ .username = "müller", .password = "pässwörd" },
+		{ .username = "a,b=c", .password = "=2C" },
 	};
 
 	for (size_t i = 0; i < COUNT(accounts); i++) {
-		struct login login = { mechanisms[_i], accounts[i].username, accounts[i].password,
-			               accounts[i] };
+		struct login login = { .mechanism = mechanisms[_i],
+			               .username = accounts[i].username,
+			               .password = accounts[i].password,
+			               .account = accounts[i] };
 		enum error error;
 		bool accepted = log_in(&login, &error);
 
@@ -269,7 +320,10 @@ END_TEST
 
 START_TEST(a_wrong_password_is_the_servers_no)
 {
-	struct login login = { mechanisms[_i], "pbx", "wrong", { "pbx", "secret" } };
+	struct login login = { .mechanism = mechanisms[_i],
+		               .username = "pbx",
+		               .password = "wrong",
+		               .account = { .username = "pbx", .password = "secret" } };
 	enum error error;
 
 	ck_assert(!log_in(&login, &error));
@@ -280,11 +334,11 @@ END_TEST
 START_TEST(scram_prepares_what_looks_alike)
 {
 	/* RFC 4013: a soft hyphen goes, a fullwidth letter becomes a plain one */
-	struct login login = { mechanisms[_i],
-		               "pbx",
-		               "se\xc2\xad"
-		               "cret\xef\xbc\xa1",
-		               { "pbx", "secretA" } };
+	struct login login = { .mechanism = mechanisms[_i],
+		               .username = "pbx",
+		               .password = "se\xc2\xad"
+		                           "cret\xef\xbc\xa1",
+		               .account = { .username = "pbx", .password = "secretA" } };
 	enum error error;
 
 	ck_assert(log_in(&login, &error));
@@ -292,18 +346,101 @@ START_TEST(scram_prepares_what_looks_alike)
 }
 END_TEST
 
+/* What the server's own end of TLS has, and what the client says of its own. */
+static const struct {
+	const char *mechanism, *offered;
+	const struct auth_channel *channel;
+	const char *binding;
+	bool unique, accepted;
+} bindings[] = {
+	{ "SCRAM-SHA-256-PLUS", NULL, &bound, "AAECAwQF", false, true },
+	{ "SCRAM-SHA-1-PLUS", NULL, &bound, "AAECAwQF", false, true },
+	/* somebody in between: two TLS sessions */
+	{ "SCRAM-SHA-256-PLUS", NULL, &bound, "AAECAwQG", false, false },
+	{ "SCRAM-SHA-1-PLUS", NULL, &bound, "AAECAwQG", false, false },
+	/* a server that has the other type */
+	{ "SCRAM-SHA-256-PLUS", NULL, &bound, "AAECAwQF", true, false },
+	/* both can, and somebody took -PLUS out of the offer: "y" tells */
+	{ "SCRAM-SHA-256", NULL, &bound, "AAECAwQF", false, false },
+	/* the server cannot: "y" is nothing to it */
+	{ "SCRAM-SHA-256", NULL, &bound, NULL, false, true },
+	{ "SCRAM-SHA-1", NULL, &bound, NULL, false, true },
+	/* named without -PLUS although it was offered: "n" */
+	{ "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS SCRAM-SHA-256", &bound, "AAECAwQF", false, true },
+	{ "SCRAM-SHA-256", NULL, &good, "AAECAwQF", false, true },
+};
+
+START_TEST(scram_is_bound_to_its_tls_session)
+{
+	struct login login = { .mechanism = bindings[_i].mechanism,
+		               .username = "pbx",
+		               .password = "secret",
+		               .account = { "pbx", "secret", bindings[_i].binding, bindings[_i].unique },
+		               .channel = bindings[_i].channel,
+		               .offered = bindings[_i].offered };
+	enum error error;
+
+	ck_assert_int_eq(log_in(&login, &error), bindings[_i].accepted);
+	ck_assert_int_eq(error, OK);
+}
+END_TEST
+
+START_TEST(external_needs_a_certificate_that_was_asked_for)
+{
+	const struct auth_channel with = { .encrypted = true, .verified = true, .certificate = true };
+	struct tenant_settings *tenant = peer_tenant("tls_cert_file", "c", "tls_key_file", "k", NULL);
+	struct auth_login login = { .tenant = tenant, .offered = "EXTERNAL", .channel = &clear };
+	struct auth *begun;
+	struct buffer said;
+	bool all;
+
+	ck_assert_int_eq(auth_begin(&login, "EXTERNAL", &begun, &words), ERROR_REFUSED);
+	ck_assert_str_eq(words.text, "auth = external needs TLS, and the connection to " HOST " has none");
+	login.channel = &good;
+	ck_assert_int_eq(auth_begin(&login, "EXTERNAL", &begun, &words), ERROR_REFUSED);
+	ck_assert_str_eq(words.text, HOST " did not ask for the client certificate, without which auth = "
+	                                  "external says nothing");
+	login.tenant = peer_tenant(NULL);
+	ck_assert_int_eq(auth_begin(&login, "EXTERNAL", &begun, &words), ERROR_REFUSED);
+	ck_assert_str_eq(words.text,
+	                 "auth = external needs a client certificate (tls_cert_file, tls_key_file)");
+	ck_assert_ptr_null(begun);
+	login.tenant = tenant;
+	login.channel = &with;
+	buffer_init(&said, 4096);
+	ck_assert_int_eq(auth_begin(&login, "EXTERNAL", &begun, &words), OK);
+	ck_assert_int_eq(auth_step(begun, NULL, &said, &all, &words), OK);
+	ck_assert_str_eq(said.data, "=");
+	ck_assert(all);
+	ck_assert_int_eq(auth_verify(begun, &words), OK);
+	ck_assert_int_eq(auth_step(begun, "", &said, &all, &words), ERROR_PROTOCOL);
+	auth_end(&begun);
+	buffer_fini(&said);
+}
+END_TEST
+
+static enum error try_begin(const char *mechanism, struct tenant_settings *tenant,
+                            const struct secret *password)
+{
+	const struct auth_login login = {
+		.tenant = tenant, .password = password, .offered = mechanism, .channel = &good
+	};
+	struct auth *begun;
+	enum error error = auth_begin(&login, mechanism, &begun, &words);
+
+	ck_assert_ptr_null(begun);
+	return error;
+}
+
 START_TEST(a_forbidden_character_is_told_without_the_secret)
 {
-	struct auth *auth = begin("SCRAM-SHA-256", "pbx\x07", "hidden\x07");
-	struct buffer out;
-	bool complete;
+	struct secret secret = { NULL, 0 };
 
-	buffer_init(&out, 4096);
-	ck_assert_int_eq(auth_step(auth, NULL, &out, &complete, &words), ERROR_INVALID);
+	ck_assert(secret_set(&secret, "hidden\x07", 7));
+	ck_assert_int_eq(try_begin("SCRAM-SHA-256", peer_tenant("username", "pbx\x07", NULL), &secret),
+	                 ERROR_INVALID);
 	ck_assert_str_eq(words.text, "username or password have a character that SASL forbids (RFC 4013)");
-	ck_assert_uint_eq(out.length, 0);
-	buffer_fini(&out);
-	auth_end(&auth);
+	secret_wipe(&secret);
 }
 END_TEST
 
@@ -311,19 +448,20 @@ START_TEST(credentials_that_cannot_be_sent_are_refused)
 {
 	struct secret none = { NULL, 0 }, empty = { NULL, 0 }, nul = { NULL, 0 };
 	struct tenant_settings *tenant = peer_tenant("username", "pbx", NULL);
-	struct auth *auth;
 
 	ck_assert(secret_set(&empty, "", 0));
 	ck_assert(secret_set(&nul, "a\0b", 3));
-	ck_assert_int_eq(auth_begin("PLAIN", tenant, NULL, &auth, &words), ERROR_INVALID);
-	ck_assert_ptr_null(auth);
+	ck_assert_int_eq(try_begin("PLAIN", tenant, NULL), ERROR_INVALID);
 	ck_assert_str_eq(words.text, "there is no password to log in to " HOST " with");
-	ck_assert_int_eq(auth_begin("PLAIN", tenant, &none, &auth, &words), ERROR_INVALID);
-	ck_assert_int_eq(auth_begin("PLAIN", tenant, &empty, &auth, &words), ERROR_INVALID);
-	ck_assert_int_eq(auth_begin("PLAIN", tenant, &nul, &auth, &words), ERROR_INVALID);
+	ck_assert_int_eq(try_begin("PLAIN", tenant, &none), ERROR_INVALID);
+	ck_assert_int_eq(try_begin("PLAIN", tenant, &empty), ERROR_INVALID);
+	ck_assert_int_eq(try_begin("XOAUTH2", tenant, &empty), ERROR_INVALID);
+	ck_assert_str_eq(words.text, "there is no token (password) to log in to " HOST " with");
+	ck_assert_int_eq(try_begin("PLAIN", tenant, &nul), ERROR_INVALID);
 	ck_assert_str_eq(words.text, "the password for " HOST " has a NUL in it");
-	ck_assert_int_eq(auth_begin("PLAIN", peer_tenant(NULL), &nul, &auth, &words), ERROR_INVALID);
+	ck_assert_int_eq(try_begin("PLAIN", peer_tenant(NULL), &nul), ERROR_INVALID);
 	ck_assert_str_eq(words.text, "there is no username to log in to " HOST " with");
+	ck_assert_int_eq(try_begin("NONE-SUCH", tenant, &nul), ERROR_SYSTEM);
 	secret_wipe(&empty);
 	secret_wipe(&nul);
 }
@@ -373,6 +511,43 @@ START_TEST(plain_says_all_at_once)
 	ck_assert_int_eq(auth_verify(auth, &words), OK);
 	ck_assert_int_eq(challenge("more?"), ERROR_PROTOCOL);
 	ck_assert_str_eq(words.text, HOST " asks for more after all of PLAIN was said");
+	close_exchange();
+}
+END_TEST
+
+START_TEST(external_says_whom_to_act_as)
+{
+	const struct auth_channel with = { .encrypted = true, .certificate = true };
+	const struct auth_login login = {
+		.tenant = peer_tenant("username", "pbx", "tls_cert_file", "c", "tls_key_file", "k", NULL),
+		.offered = "",
+		.channel = &with,
+	};
+
+	buffer_init(&out, 4096);
+	ck_assert_int_eq(auth_begin(&login, "EXTERNAL", &auth, &words), OK);
+	ck_assert_int_eq(auth_step(auth, NULL, &out, &complete, &words), OK);
+	ck_assert_str_eq(out.data, "cGJ4");
+	close_exchange();
+}
+END_TEST
+
+START_TEST(a_token_that_is_refused_is_answered_and_told)
+{
+	static const char *const answers[][2] = { { "XOAUTH2", "" }, { "OAUTHBEARER", "AQ==" } };
+
+	open_exchange(answers[_i][0]);
+	ck_assert(complete);
+	ck_assert_int_eq(auth_verify(auth, &words), OK);
+	ck_assert_ptr_null(auth_refusal(auth));
+	ck_assert_int_eq(challenge("{\"status\":\"401\",\"scope\":\"for secret\"}"), OK);
+	ck_assert_str_eq(out.length > 0 ? out.data : "", answers[_i][1]);
+	ck_assert_str_eq(auth_refusal(auth), "status 401, scope for ***");
+	/* it cannot be accepted any more */
+	ck_assert_int_eq(auth_verify(auth, &words), ERROR_PROTOCOL);
+	ck_assert_ptr_nonnull(strstr(words.text, "after it had refused the token"));
+	ck_assert_int_eq(challenge("{}"), ERROR_PROTOCOL);
+	ck_assert_ptr_nonnull(strstr(words.text, "asks for more"));
 	close_exchange();
 }
 END_TEST
@@ -475,8 +650,10 @@ END_TEST
 START_TEST(scram_cannot_make_us_compute_for_ever)
 {
 	static const char *const rounds[] = {
-		"s=c2FsdA==,i=1000001", "s=c2FsdA==,i=2000000000",  "s=c2FsdA==,i=99999999999999999999999",
-		"i=1000001,s=c2FsdA==", "s=c2FsdA==,i=1,i=1000001",
+		"s=c2FsdA==,i=1000001",
+		"s=c2FsdA==,i=2000000000",
+		"s=c2FsdA==,i=99999999999999999999999",
+		"s=c2FsdA==,i=1000001,i=1",
 	};
 	char first[512];
 
@@ -535,7 +712,11 @@ static void *log_in_often(void *context)
 		bool all;
 
 		buffer_init(&mine, 4096);
-		if (auth_begin(mechanisms[i % 5], context, &secret, &own, &why) == OK) {
+		const struct auth_login login = {
+			.tenant = context, .password = &secret, .offered = "", .channel = &good
+		};
+
+		if (auth_begin(&login, mechanisms[i % 5], &own, &why) == OK) {
 			done += auth_step(own, NULL, &mine, &all, &why) == OK;
 			auth_end(&own);
 		}
@@ -567,6 +748,12 @@ TCase *smtp_transport_auth_cases(void)
 
 	tcase_add_test(cases, auto_takes_the_strongest_that_both_know);
 	tcase_add_test(cases, auto_never_shows_the_password_where_it_could_be_seen);
+	tcase_add_test(cases, auto_binds_where_both_can);
+	tcase_add_test(cases, what_takes_no_password_is_named_only);
+	tcase_add_loop_test(cases, scram_is_bound_to_its_tls_session, 0, COUNT(bindings));
+	tcase_add_test(cases, external_needs_a_certificate_that_was_asked_for);
+	tcase_add_test(cases, external_says_whom_to_act_as);
+	tcase_add_loop_test(cases, a_token_that_is_refused_is_answered_and_told, 0, 2);
 	tcase_add_test(cases, a_named_mechanism_is_consent_and_nothing_else_is_taken);
 	tcase_add_test(cases, no_login_where_none_is_wanted);
 	tcase_add_test(cases, what_cannot_be_is_told);
