@@ -58,7 +58,7 @@ class Received:
     @property
     def protocol(self):
         """ESMTPSA and the like (RFC 3848)."""
-        found = re.search(r"\bwith (E?SMTP\w*) id ", self.trace_value("received") or "")
+        found = re.search(r"\bwith ((?:UTF8)?E?SMTP\w*) id ", self.trace_value("received") or "")
         return found and found.group(1)
 
 

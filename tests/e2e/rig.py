@@ -34,6 +34,7 @@ import submission
 
 PREFIX = "outboxd-rig-"
 DOMAIN = "box.example"
+BEYOND_ASCII = "j\u00f6rg@" + DOMAIN      # a mailbox of Postfix's alone
 TENANTS = ["acme", "beta", "gamma", "delta", "omega"]
 
 
@@ -96,7 +97,7 @@ class Rig:
             self.dovecot.start()
             self.postfix = postfix.Postfix(
                 self.jail, self.dovecot.socket, self._services(),
-                self.addresses, self.mail)
+                self.addresses + [BEYOND_ASCII], self.mail)
             self.postfix.start()
         if "exim" in servers:
             self.exim = exim.Exim(self.jail, self.exim_pair, self.accounts,
@@ -152,6 +153,9 @@ class Rig:
             "clear-weak": service("none", None, ["plain", "login"]),
             "open": service("required", self.good, []),
             "relay": service("none", None, []),
+            # takes mail for users that are none: the refusal is a notification
+            "unlisted": service("required", self.good, options={
+                "smtpd_reject_unlisted_recipient": "no"}),
         }
 
     def mailbox(self, address=None, hops=1):
