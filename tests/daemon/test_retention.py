@@ -142,11 +142,10 @@ def test_applications_go_on_writing(case):
     daemon = case.start()
     count = 0
     while box.value("SELECT count(*) FROM outbox WHERE tenant = 'old'"):
-        box.insert("acme", "bob@example.net", subject="%d" % count)
+        box.wait_state(box.insert("acme", "bob@example.net"), "sent")
         count += 1
         assert count < 20000
-    assert count > 10
-    box.wait_all()
+    assert count > 1
     assert len(server.mails) == count
     daemon.stop()
     events = daemon.events("retention.removed")
