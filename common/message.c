@@ -22,6 +22,22 @@ static const char *const stage_names[STAGE_COUNT] = {
 	[STAGE_END] = "end",
 };
 
+static const char *const stage_places[STAGE_COUNT] = {
+	[STAGE_NONE] = "at the start",
+	[STAGE_RESOLVE] = "while its name was resolved",
+	[STAGE_CONNECT] = "while connecting",
+	[STAGE_GREETING] = "at the greeting",
+	[STAGE_EHLO] = "at EHLO",
+	[STAGE_STARTTLS] = "at STARTTLS",
+	[STAGE_TLS] = "in the TLS handshake",
+	[STAGE_AUTH] = "at AUTH",
+	[STAGE_MAIL] = "at MAIL",
+	[STAGE_RCPT] = "at RCPT",
+	[STAGE_DATA] = "at DATA",
+	[STAGE_TEXT] = "in the middle of the message",
+	[STAGE_END] = "after the end of the message",
+};
+
 static const char *const delivery_names[] = {
 	[DELIVERY_NONE] = NULL,       [DELIVERY_DEFERRED] = "deferred",   [DELIVERY_SENT] = "sent",
 	[DELIVERY_FAILED] = "failed", [DELIVERY_UNCERTAIN] = "uncertain", [DELIVERY_CANCELLED] = "cancelled",
@@ -55,6 +71,13 @@ const char *stage_name(enum stage stage)
 	const char *name = name_of(stage_names, STAGE_COUNT, stage);
 
 	return name ? name : stage_names[STAGE_NONE];
+}
+
+const char *stage_place(enum stage stage)
+{
+	const char *place = name_of(stage_places, STAGE_COUNT, stage);
+
+	return place ? place : stage_places[STAGE_NONE];
 }
 
 const char *delivery_state_name(enum delivery_state state)

@@ -24,7 +24,8 @@ enum stage {
 	STAGE_END,  /* after the end of the data, its reply is awaited */
 	STAGE_COUNT
 };
-const char *stage_name(enum stage stage); /* "mail", "starttls", … */
+const char *stage_name(enum stage stage);  /* "mail", "starttls", … */
+const char *stage_place(enum stage stage); /* for people: "at MAIL", "after the end of the message", … */
 
 enum verdict {
 	VERDICT_NONE, /* nothing is known yet */

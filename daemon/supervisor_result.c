@@ -85,7 +85,7 @@ static void describe_trouble(const struct message *message, struct words *words)
 		          settings->username ? settings->username : "nobody", outcome->code,
 		          outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
 	else
-		words_set(words, "%s answered at %s: %d%s%s %s", settings->host, stage_name(outcome->stage),
+		words_set(words, "%s answered %s: %d%s%s %s", settings->host, stage_place(outcome->stage),
 		          outcome->code, outcome->enhanced[0] ? " " : "", outcome->enhanced, text);
 }
 

@@ -115,33 +115,13 @@ enum error session_check_silence(struct session *session)
 	return error;
 }
 
-static const char *place_words(enum stage stage)
-{
-	static const char *const words[STAGE_COUNT] = {
-		[STAGE_NONE] = "at the start",
-		[STAGE_RESOLVE] = "while its name was resolved",
-		[STAGE_CONNECT] = "while connecting",
-		[STAGE_GREETING] = "at the greeting",
-		[STAGE_EHLO] = "at EHLO",
-		[STAGE_STARTTLS] = "at STARTTLS",
-		[STAGE_TLS] = "in the TLS handshake",
-		[STAGE_AUTH] = "at AUTH",
-		[STAGE_MAIL] = "at MAIL",
-		[STAGE_RCPT] = "at RCPT",
-		[STAGE_DATA] = "at DATA",
-		[STAGE_TEXT] = "in the middle of the message",
-		[STAGE_END] = "after the end of the message, before its answer",
-	};
-
-	return words[stage];
-}
-
 static void describe_loss(const struct session *session, enum error error, struct words *words)
 {
-	const char *host = session->tenant->host, *place = place_words(session->stage);
+	const char *host = session->tenant->host, *place = stage_place(session->stage);
+	const char *unanswered = session->stage == STAGE_END ? ", before its answer" : "";
 
 	if (error == ERROR_CLOSED)
-		words_set(words, "%s closed the connection %s", host, place);
+		words_set(words, "%s closed the connection %s%s", host, place, unanswered);
 	else if (error == ERROR_TIMEOUT)
 		words_set(words, "%s did not answer in time %s", host, place);
 	else if (error == ERROR_INTERRUPTED)

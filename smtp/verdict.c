@@ -211,8 +211,8 @@ void verdict_from_reply(const struct verdict_place *place, const struct reply *r
 		outcome->code = reply->code;
 		memcpy(outcome->enhanced, reply->enhanced, sizeof(outcome->enhanced));
 	} else if (class == 2 || class == 3) {
-		words_set(&words, "the server answered %d at the stage %s, where that has no meaning",
-		          reply->code, stage_name(place->stage));
+		words_set(&words, "the server answered %d %s, where that has no meaning", reply->code,
+		          stage_place(place->stage));
 		verdict_from_loss(place, ERROR_PROTOCOL, &words, outcome);
 		return;
 	} else {
@@ -252,5 +252,5 @@ void verdict_from_loss(const struct verdict_place *place, enum error error, cons
 	if (words)
 		outcome->text = text_clean(words->text, strlen(words->text), OUTCOME_TEXT_BYTES);
 	else
-		outcome_say(outcome, "%s (stage %s)", loss_text(error), stage_name(place->stage));
+		outcome_say(outcome, "%s %s", loss_text(error), stage_place(place->stage));
 }

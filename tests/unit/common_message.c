@@ -38,6 +38,10 @@ START_TEST(names_are_those_of_the_tables)
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		ck_assert_ptr_nonnull(stage_name((enum stage)stage));
 	ck_assert_str_eq(stage_name(STAGE_COUNT), "none");
+	for (int stage = STAGE_NONE; stage < STAGE_COUNT; stage++)
+		ck_assert_ptr_nonnull(stage_place((enum stage)stage));
+	ck_assert_str_eq(stage_place(STAGE_RCPT), "at RCPT");
+	ck_assert_str_eq(stage_place(STAGE_COUNT), "at the start");
 }
 END_TEST
 
