@@ -25,14 +25,13 @@ static const struct option_rule common_rules[] = {
 };
 
 static const struct verb later_verbs[] = {
-	{ .name = "purge", .operands = "", .summary = "not built yet" },
 	{ .name = "top", .operands = "", .summary = "not built yet" },
 	{ .name = "check", .operands = "", .summary = "not built yet" },
 	{ .name = NULL },
 };
 
 static const struct verb *const verb_tables[] = {
-	cli_init_verbs, cli_tenant_verbs, cli_send_verbs, cli_queue_verbs, cli_status_verbs, later_verbs,
+	cli_init_verbs, cli_tenant_verbs, cli_send_verbs, cli_queue_verbs, cli_status_verbs, cli_purge_verbs, later_verbs,
 };
 
 #define VERB_TABLES (sizeof verb_tables / sizeof verb_tables[0])

@@ -28,6 +28,9 @@ enum error admin_error(struct admin *admin, int rc, const char *doing, struct wo
 enum error admin_begin(struct admin *admin, struct words *words);
 enum error admin_end(struct admin *admin, enum error error, struct words *words);
 
+/* ERROR_NOT_FOUND with words if there is no tenant of this name. */
+enum error admin_tenant_exists(struct admin *admin, const char *name, struct words *words);
+
 /* Gives all rows of a statement to each; how many. */
 size_t admin_rows(struct statement *statement, admin_each *each, void *context);
 

@@ -22,7 +22,7 @@ static enum error no_such_tenant(const char *name, struct words *words)
 	return ERROR_NOT_FOUND;
 }
 
-static enum error tenant_exists(struct admin *admin, const char *name, struct words *words)
+enum error admin_tenant_exists(struct admin *admin, const char *name, struct words *words)
 {
 	struct statement statement = admin_prepare(admin, "SELECT 1 FROM outbox_tenant WHERE name = ?1");
 	bool found;
@@ -216,7 +216,7 @@ enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge
 
 	*purged = 0;
 	admin_verb(admin);
-	error = tenant_exists(admin, name, words);
+	error = admin_tenant_exists(admin, name, words);
 	if (error == OK && purge)
 		error = purge_finished(admin, name, purged, words);
 	if (error == OK)
