@@ -74,6 +74,7 @@ TCase *schema_attachment_cases(void);
 TCase *schema_file_cases(void);
 TCase *schema_message_cases(void);
 TCase *schema_migrate_cases(void);
+TCase *schema_power_cases(void);
 TCase *schema_state_cases(void);
 TCase *schema_tenant_cases(void);
 TCase *schema_value_cases(void);

@@ -9,7 +9,7 @@ int main(void)
 {
 	static TCase *(*const cases[])(void) = {
 		schema_message_cases, schema_tenant_cases,     schema_value_cases,   schema_state_cases,
-		schema_file_cases,    schema_attachment_cases, schema_migrate_cases,
+		schema_file_cases,    schema_attachment_cases, schema_migrate_cases, schema_power_cases,
 	};
 	Suite *suite = suite_create("schema");
 	SRunner *runner;
