@@ -88,14 +88,17 @@ static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 bool text_base64_encode(struct buffer *out, const void *bytes, size_t length)
 {
 	const unsigned char *octets = bytes;
+	size_t used = out->length;
 
 	/* In one go, so that growing leaves no copies of what may be a secret. */
 	if (length > SIZE_MAX / 2 || !buffer_reserve(out, (length + 2) / 3 * 4))
 		return false;
+	if (length == 0)
+		return true;
 	for (size_t i = 0; i < length; i += 3) {
 		size_t left = length - i;
 		uint32_t bits = (uint32_t)octets[i] << 16;
-		char quad[4];
+		char *quad = out->data + used;
 
 		if (left > 1)
 			bits |= (uint32_t)octets[i + 1] << 8;
@@ -105,9 +108,10 @@ bool text_base64_encode(struct buffer *out, const void *bytes, size_t length)
 		quad[1] = base64_alphabet[bits >> 12 & 63];
 		quad[2] = left > 1 ? base64_alphabet[bits >> 6 & 63] : '=';
 		quad[3] = left > 2 ? base64_alphabet[bits & 63] : '=';
-		if (!buffer_append(out, quad, sizeof(quad)))
-			return false;
+		used += 4;
 	}
+	out->length = used;
+	out->data[used] = '\0';
 	return true;
 }
 

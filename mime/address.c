@@ -342,6 +342,15 @@ enum error address_parse_one(const char *column, const char *text, size_t length
 	return error;
 }
 
+bool address_list_smtputf8(const struct address_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i].smtputf8)
+			return true;
+	}
+	return false;
+}
+
 void address_fini(struct address *address)
 {
 	free(address->display);

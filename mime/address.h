@@ -49,6 +49,9 @@ enum error address_list_parse_field(const char *place, const char *text, size_t 
 enum error address_parse_one(const char *column, const char *text, size_t length, struct address *address,
                              struct words *words);
 
+/* Whether any of them needs RFC 6531. */
+bool address_list_smtputf8(const struct address_list *list);
+
 void address_list_fini(struct address_list *list);
 void address_fini(struct address *address);
 

@@ -60,8 +60,8 @@ void compose_message_id_field(struct buffer *out, const char *message_id);
  * The two kinds of messages; both fill composed, which is zeroed. Errors are
  * those of mime_compose(), and ERROR_LIMIT.
  */
-enum error compose_plain(const struct mail *mail, const struct compose_options *options,
-                         struct composed *composed, struct words *words);
+enum error compose_columns(const struct mail *mail, const struct compose_options *options,
+                           struct composed *composed, struct words *words);
 enum error compose_complete(const struct mail *mail, const char *instance, struct composed *composed,
                             struct words *words);
 

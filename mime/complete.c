@@ -104,7 +104,7 @@ static enum error take_cc(struct complete *complete, const struct header_field *
 static enum error drop(struct complete *complete, const struct header_field *field)
 {
 	pieces_add_body(complete->pieces, &complete->mail->message, complete->kept_from, field->start,
-	                ENCODING_NONE, complete->kept_line);
+	                complete->kept_line);
 	complete->kept_from = field->end;
 	complete->kept_line = complete->reader.line;
 	return OK;
@@ -242,11 +242,10 @@ static enum error add_rest(struct complete *complete, const char *instance)
 		compose_message_id_field(&added, composed->message_id);
 	}
 	pieces_add_body(complete->pieces, &mail->message, complete->kept_from, reader->position,
-	                ENCODING_NONE, complete->kept_line);
+	                complete->kept_line);
 	length = added.length;
 	pieces_add_text(complete->pieces, buffer_take(&added), length);
-	pieces_add_body(complete->pieces, &mail->message, reader->position, mail->message.size, ENCODING_NONE,
-	                reader->line);
+	pieces_add_body(complete->pieces, &mail->message, reader->position, mail->message.size, reader->line);
 	return error;
 }
 

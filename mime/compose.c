@@ -1,8 +1,7 @@
 /*
  * compose.c - from a row to an envelope and a stream of bytes: which way it goes.
  *
- * Promises: nothing of a row is ignored: what is not built yet is refused with
- * words. Message-ID and Date are functions of the row, so that a repeat is
+ * Promises: nothing of a row is ignored. Message-ID and Date are functions of the row, so that a repeat is
  * byte for byte the same. Fails as compose.h says.
  */
 #include "mime/compose.h"
@@ -63,12 +62,6 @@ enum error compose_date(struct buffer *out, const struct mail *mail, struct word
 	return OK;
 }
 
-static enum error refuse(struct words *words, const char *what)
-{
-	words_set(words, "%s", what);
-	return ERROR_INVALID;
-}
-
 /* The columns that message stands instead of; NULL = none is set. */
 static const char *set_beside_message(const struct mail *mail)
 {
@@ -85,36 +78,27 @@ static const char *set_beside_message(const struct mail *mail)
 	return mail->attachment_count > 0 ? "attachments" : NULL;
 }
 
-static enum error check_built(const struct mail *mail, struct words *words)
+static enum error check_alone(const struct mail *mail, struct words *words)
 {
 	const char *beside = mail->message.present ? set_beside_message(mail) : NULL;
 
-	if (beside) {
-		words_set(words, "message is a whole message: %s cannot be set beside it", beside);
-		return ERROR_INVALID;
-	}
-	if (mail->message.present)
+	if (!beside)
 		return OK;
-	if (mail->body_html.present)
-		return refuse(words, "body_html is not built yet");
-	if (mail->attachment_count > 0)
-		return refuse(words, "attachments are not built yet");
-	if (mail->headers)
-		return refuse(words, "headers is not built yet");
-	return OK;
+	words_set(words, "message is a whole message: %s cannot be set beside it", beside);
+	return ERROR_INVALID;
 }
 
 enum error mime_compose(const struct mail *mail, const struct compose_options *options,
                         struct composed **composed, struct words *words)
 {
 	struct composed *made = memory_alloc(sizeof(*made));
-	enum error error = check_built(mail, words);
+	enum error error = check_alone(mail, words);
 
 	*composed = NULL;
 	if (!error && mail->message.present)
 		error = compose_complete(mail, options->instance, made, words);
 	else if (!error)
-		error = compose_plain(mail, options, made, words);
+		error = compose_columns(mail, options, made, words);
 	if (error)
 		composed_destroy(&made);
 	else

@@ -21,7 +21,7 @@ struct envelope {
 	char **recipients; /* without duplicates (recipient_same_address), To, Cc, Bcc in order */
 	size_t recipient_count;
 	char *from;     /* address of the From field, the first if there are several */
-	char **authors; /* all addresses of the From field */
+	char **authors; /* all addresses of the From field, and that of a Sender field in headers */
 	size_t author_count;
 	bool eight_bit; /* the message has octets over 127 */
 	bool smtputf8;  /* the header needs RFC 6531; sender and recipients speak for themselves */
@@ -42,8 +42,7 @@ struct compose_options {
 
 /*
  * Parses the columns and prepares the stream.
- * ERROR_INVALID with words: the message ends failed (message.invalid); what
- * this version does not build yet ("body_html is not built yet") is the same.
+ * ERROR_INVALID with words: the message ends failed (message.invalid).
  * ERROR_SYSTEM: a spool file could not be read, try again.
  */
 enum error mime_compose(const struct mail *mail, const struct compose_options *options,

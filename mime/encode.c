@@ -1,9 +1,9 @@
 /*
  * encode.c - line ends, quoted-printable and base64.
  *
- * Promises: every line that it gives ends with CRLF; no NUL and no lone CR or
- * LF leaves; with an encoding no line is longer than 76 octets and all are
- * ASCII. Constant memory. What it fails with: encode.h.
+ * Promises: every line that it gives ends with CRLF, but for the last one of an
+ * exact text; no NUL and no lone CR or LF leaves; with an encoding no line is
+ * longer than 76 octets and all are ASCII. Constant memory. What it fails with: encode.h.
  */
 #include "mime/encode.h"
 
@@ -11,10 +11,11 @@
 
 #include "common/text.h"
 
-void encoder_begin(struct encoder *encoder, enum encoding encoding, int64_t first_line)
+void encoder_begin(struct encoder *encoder, enum encoding encoding, bool exact, int64_t first_line)
 {
 	memset(encoder, 0, sizeof(*encoder));
 	encoder->encoding = encoding;
+	encoder->exact = exact;
 	encoder->line = first_line;
 }
 
@@ -64,19 +65,48 @@ static bool qp_line_end(struct encoder *encoder, struct buffer *out)
 	return good && buffer_append(out, "\r\n", 2);
 }
 
-static bool base64_flush(struct encoder *encoder, struct buffer *out)
+static bool base64_line(const void *octets, size_t length, struct buffer *out)
 {
-	if (encoder->held_count == 0)
-		return true;
-	text_base64_encode(out, encoder->held, encoder->held_count);
-	encoder->held_count = 0;
-	return buffer_append(out, "\r\n", 2);
+	return text_base64_encode(out, octets, length) && buffer_append(out, "\r\n", 2);
 }
 
-static bool base64_octet(struct encoder *encoder, unsigned char c, struct buffer *out)
+static bool base64_flush(struct encoder *encoder, struct buffer *out)
 {
-	encoder->held[encoder->held_count++] = c;
-	return encoder->held_count < sizeof(encoder->held) || base64_flush(encoder, out);
+	size_t count = encoder->held_count;
+
+	encoder->held_count = 0;
+	return count == 0 || base64_line(encoder->held, count, out);
+}
+
+/* Whole lines go straight from bytes to out; what is left over is held. */
+static bool base64_octets(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t take = ENCODING_LINE_INPUT - encoder->held_count;
+
+		if (take > length - at)
+			take = length - at;
+		if (take == ENCODING_LINE_INPUT) {
+			if (!base64_line(bytes + at, take, out))
+				return false;
+		} else {
+			memcpy(encoder->held + encoder->held_count, bytes + at, take);
+			encoder->held_count += take;
+			if (encoder->held_count == ENCODING_LINE_INPUT && !base64_flush(encoder, out))
+				return false;
+		}
+		at += take;
+	}
+	return true;
+}
+
+int64_t encoded_base64_size(int64_t octets)
+{
+	int64_t lines = (octets + ENCODING_LINE_INPUT - 1) / ENCODING_LINE_INPUT;
+
+	return (octets + 2) / 3 * 4 + 2 * lines;
 }
 
 static bool put_line_end(struct encoder *encoder, struct buffer *out)
@@ -84,11 +114,10 @@ static bool put_line_end(struct encoder *encoder, struct buffer *out)
 	encoder->line++;
 	encoder->open = false;
 	encoder->cr = false;
-	switch (encoder->encoding) {
-	case ENCODING_QUOTED_PRINTABLE: return qp_line_end(encoder, out);
-	case ENCODING_BASE64: return base64_octet(encoder, '\r', out) && base64_octet(encoder, '\n', out);
-	case ENCODING_NONE: break;
-	}
+	if (encoder->encoding == ENCODING_QUOTED_PRINTABLE)
+		return qp_line_end(encoder, out);
+	if (encoder->encoding == ENCODING_BASE64)
+		return base64_octets(encoder, "\r\n", 2, out);
 	return buffer_append(out, "\r\n", 2);
 }
 
@@ -102,10 +131,27 @@ static size_t plain_run(const char *bytes, size_t length)
 	return run;
 }
 
+/* A run of octets of one line, in which nothing ends it. */
+static bool put_run(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
+{
+	encoder->open = true;
+	if (encoder->encoding == ENCODING_NONE)
+		return buffer_append(out, bytes, length);
+	if (encoder->encoding == ENCODING_BASE64)
+		return base64_octets(encoder, bytes, length, out);
+	for (size_t i = 0; i < length; i++) {
+		if (!qp_octet(encoder, (unsigned char)bytes[i], out))
+			return false;
+	}
+	return true;
+}
+
 enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
 {
 	size_t at = 0;
 
+	if (encoder->encoding == ENCODING_BASE64_OCTETS)
+		return base64_octets(encoder, bytes, length, out) ? OK : ERROR_LIMIT;
 	while (at < length) {
 		bool good = true;
 		char c = bytes[at];
@@ -118,18 +164,11 @@ enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t lengt
 		} else if (c == '\r') {
 			encoder->cr = true;
 			at++;
-		} else if (encoder->encoding == ENCODING_NONE) {
+		} else {
 			size_t run = plain_run(bytes + at, length - at);
 
-			encoder->open = true;
-			good = buffer_append(out, bytes + at, run);
+			good = put_run(encoder, bytes + at, run, out);
 			at += run;
-		} else {
-			encoder->open = true;
-			good = encoder->encoding == ENCODING_BASE64
-			               ? base64_octet(encoder, (unsigned char)c, out)
-			               : qp_octet(encoder, (unsigned char)c, out);
-			at++;
 		}
 		if (!good)
 			return ERROR_LIMIT;
@@ -139,11 +178,15 @@ enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t lengt
 
 enum error encoder_end(struct encoder *encoder, struct buffer *out)
 {
+	bool good = true;
+
 	if (encoder->cr)
 		return ERROR_INVALID;
-	if (encoder->open && !put_line_end(encoder, out))
-		return ERROR_LIMIT;
-	if (encoder->encoding == ENCODING_BASE64 && !base64_flush(encoder, out))
-		return ERROR_LIMIT;
-	return OK;
+	if (encoder->open && !encoder->exact)
+		good = put_line_end(encoder, out);
+	else if (encoder->encoding == ENCODING_QUOTED_PRINTABLE)
+		good = qp_flush_space(encoder, true, out);
+	if (good && (encoder->encoding == ENCODING_BASE64 || encoder->encoding == ENCODING_BASE64_OCTETS))
+		good = base64_flush(encoder, out);
+	return good ? OK : ERROR_LIMIT;
 }

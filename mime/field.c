@@ -95,6 +95,23 @@ static bool word_needs_encoding(const char *word, size_t length)
 	       memchr(word, '\t', length) || memmem(word, length, "=?", 2);
 }
 
+/* White space as it is: a fold is added before it, and goes when a reader unfolds. */
+void field_plain(struct field *field, const char *text)
+{
+	while (*text) {
+		size_t space = strspn(text, " \t");
+		size_t length = space + strcspn(text + space, " \t");
+
+		if (field->first)
+			put(field, " ", 1);
+		else if (field->column + length > FIELD_LINE)
+			fold(field);
+		put(field, text, length);
+		field->first = false;
+		text += length;
+	}
+}
+
 static void put_words(struct field *field, const char *text, size_t length)
 {
 	while (length > 0) {
@@ -200,8 +217,8 @@ static void put_quoted(struct field *field, const char *text, const char *suffix
 	put_with_suffix(field, quoted, length, suffix);
 }
 
-/* A name; suffix (':' …) stands right behind it, but apart from an encoded-word (RFC 2047 5 (3)). */
-static void put_phrase(struct field *field, const char *text, const char *suffix)
+/* Suffix (':' …) stands right behind it, but apart from an encoded-word (RFC 2047 5 (3)). */
+void field_phrase(struct field *field, const char *text, const char *suffix)
 {
 	const char *last;
 
@@ -229,7 +246,7 @@ static void put_mailbox(struct field *field, const struct address *address, cons
 		put_with_suffix(field, address->address, strlen(address->address), suffix);
 		return;
 	}
-	put_phrase(field, address->display, "");
+	field_phrase(field, address->display, "");
 	buffer_init(&token, ADDRESS_MAX + 8);
 	buffer_printf(&token, "<%s>%s", address->address, suffix);
 	field_token(field, token.data, token.length);
@@ -246,7 +263,7 @@ static size_t put_empty_groups(struct field *field, const struct address_list *l
                                const char *stop, bool more)
 {
 	for (; next < list->group_count && list->groups[next] != stop; next++)
-		put_phrase(field, list->groups[next], more || next + 1 < list->group_count ? ":;," : ":;");
+		field_phrase(field, list->groups[next], more || next + 1 < list->group_count ? ":;," : ":;");
 	return next;
 }
 
@@ -263,7 +280,7 @@ void field_addresses(struct field *field, const struct address_list *list)
 
 		if (address->group && address->group != group) {
 			next = put_empty_groups(field, list, next, address->group, true);
-			put_phrase(field, list->groups[next++], ":");
+			field_phrase(field, list->groups[next++], ":");
 		}
 		group = address->group;
 		ends = group && (last || list->items[i + 1].group != group);

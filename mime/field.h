@@ -36,6 +36,15 @@ void field_token(struct field *field, const char *token, size_t length);
 /* Unstructured text (Subject): a reader shows exactly this text. */
 void field_text(struct field *field, const char *text);
 
+/*
+ * ASCII without white space at its ends, as it is: only folded. Whoever calls
+ * sees to it that each word fits in a line (RFC 5322 2.1.1).
+ */
+void field_plain(struct field *field, const char *text);
+
+/* A name (RFC 5322 3.2.5 phrase) and what stands behind it, "" = nothing. */
+void field_phrase(struct field *field, const char *text, const char *suffix);
+
 void field_mailbox(struct field *field, const struct address *address);
 void field_addresses(struct field *field, const struct address_list *list);
 

@@ -12,11 +12,11 @@
 #include <string.h>
 
 #define CHUNK_OCTETS 8192
-#define READY_MAX    (4 * CHUNK_OCTETS + 128) /* encode.h: at most 4 for one, and 80 more */
+#define READY_MAX    ENCODER_OUT_MAX(CHUNK_OCTETS)
 
 static void begin_piece(struct pieces *pieces, const struct piece *piece)
 {
-	encoder_begin(&pieces->encoder, piece->encoding, piece->line);
+	encoder_begin(&pieces->encoder, piece->encoding, piece->exact, piece->line);
 	pieces->position = piece->start;
 	pieces->begun = true;
 }
@@ -155,13 +155,20 @@ void pieces_add_text(struct pieces *pieces, char *text, size_t length)
 		free(text);
 }
 
-void pieces_add_body(struct pieces *pieces, const struct body *body, int64_t start, int64_t end,
-                     enum encoding encoding, int64_t line)
+void pieces_add_body(struct pieces *pieces, const struct body *body, int64_t start, int64_t end, int64_t line)
 {
 	if (end > start)
-		add(pieces,
-		    &(struct piece){
-			    .body = body, .start = start, .end = end, .encoding = encoding, .line = line });
+		add(pieces, &(struct piece){ .body = body, .start = start, .end = end, .line = line });
+}
+
+void pieces_add_encoded(struct pieces *pieces, const struct body *body, enum encoding encoding, bool exact)
+{
+	if (body->size > 0)
+		add(pieces, &(struct piece){ .body = body,
+		                             .end = body->size,
+		                             .encoding = encoding,
+		                             .exact = exact,
+		                             .line = 1 });
 }
 
 static bool has_eight_bit(const char *bytes, size_t length)

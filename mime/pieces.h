@@ -20,6 +20,7 @@ struct piece {
 	const struct body *body; /* the mail's, not ours */
 	int64_t start, end;      /* in text or body */
 	enum encoding encoding;  /* of a body */
+	bool exact;              /* encode.h struct encoder */
 	int64_t line;            /* number of the first line, for words */
 };
 
@@ -41,9 +42,12 @@ void pieces_destroy(struct pieces **pieces);
 /* Takes text, allocated, with lines that end with CRLF. */
 void pieces_add_text(struct pieces *pieces, char *text, size_t length);
 
-/* The octets start to end of body, which must live longer; line: pieces.h struct piece. */
+/* The text from start to end of body, which must live longer, as it is; line: struct piece. */
 void pieces_add_body(struct pieces *pieces, const struct body *body, int64_t start, int64_t end,
-                     enum encoding encoding, int64_t line);
+                     int64_t line);
+
+/* All of body, which must live longer; exact: encode.h struct encoder. */
+void pieces_add_encoded(struct pieces *pieces, const struct body *body, enum encoding encoding, bool exact);
 
 /*
  * Reads all once, and rewinds: *size octets, *eight_bit if any is above 127.

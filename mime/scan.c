@@ -5,9 +5,11 @@
  */
 #include "mime/scan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/text.h"
+#include "mime/encode.h"
 
 #define CHUNK_OCTETS 8192
 
@@ -41,60 +43,158 @@ bool utf8_stream_end(const struct utf8_stream *stream)
 }
 
 struct text_scan {
+	struct text_facts *facts;
+	const char *mark;
+	size_t mark_length;
+	size_t marked; /* octets of the mark that this line began with */
 	struct utf8_stream utf8;
 	int64_t line;
 	size_t length; /* of this line, so far */
 	bool cr;
+	bool in_head;
 };
 
-static const char *scan_octet(struct text_scan *scan, char c, struct text_facts *facts)
+static void note(struct text_fault *fault, const char *what, int64_t line)
 {
-	if (scan->cr && c != '\n')
-		return "a carriage return without a line feed";
-	if (c == '\0')
-		return "the character NUL is not allowed";
-	if (!utf8_stream_octet(&scan->utf8, c))
-		return "this is not UTF-8";
-	scan->cr = c == '\r';
-	if (c == '\n') {
-		scan->line++;
-		scan->length = 0;
-	} else if (c != '\r') {
-		if (++scan->length > facts->longest)
-			facts->longest = scan->length;
-		if ((unsigned char)c >= 0x80)
-			facts->ascii = false;
-	}
-	return NULL;
+	if (!fault->what)
+		*fault = (struct text_fault){ .what = what, .line = line };
 }
 
-enum error scan_text(const char *column, const struct body *body, struct text_facts *facts,
-                     struct words *words)
+static void end_line(struct text_scan *scan)
 {
-	struct text_scan scan = { .line = 1 };
-	const char *trouble = NULL;
+	struct text_facts *facts = scan->facts;
+
+	if (scan->length == 0)
+		scan->in_head = false;
+	facts->octets += 2;
+	facts->open = false;
+	scan->line++;
+	scan->length = 0;
+	scan->marked = 0;
+	scan->cr = false;
+}
+
+static void compare_mark(struct text_scan *scan, char c)
+{
+	if (scan->marked != scan->length || scan->marked == scan->mark_length ||
+	    scan->mark[scan->marked] != c)
+		return;
+	if (++scan->marked == scan->mark_length)
+		scan->facts->marked = true;
+}
+
+static void take_octet(struct text_scan *scan, char c)
+{
+	struct text_facts *facts = scan->facts;
+
+	if ((unsigned char)c >= 0x80) {
+		facts->ascii = false;
+		if (scan->in_head)
+			facts->head_ascii = false;
+	}
+	if (!facts->not_utf8.what && !utf8_stream_octet(&scan->utf8, c))
+		note(&facts->not_utf8, "this is not UTF-8", scan->line);
+	compare_mark(scan, c);
+	scan->length++;
+	facts->octets++;
+	facts->open = true;
+	if (scan->length > facts->longest)
+		facts->longest = scan->length;
+}
+
+/* False: it is unfit, and the octets before this one are all that counts. */
+static bool scan_octet(struct text_scan *scan, char c)
+{
+	if (scan->cr && c != '\n')
+		note(&scan->facts->unfit, "a carriage return without a line feed", scan->line);
+	else if (c == '\0')
+		note(&scan->facts->unfit, "the character NUL is not allowed", scan->line);
+	if (scan->facts->unfit.what)
+		return false;
+	if (c != '\n' && c != '\r') {
+		take_octet(scan, c);
+		return true;
+	}
+	if (!utf8_stream_end(&scan->utf8)) {
+		note(&scan->facts->not_utf8, "this is not UTF-8", scan->line);
+		scan->utf8.count = 0;
+	}
+	scan->cr = c == '\r';
+	if (c == '\n')
+		end_line(scan);
+	return true;
+}
+
+static bool scan_chunk(struct text_scan *scan, const char *chunk, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (!scan_octet(scan, chunk[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Quoted-printable is counted by making it: one account of how long it is. */
+static void count_quoted(struct encoder *encoder, const char *chunk, size_t length, struct buffer *scratch,
+                         struct text_facts *facts)
+{
+	enum error error = length > 0 ? encoder_feed(encoder, chunk, length, scratch)
+	                              : encoder_end(encoder, scratch);
+
+	assert(error == OK); /* the scan came first */
+	facts->quoted += (int64_t)scratch->length;
+	buffer_clear(scratch);
+}
+
+static void end_scan(struct text_scan *scan)
+{
+	if (scan->cr)
+		note(&scan->facts->unfit, "a carriage return without a line feed", scan->line);
+	if (!utf8_stream_end(&scan->utf8))
+		note(&scan->facts->not_utf8, "the text ends within a character of UTF-8", scan->line);
+}
+
+enum error scan_body(const struct body *body, const char *mark, bool wish_quoted, struct text_facts *facts)
+{
+	struct text_scan scan = { .facts = facts, .mark = mark, .line = 1, .in_head = true };
+	struct encoder encoder;
+	struct buffer scratch;
 	char chunk[CHUNK_OCTETS];
 	int64_t position = 0;
 	size_t got;
+	enum error error;
 
-	*facts = (struct text_facts){ .ascii = true };
+	*facts = (struct text_facts){ .ascii = true, .head_ascii = true };
+	scan.mark_length = mark ? strlen(mark) : 0;
+	buffer_init(&scratch, ENCODER_OUT_MAX(CHUNK_OCTETS));
+	encoder_begin(&encoder, ENCODING_QUOTED_PRINTABLE, true, 1);
 	do {
-		enum error error = body_read(body, position, chunk, sizeof(chunk), &got);
-
-		if (error) {
-			words_set(words, "%s cannot be read from its spool file", column);
-			return error;
-		}
-		for (size_t i = 0; i < got && !trouble; i++)
-			trouble = scan_octet(&scan, chunk[i], facts);
+		error = body_read(body, position, chunk, sizeof(chunk), &got);
+		if (error || !scan_chunk(&scan, chunk, got))
+			break;
 		position += (int64_t)got;
-	} while (got > 0 && !trouble);
-	if (!trouble && scan.cr)
-		trouble = "a carriage return without a line feed";
-	if (!trouble && !utf8_stream_end(&scan.utf8))
-		trouble = "the text ends within a character of UTF-8";
-	if (!trouble)
+		if (got == 0)
+			end_scan(&scan);
+		if (wish_quoted && !facts->unfit.what)
+			count_quoted(&encoder, chunk, got, &scratch, facts);
+	} while (got > 0);
+	buffer_fini(&scratch);
+	return error;
+}
+
+enum error scan_text(const char *column, const struct body *body, const char *mark, struct text_facts *facts,
+                     struct words *words)
+{
+	const struct text_fault *fault;
+	enum error error = scan_body(body, mark, true, facts);
+
+	if (error) {
+		words_set(words, "%s cannot be read from its spool file", column);
+		return error;
+	}
+	fault = facts->not_utf8.what ? &facts->not_utf8 : &facts->unfit;
+	if (!fault->what)
 		return OK;
-	words_set(words, "%s, line %lld: %s", column, (long long)scan.line, trouble);
+	words_set(words, "%s, line %lld: %s", column, (long long)fault->line, fault->what);
 	return ERROR_INVALID;
 }

@@ -25,18 +25,37 @@ bool utf8_stream_octet(struct utf8_stream *stream, char octet);
 /* False: the text ends within a character. */
 bool utf8_stream_end(const struct utf8_stream *stream);
 
-/* What scan_text() found. Lines end with LF or CRLF, which do not count for their length. */
+/* Something wrong with a text; what is NULL if nothing is. */
+struct text_fault {
+	const char *what; /* constant words */
+	int64_t line;     /* from 1 */
+};
+
+/* What scan_body() found. Lines end with LF or CRLF. */
 struct text_facts {
+	struct text_fault unfit;    /* a NUL, or a CR without LF: reading stopped there */
+	struct text_fault not_utf8; /* the first octet that makes it none */
 	bool ascii;
-	size_t longest; /* octets of the longest line */
+	bool head_ascii; /* up to the first empty line, where the header of a message ends */
+	bool marked;     /* a line begins with the mark */
+	bool open;       /* there is a last line, and it has no end */
+	size_t longest;  /* octets of the longest line, without its end */
+	int64_t octets;  /* with CRLF at the end of each line that has one */
+	int64_t quoted;  /* octets of it in quoted-printable, if that was wished */
 };
 
 /*
- * Reads a whole body. ERROR_INVALID, with words that begin with column and name
- * the line, for a NUL, a CR without LF or what is not UTF-8; ERROR_SYSTEM, with
- * words, if its file cannot be read.
+ * Reads a whole body. mark: see text_facts, NULL = none. ERROR_SYSTEM if its
+ * file cannot be read; whatever is wrong with the text is told in facts.
  */
-enum error scan_text(const char *column, const struct body *body, struct text_facts *facts,
+enum error scan_body(const struct body *body, const char *mark, bool wish_quoted, struct text_facts *facts);
+
+/*
+ * The same for a text that must be in order: ERROR_INVALID, with words that
+ * begin with column and name the line, if it is unfit or not UTF-8;
+ * ERROR_SYSTEM, with words too.
+ */
+enum error scan_text(const char *column, const struct body *body, const char *mark, struct text_facts *facts,
                      struct words *words);
 
 #endif

@@ -345,7 +345,8 @@ def test_invalid_message_fails_with_words(case):
     daemon = case.start()
     box = case.outbox()
     rows = [("bob@", {}, "to_addresses"),
-            ("bob@example.net", {"body_html": "<p>x"}, "not built yet"),
+            ("bob@example.net", {"headers": "Bcc: eve@evil.example"},
+             "headers, line 1: Bcc is not allowed here"),
             ("bob@example.net", {"from_address": "eve@evil.example"},
              "eve@evil.example")]
     for to, columns, words in rows:

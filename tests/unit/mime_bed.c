@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/text.h"
 #include "tests/unit/mime_test.h"
 
 const struct compose_options bed_options = { .instance = INSTANCE };
@@ -57,6 +58,17 @@ char *bed_read_source(struct composed *composed, size_t slice)
 	ck_assert(out.length >= 2 && out.data[out.length - 1] == '\n');
 	free(bytes);
 	return buffer_take(&out);
+}
+
+void bed_check_base64(const char *base64, const char *octets, size_t length)
+{
+	struct buffer out;
+
+	buffer_init(&out, 1 << 20);
+	ck_assert(text_base64_decode(&out, base64, strlen(base64)));
+	ck_assert_uint_eq(out.length, length);
+	ck_assert(length == 0 || memcmp(out.data, octets, length) == 0);
+	buffer_fini(&out);
 }
 
 char *bed_recipients_of(const struct envelope *envelope)

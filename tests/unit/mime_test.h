@@ -18,12 +18,16 @@
 #define INSTANCE     "0123456789abcdef"
 /* The left side of the Message-ID of id 42 in INSTANCE: SHA-256 of "0123456789abcdef\n42". */
 #define HASH_42 "42.f933f171e61130ebe244"
+/* What its boundaries begin with: SHA-256 of "0123456789abcdef\n42\nboundary". */
+#define HASH_B42 "da304f5ddf27f924a69c"
+#define STEM_42  "=_" HASH_B42
 
 TCase *mime_address_case(void);
 TCase *mime_complete_case(void);
 TCase *mime_encode_case(void);
 TCase *mime_field_case(void);
 TCase *mime_header_case(void);
+TCase *mime_parts_case(void);
 TCase *mime_plain_case(void);
 
 /* Row 42 of pbx@acme.example without recipients; message may be NULL. All texts stay the caller's. */
@@ -35,6 +39,9 @@ extern const struct compose_options bed_options;
 
 /* Composes, or fails the test. */
 struct composed *bed_compose(const struct mail *mail);
+
+/* base64 must decode to just these octets. */
+void bed_check_base64(const char *base64, const char *octets, size_t length);
 
 /* The row must be refused with just these words. */
 void bed_check_refused(const struct mail *mail, const char *expected);
