@@ -285,7 +285,7 @@ static enum error refuse_early_bytes(struct stream *stream, const struct tenant_
 	else if (early)
 		words_set(words, "%s sent more in clear behind its answer to STARTTLS", tenant->host);
 	else if (error != OK)
-		words_set(words, "%s closed the connection before the TLS handshake", tenant->host);
+		words_set(words, "%s closed the connection during the TLS handshake", tenant->host);
 	return early ? ERROR_PROTOCOL : error;
 }
 

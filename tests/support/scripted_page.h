@@ -5,7 +5,7 @@
  *
  *   what the client does   set COLUMN VALUE · password P · message FROM TO,TO [eight-bit] [smtputf8] [size N]
  *                          [dsn NOTIFY|- RETURN|- ID]
- *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS · park
+ *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS · pad OCTETS · park
  *                          stop soon|now at STAGE · hold-end · no-server
  *   connection             what the server does on the first, second … connection:
  *     S: reply   S= octets without CRLF   C: beginning of the command expected   C= the whole of it

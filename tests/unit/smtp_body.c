@@ -162,6 +162,123 @@ START_TEST(all_short_texts)
 }
 END_TEST
 
+/* --- where buffers end ----------------------------------------------------------------------- */
+
+/* What the wire must have, written a second time: line by line, not octet by octet. */
+static size_t expected_wire(const char *in, size_t length, char *out)
+{
+	size_t at = 0;
+
+	for (size_t start = 0; start < length;) {
+		const char *newline = memchr(in + start, '\n', length - start);
+		size_t end = newline ? (size_t)(newline - in) : length;
+		size_t stop = end > start && in[end - 1] == '\r' ? end - 1 : end;
+
+		if (in[start] == '.')
+			out[at++] = '.';
+		memcpy(out + at, in + start, stop - start);
+		at += stop - start;
+		out[at++] = '\r';
+		out[at++] = '\n';
+		start = newline ? end + 1 : length;
+	}
+	memcpy(out + at, ".\r\n", 3);
+	return at + 3;
+}
+
+static const char *const knots[] = {
+	".",          "..",   "\r\n.",    "\n.\n",     "\r\n.\r\n",
+	".\r\n.\r\n", "\n\n", "\r\n\r\n", "a\n.\r\nb", "\r\n..\r\n.",
+};
+
+/* Each knot at each offset around where the session's pieces (4096) and the stream's buffer (16384) end. */
+START_TEST(knots_where_buffers_end)
+{
+	static const size_t sizes[] = { 4096, 8192, 16384 };
+	static char in[20000], out[40100], want[40100];
+	const char *knot = knots[_i];
+
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		for (int offset = -8; offset <= 4; offset++) {
+			size_t before = sizes[i] + (size_t)offset, length, wanted;
+
+			memset(in, 'x', before);
+			memcpy(in + before, knot, strlen(knot));
+			wanted = expected_wire(in, before + strlen(knot), want);
+			ck_assert_int_eq(transform(in, before + strlen(knot), 4096, 4096, out, &length), OK);
+			ck_assert_uint_eq(length, wanted);
+			ck_assert_mem_eq(out, want, length);
+		}
+	}
+}
+END_TEST
+
+/* The sequences that were published as SMTP smuggling, and their kin with NUL: refused, or harmless. */
+static const struct {
+	const char *in;
+	size_t length;
+	enum error answer;
+} smuggled[] = {
+#define BEFORE "Subject: x\r\n\r\na"
+#define BEHIND "MAIL FROM:<evil@x.example>\r\n"
+#define SMUGGLED(in, answer)                                                                                 \
+	{                                                                                                    \
+		BEFORE in BEHIND, sizeof(BEFORE in BEHIND) - 1, answer                                       \
+	}
+	SMUGGLED("\n.\n", OK),
+	SMUGGLED("\n.\r\n", OK),
+	SMUGGLED("\r\n.\n", OK),
+	SMUGGLED("\r\n.\r\n", OK),
+	SMUGGLED("\n\n.\n\n", OK),
+	SMUGGLED("\r\n\v.\r\n", OK),
+	SMUGGLED("\r.\r", ERROR_INVALID),
+	SMUGGLED("\r.\n", ERROR_INVALID),
+	SMUGGLED("\r.\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n.\r", ERROR_INVALID),
+	SMUGGLED("\n.\r", ERROR_INVALID),
+	SMUGGLED("\r\r\n.\r\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n.\r\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n\r.\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n\0.\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n.\0\r\n", ERROR_INVALID),
+	SMUGGLED("\r\n.\r\0\n", ERROR_INVALID),
+	SMUGGLED("\r\0\n.\r\n", ERROR_INVALID),
+	SMUGGLED("\0\r\n.\r\n", ERROR_INVALID),
+};
+
+START_TEST(smuggling)
+{
+	const char *in = smuggled[_i].in;
+	size_t all = smuggled[_i].length, length, wanted;
+	char out[OUT_BYTES], want[OUT_BYTES];
+
+	for (size_t cut = 0; cut <= all; cut++) {
+		ck_assert_int_eq(transform(in, all, cut, 0, out, &length), smuggled[_i].answer);
+		if (smuggled[_i].answer != OK)
+			continue;
+		wanted = expected_wire(in, all, want);
+		ck_assert_uint_eq(length, wanted);
+		ck_assert_mem_eq(out, want, length);
+		ck_assert(is_safe(out, length));
+	}
+}
+END_TEST
+
+/* A complete message's long lines are its own affair: no limit, no fold. */
+START_TEST(long_lines_stay)
+{
+	static const size_t lengths[] = { 998, 999, 1000, 4095, 4096, 4097, 19000 };
+	static char in[20000], out[40100];
+	size_t length, line = lengths[_i];
+
+	memset(in, 'x', line);
+	ck_assert_int_eq(transform(in, line, 4096, 4096, out, &length), OK);
+	ck_assert_uint_eq(length, line + 5);
+	ck_assert_mem_eq(out, in, line);
+	ck_assert_mem_eq(out + line, "\r\n.\r\n", 5);
+}
+END_TEST
+
 TCase *smtp_body_cases(void)
 {
 	TCase *tcase = tcase_create("body");
@@ -170,5 +287,8 @@ TCase *smtp_body_cases(void)
 	tcase_add_loop_test(tcase, chunks_keep_their_dots, 0, COUNT(chunks));
 	tcase_add_loop_test(tcase, refused, 0, COUNT(bad));
 	tcase_add_loop_test(tcase, all_short_texts, 1, 8);
+	tcase_add_loop_test(tcase, knots_where_buffers_end, 0, COUNT(knots));
+	tcase_add_loop_test(tcase, smuggling, 0, COUNT(smuggled));
+	tcase_add_loop_test(tcase, long_lines_stay, 0, 7);
 	return tcase;
 }

@@ -19,6 +19,7 @@ struct result {
 	struct recipient recipients[RECIPIENTS_MAX];
 	size_t recipient_count;
 	bool usable;
+	struct buffer text;          /* as it was given */
 	int ends;                    /* how often before_end was called */
 	char *tls, *auth, *fallback; /* session_facts */
 	char *parked;                /* what session_lost() said behind it, NULL = was not parked */

@@ -111,6 +111,7 @@ void client_fini(struct client *client)
 			outcome_clear(&result->recipients[k].outcome);
 			free(result->recipients[k].address);
 		}
+		buffer_fini(&result->text);
 		free(result->tls);
 		free(result->auth);
 		free(result->fallback);
@@ -250,6 +251,19 @@ static void take_text(struct letter *letter, const struct page_line *line)
 	free(text);
 }
 
+/* Lines of so many octets in all, CRLF and all, so that what follows stands at a place that is known. */
+static void pad_text(struct letter *letter, long octets)
+{
+	while (octets > 0) {
+		long line = octets > 140 ? 70 : octets;
+
+		for (long i = 0; i < line - 2; i++)
+			buffer_append_char(&letter->text, 'p');
+		buffer_append_text(&letter->text, "\r\n");
+		octets -= line;
+	}
+}
+
 static void fill_text(struct letter *letter, long octets)
 {
 	static const char line[] = "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01\r\n";
@@ -322,7 +336,7 @@ static void send_letter(struct client *client, struct letter *letter)
 	}
 	client->count++;
 	free(letter->sender);
-	buffer_fini(&letter->text);
+	result->text = letter->text;
 }
 
 /* Waits until the server says something or closes, as a worker does between messages. */
@@ -366,6 +380,8 @@ void client_run(struct client *client)
 			take_text(&letter, line);
 		} else if (strcmp(line->word, "fill") == 0 && begun) {
 			fill_text(&letter, strtol(line->rest, NULL, 10));
+		} else if (strcmp(line->word, "pad") == 0 && begun) {
+			pad_text(&letter, strtol(line->rest, NULL, 10));
 		} else if (strcmp(line->word, "park") == 0) {
 			park(client);
 		}

@@ -227,6 +227,51 @@ static void check_always(struct client *client, const struct result *result, int
 		              result->ends);
 }
 
+/* RFC 5321 4.5.2 and 2.3.8, written here a second time. */
+static void put_on_wire(const struct buffer *text, struct buffer *wire)
+{
+	const char *at = text->data, *end = text->data + text->length;
+
+	buffer_append_text(wire, "");
+	while (at && at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end;
+		size_t length = (size_t)(stop - at);
+
+		if (length > 0 && at[length - 1] == '\r')
+			length--;
+		if (at[0] == '.')
+			buffer_append_char(wire, '.');
+		buffer_append(wire, at, length);
+		buffer_append_text(wire, "\r\n");
+		at = newline ? newline + 1 : end;
+	}
+}
+
+/* What was accepted is what was given, octet by octet, and was received in that order. */
+static void check_received(struct client *client, const struct scripted_server *server)
+{
+	int at = 0;
+
+	for (size_t i = 0; i < client->page->count; i++)
+		if (strcmp(client->page->lines[i].word, "data") == 0 && client->page->lines[i].rest[0])
+			return; /* in pieces */
+	for (int i = 0; i < client->count; i++) {
+		struct buffer wire;
+
+		if (client->results[i].outcome.verdict != VERDICT_SENT)
+			continue;
+		buffer_init(&wire, SIZE_MAX);
+		put_on_wire(&client->results[i].text, &wire);
+		while (at < server->received_count &&
+		       (server->received[at].length != wire.length ||
+		        (wire.length > 0 && memcmp(server->received[at].data, wire.data, wire.length) != 0)))
+			at++;
+		if (at++ == server->received_count)
+			buffer_printf(&client->problem, "message %d is not what was received\n", i + 1);
+		buffer_fini(&wire);
+	}
+}
+
 void client_check(struct client *client, const struct scripted_server *server)
 {
 	struct check check = { .client = client, .server = server };
@@ -234,6 +279,7 @@ void client_check(struct client *client, const struct scripted_server *server)
 
 	for (int i = 0; i < client->count; i++)
 		check_always(client, &client->results[i], i + 1);
+	check_received(client, server);
 	for (size_t i = 0; i < client->page->count; i++) {
 		bool known;
 

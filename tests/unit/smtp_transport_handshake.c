@@ -289,7 +289,7 @@ START_TEST(a_close_before_the_handshake_is_told)
 	shutdown(ends[1], SHUT_WR);
 	ck_assert_int_eq(wait_for(ends[0], POLLIN, deadline_after_ms(LONG_MS), NULL), OK);
 	ck_assert_int_eq(start_tls(peer_tenant(NULL)), ERROR_CLOSED);
-	ck_assert_str_eq(words.text, HOST " closed the connection before the TLS handshake");
+	ck_assert_str_eq(words.text, HOST " closed the connection during the TLS handshake");
 	close(ends[1]);
 }
 END_TEST
