@@ -8,8 +8,8 @@
 int main(void)
 {
 	static TCase *(*const cases[])(void) = {
-		mime_address_case, mime_complete_case, mime_encode_case, mime_field_case,
-		mime_header_case,  mime_parts_case,    mime_plain_case,
+		mime_address_case, mime_complete_case, mime_encode_case, mime_field_case, mime_header_case,
+		mime_parts_case,   mime_media_case,    mime_extra_case,  mime_evil_case,  mime_plain_case,
 	};
 	Suite *suite = suite_create("mime");
 	SRunner *runner;

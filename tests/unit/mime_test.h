@@ -25,8 +25,11 @@
 TCase *mime_address_case(void);
 TCase *mime_complete_case(void);
 TCase *mime_encode_case(void);
+TCase *mime_evil_case(void);
+TCase *mime_extra_case(void);
 TCase *mime_field_case(void);
 TCase *mime_header_case(void);
+TCase *mime_media_case(void);
 TCase *mime_parts_case(void);
 TCase *mime_plain_case(void);
 
