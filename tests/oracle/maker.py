@@ -24,17 +24,16 @@ NAMES = ["voice mail.wav", "fax.tif", "Überweisung März.pdf", "請求書.pdf",
          "it's 100% =?utf-8?Q?x?= *'new'.txt", "semi;colon=x.txt", "utf-8''%41.txt", "filename*=x", ".hidden", "dot.", "x" * 255,
          "ü" * 255, "日" * 255, "😀" * 255, "noending", "e\u0301.txt", "שלום.doc", "a" * 70 + ".txt", "b" * 78, "%", "(c).txt",
          "comma,name.csv", "<angle>.txt", "[x]@y.txt", "two  spaces", " led", "trailed ", "a" * 60 + " " + "ö" * 60]
-FIELDS = ["X-Mark", "List-Id", "Auto-Submitted", "References", "In-Reply-To", "Comments", "Keywords", "X-" + "n" * 60,
-          "Organization", "User-Agent", "X-Priority", "Importance", "List-Unsubscribe", "x-lower", "X-!#$%&'*+.^_`|~"]
+TEXT_FIELDS = ["X-Mark", "List-Id", "Comments", "Organization", "User-Agent", "X-" + "n" * 60, "X-" + "m" * 74, "x-lower",
+               "X-!#$%&'*+.^_`|~"]
+PLAIN_FIELDS = ["Auto-Submitted", "Importance", "List-Unsubscribe", "List-Unsubscribe-Post", "Precedence", "Sensitivity"]
+ID_FIELDS = ["References", "In-Reply-To"]
 
 
 def lines_of(text):
     """A text as a reader has it: LF, and a last line end."""
     text = (text or "").replace("\r\n", "\n")
     return text if text.endswith("\n") or not text else text + "\n"
-
-
-BUILT = False  # whether the composer has body_html, headers and attachments
 
 
 class Maker:
@@ -175,7 +174,7 @@ class Maker:
         if kind == 1:
             return d.choice(NAMES)
         alphabet = ATEXT.replace("/", "") + SPECIALS.replace("\\", "") + " "
-        return "".join(d.choices(alphabet + (LETTERS if kind == 2 else ""), k=d.randint(1, 100))).strip(" .") or "x"
+        return "".join(d.choices(alphabet + (LETTERS.replace("\u202e", "") if kind == 2 else ""), k=d.randint(1, 100))).strip(" .") or "x"
 
     def content_id(self):
         return self.some(ATEXT.replace("'", ""), 1, 30) + self.dice.choice(["", "@x.example", "@" + "y" * 80 + ".example"])
@@ -183,31 +182,48 @@ class Maker:
     def attachments(self):
         d = self.dice
         made = []
-        for _ in range(d.choice([0, 0, 0, 1, 1, 2, 3, 5]) if BUILT else 0):
+        for _ in range(d.choice([0, 0, 0, 1, 1, 2, 3, 5])):
             identified = self.content_id() if d.randrange(3) == 0 else None
             made.append(Attachment(self.content(), self.filename(), d.choice(TYPES + [None]), identified))
         return made
 
-    def headers(self):
-        """[(name, value)], and the column."""
+    def field(self, name):
+        """The value of a field, as the column has it and as a reader shows it."""
         d = self.dice
-        if d.randrange(3) or not BUILT:
-            return [], None
-        names = d.sample(FIELDS, d.randint(1, 4))
-        found = [(name, d.choice([self.phrase_of_words(1, 12), self.some(ATEXT + SPECIALS + " ", 1, 200),
-                                  self.some(LETTERS + " ", 1, 60)]).strip(" ") or "x") for name in names]
+        if name in PLAIN_FIELDS:
+            value = self.some(ATEXT + SPECIALS + "  ", 1, 200)
+        elif name in ID_FIELDS:
+            value = " ".join(f"<{self.some(ATEXT, 1, 60)}@{self.some('abc.', 1, 20)}example>" for _ in range(d.randint(1, 12)))
+        else:
+            value = d.choice([self.phrase_of_words(1, 12), self.some(ATEXT + SPECIALS + " ", 1, 200), self.some(LETTERS + " ", 1, 60),
+                              self.some(ATEXT, 500, 900)])
+        return re.sub(r"=\?", "==", value).strip(" ") if name in PLAIN_FIELDS else value.strip(" ") or "x"
+
+    def headers(self, expected):
+        """The column; [(name, value)] in expected, where Date and Message-ID of its own are noted too."""
+        d = self.dice
+        if d.randrange(3):
+            return None
+        found = [(name, self.field(name) or "x") for name in d.sample(TEXT_FIELDS + PLAIN_FIELDS + ID_FIELDS, d.randint(1, 4))]
+        expected["headers"] = list(found)
+        if d.randrange(8) == 0:
+            expected["date"] = 1764039900
+            found.insert(0, ("Date", d.choice(["Tue, 25 Nov 2025 04:05:00 +0100", "25 Nov 2025 03:05 +0000", "24 Nov 2025 17:05:00 -1000"])))
+        if d.randrange(8) == 0:
+            expected["message-id"] = f"<{self.some(ATEXT, 1, 60)}@x.example>"
+            found.append(("Message-ID", expected["message-id"]))
         end = d.choice(["\n", "\r\n"])
-        return found, end.join(f"{name}: {value}" for name, value in found) + d.choice(["", end])
+        return end.join(f"{name}:{d.choice([' ', '', '  '])}{value}" for name, value in found) + d.choice(["", end])
 
     def bodies(self, attachments):
-        kind = self.dice.randrange(8) if BUILT else 5
+        kind = self.dice.randrange(8)
         ids = [one.content_id for one in attachments if one.content_id]
         return (self.text() if kind not in (0, 1) else None, self.html(ids) if kind in (0, 2, 3, 4) else None)
 
     def row(self, number):
         d = self.dice
         sender, from_address = self.mailbox()
-        expected = {"from": [(None, [sender])], "subject": self.subject()}
+        expected = {"from": [(None, [sender])], "subject": self.subject(), "headers": []}
         columns = {"from_address": from_address, "envelope_from": d.choice([None, None, "<>", "bounce@x.example"]),
                    "subject": expected["subject"]}
         for field, column, most in (("to", "to_addresses", 8), ("cc", "cc_addresses", 4), ("bcc", "bcc_addresses", 3),
@@ -216,7 +232,7 @@ class Maker:
         if not any(members for field in ("to", "cc", "bcc") for _, members in expected[field]):
             box, columns["to_addresses"] = self.mailbox()
             expected["to"] = [(None, [box])]
-        expected["headers"], columns["headers"] = self.headers()
+        columns["headers"] = self.headers(expected)
         attachments = self.attachments()
         columns["body_text"], columns["body_html"] = self.bodies(attachments)
         queued_ms = d.choice([1764039900000, d.randrange(0, 4102444800000), 951827696999])

@@ -52,13 +52,22 @@ def python_addresses(header):
     return found
 
 
-def python_part(part, path):
-    content = None if part.is_multipart() else part.get_payload(decode=True)
-    kind = part.get_content_type()
-    found = [(path, kind, part.get_content_charset(), part.get_content_disposition(), bare(part["content-id"]),
-              part.get_filename(), content)]
-    for i, child in enumerate(part.iter_parts() if part.is_multipart() else (), 1):
-        found += python_part(child, f"{path}.{i}".lstrip("."))
+def python_values(part):
+    """A part's fields by name: each access to one parses it anew, so all are taken once."""
+    return {name.lower(): value for name, value in part.items()}
+
+
+def python_part(part, path, values, defects):
+    for value in values.values():
+        defects += map(str, value.defects)
+    defects += map(str, part.defects)
+    disposition, kind = values.get("content-disposition"), values.get("content-type")
+    found = [(path, kind.content_type if kind else "text/plain", kind and kind.params.get("charset"),
+              disposition and disposition.content_disposition, bare(values.get("content-id")),
+              disposition and disposition.params.get("filename"),  # get_filename() would take white space from its ends
+              None if part.is_multipart() else part.get_payload(decode=True))]
+    for i, child in enumerate(part.get_payload() if part.is_multipart() else (), 1):
+        found += python_part(child, f"{path}.{i}".lstrip("."), python_values(child), defects)
     return found
 
 
@@ -66,27 +75,22 @@ def bare(content_id):
     return content_id and re.sub(r"^<(.*)>$", r"\1", content_id.strip())
 
 
-def python_defects(part):
-    defects = [str(defect) for defect in part.defects]
-    for value in part.values():
-        defects += [str(defect) for defect in value.defects]
-    for child in part.iter_parts() if part.is_multipart() else ():
-        defects += python_defects(child)
-    return defects
-
-
 def python_read(message):
     """Python 3.11 shows the space between two encoded-words of a name, which RFC 2047 6.2 wants
-    dropped: so it is dropped here, and the complaint that it is missing is not counted."""
+    dropped: so it is dropped here, and the complaint that it is missing is not counted. Of a value
+    that begins on its second line it shows the white space of the fold (RFC 5322 2.2.3)."""
     header, _, body = message.partition(b"\r\n\r\n")
     header = re.sub(rb"(=\?utf-8\?[QB]\?[^? ]*\?=)\r\n (?==\?utf-8\?)", rb"\1", header)
     read = email.message_from_bytes(header + b"\r\n\r\n" + body, policy=email.policy.default)
-    defects = [defect for defect in python_defects(read) if "missing trailing whitespace" not in defect]
-    return Reading(names=read.keys(), subject=read["subject"], message_id=read["message-id"],
-                   date=read["date"] and int(read["date"].datetime.timestamp()),
-                   addresses={name: python_addresses(read[name]) for name in ADDRESS_FIELDS},
-                   parts=python_part(read, ""), defects=defects,
-                   fields={name.lower(): str(value) for name, value in read.items()})
+    defects = []
+    values = python_values(read)
+    return Reading(names=read.keys(), subject=values.get("subject"), message_id=values.get("message-id"),
+                   date=values["date"] and int(values["date"].datetime.timestamp()),
+                   addresses={name: python_addresses(values.get(name)) for name in ADDRESS_FIELDS},
+                   parts=python_part(read, "", values, defects),
+                   defects=[defect for defect in defects if "missing trailing whitespace" not in defect
+                            and "duplicate parameter name" not in defect],  # of filename* and filename
+                   fields={name: str(value).lstrip(" ") for name, value in values.items()})
 
 
 def python_names(message):
@@ -125,5 +129,5 @@ def gmime_reading(told):
     return Reading(names=[name for name, _ in fields], subject=told["subject"],
                    message_id=told["message-id"] and f"<{told['message-id']}>", date=told["date"],
                    addresses={name: gmime_addresses(told[name]) for name in ADDRESS_FIELDS},
-                   parts=gmime_part(told["body"], ""), defects=told["defects"],
+                   parts=gmime_part(told["body"], ""), defects=[defect for defect in told["defects"] if defect[1:] != [11, "filename"]],
                    fields={name.lower(): value for name, value in fields})
