@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 
 struct stream {
 	int fd;
@@ -184,12 +185,23 @@ static enum error step_wait(struct stream *stream, int64_t deadline_ms)
 	return wait_for(stream->fd, want, deadline_ms, stream->interrupt);
 }
 
+/* There is no answer to what could not be said: only what was under way before may still come. */
+static int64_t last_words(const struct stream *stream, int64_t deadline_ms)
+{
+	int64_t soon = deadline_after_ms(STREAM_LAST_WORDS_MS);
+
+	return stream->out_error != OK && soon < deadline_ms ? soon : deadline_ms;
+}
+
 enum error stream_fill(struct stream *stream, int64_t deadline_ms)
 {
+	int64_t until_ms = last_words(stream, deadline_ms);
+
 	if (input_is_full(stream))
 		return ERROR_LIMIT;
 	for (;;) {
 		size_t got, sent;
+		bool could_write = stream->out_error == OK;
 		enum error error = step_in(stream, &got);
 
 		if (got > 0 || error != OK)
@@ -198,7 +210,11 @@ enum error stream_fill(struct stream *stream, int64_t deadline_ms)
 		step_out(stream, &sent);
 		if (sent > 0)
 			continue;
-		error = step_wait(stream, deadline_ms);
+		if (could_write)
+			until_ms = last_words(stream, deadline_ms);
+		error = step_wait(stream, until_ms);
+		if (error == ERROR_TIMEOUT && stream->out_error != OK)
+			return stream->out_error;
 		if (error != OK)
 			return error;
 	}

@@ -20,6 +20,7 @@ struct stream;
 
 #define STREAM_IN_BYTES  4096
 #define STREAM_OUT_BYTES 16384
+#define STREAM_LAST_WORDS_MS 5000
 
 /* Takes fd (closed by stream_close). interrupt may be NULL and must live longer; its owner may change it
  * between calls. */
@@ -35,7 +36,8 @@ void stream_consume(struct stream *stream, size_t length);
  * Blocks until at least one more octet is there (ERROR_LIMIT if the buffer is full), the deadline,
  * interrupt; ERROR_CLOSED at the peer's end, ERROR_PROTOCOL if TLS is broken. What waits to be
  * written goes out meanwhile. After a write that failed it still gives what the server said
- * before: look at stream_input() first, then fill until it fails too.
+ * before (look at stream_input() first, then fill until it fails too), and waits for no more
+ * than STREAM_LAST_WORDS_MS for it: then it is the write's error.
  */
 enum error stream_fill(struct stream *stream, int64_t deadline_ms);
 /* What can be read without waiting (also into the buffer); ERROR_CLOSED if the peer closed. */

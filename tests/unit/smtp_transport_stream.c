@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/wait.h"
 #include "tests/unit/smtp_transport_test.h"
 
 #define MUCH (4 * 1024 * 1024)
@@ -339,6 +340,44 @@ START_TEST(a_write_error_does_not_hide_what_comes_later)
 }
 END_TEST
 
+struct haste {
+	pthread_t waiter;
+	atomic_bool stop;
+};
+
+/* Time passes for who waits: a second at each turn. */
+static void *hasten(void *context)
+{
+	struct haste *haste = context;
+
+	while (!atomic_load(&haste->stop)) {
+		struct timespec pause = { 0, 1000000 };
+
+		clock_move_ms(1000);
+		wait_wake(haste->waiter);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+START_TEST(a_write_error_is_not_waited_on_for_an_answer)
+{
+	struct haste haste = { .waiter = pthread_self() };
+	int64_t deadline_ms = deadline_after_ms(LONG_MS * 1000);
+	pthread_t thread;
+
+	/* as under a firewall's rule: what we say is refused here, and the server knows nothing of it */
+	shutdown(stream_fd(stream), SHUT_WR);
+	ck_assert_int_eq(stream_write(stream, "NOOP\r\n", 6, deadline_ms), OK);
+	ck_assert_int_eq(pthread_create(&thread, NULL, hasten, &haste), 0);
+	ck_assert_int_eq(stream_fill(stream, deadline_ms), ERROR_CLOSED);
+	ck_assert_int_eq(stream_fill(stream, deadline_ms), ERROR_CLOSED);
+	atomic_store(&haste.stop, true);
+	pthread_join(thread, NULL);
+	ck_assert_int_lt(clock_monotonic_ms(), deadline_ms);
+}
+END_TEST
+
 START_TEST(a_lost_peer_kills_nobody_by_signal)
 {
 	close(ends[1]);
@@ -372,6 +411,7 @@ TCase *smtp_transport_stream_cases(void)
 	tcase_add_test(cases, a_peer_that_does_not_read_ends_at_the_deadline);
 	tcase_add_test(cases, the_421_before_a_reset_is_still_read);
 	tcase_add_test(cases, a_write_error_does_not_hide_what_comes_later);
+	tcase_add_test(cases, a_write_error_is_not_waited_on_for_an_answer);
 	tcase_add_test(cases, a_lost_peer_kills_nobody_by_signal);
 	return cases;
 }
