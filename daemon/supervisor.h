@@ -48,6 +48,8 @@ struct tenant {
 	int replace;                 /* workers that failed and are to be replaced */
 	int64_t quarantine_until_ms; /* monotonic, 0 = none: no workers before */
 	int64_t pause_until_ms;      /* storage could not read for it: not before */
+	int64_t unread_id;           /* the message that it could not read, once that was told; 0 = none */
+	int64_t unread_ms;           /* when that was last so */
 
 	/* when to attend to it again */
 	struct timer timer;

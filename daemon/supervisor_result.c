@@ -19,6 +19,7 @@
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_unread.h"
 
 #define PAUSE_MS       1000
 #define BATCH_MOST     32
@@ -144,6 +145,7 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	struct attempt_summary summary;
 
 	if (message->settled == SETTLED_GONE) {
+		tenant_read_again(supervisor, tenant, message);
 		if (message->suspect)
 			suspect_forget(supervisor, message);
 		else
@@ -152,9 +154,14 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 		in_hand_leave(supervisor, &message);
 		return;
 	}
-	if (message->settled == SETTLED_LOST)
+	if (message->settled == SETTLED_LOST) {
 		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+		if (message->outcome.stage == STAGE_NONE) /* not one that was held back later */
+			tenant_unread(supervisor, tenant, message);
+	}
 	judge_summarize(message, &summary);
+	if (summary.tried || message->invalid)
+		tenant_read_again(supervisor, tenant, message);
 	judge_server(supervisor, tenant, message, &summary);
 	if (summary.tried || message->invalid || (message->settled != SETTLED_LOST && all_known(message))) {
 		to_storage(supervisor, tenant, message);

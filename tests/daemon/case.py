@@ -43,6 +43,16 @@ def has_faults():
         return False
 
 
+def has_sanitizer():
+    """Whether a sanitizer's own memory is in what the kernel counts."""
+    path = os.path.join(outbox.build_directory(), "config.h")
+    try:
+        with open(path) as stream:
+            return "#define WITH_SANITIZER" in stream.read()
+    except FileNotFoundError:
+        return False
+
+
 def need_faults():
     if not has_faults():
         raise Skip("built without --enable-fault-injection")
@@ -135,8 +145,8 @@ class Case:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def server(self, **options):
-        one = scripted.Server(**options)
+    def server(self, kind=scripted.Server, **options):
+        one = kind(**options)
         self.servers.append(one)
         return one
 
@@ -159,7 +169,7 @@ class Case:
         """outboxd for these databases (default: outbox.db), not started."""
         paths = [self.path(name) for name in names or ("outbox.db",)]
         one = Daemon(paths, self.path(log),
-                     list(settings) + ["spool_dir=" + self.directory],
+                     ["spool_dir=" + self.directory] + list(settings),
                      directory=self.directory, **options)
         self.daemons.append(one)
         return one

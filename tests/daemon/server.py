@@ -146,6 +146,8 @@ class Session:
 class Server:
     """Listens on 127.0.0.1 from the start, unless told listen=False."""
 
+    session = Session       # what a connection becomes
+
     def __init__(self, extensions=("PIPELINING", "8BITMIME",
                                    "ENHANCEDSTATUSCODES"), listen=True):
         self.extensions = list(extensions)
@@ -177,7 +179,8 @@ class Server:
             except OSError:
                 return
             with self.lock:
-                session = Session(self, connection, len(self.sessions) + 1)
+                session = self.session(self, connection,
+                                       len(self.sessions) + 1)
                 self.sessions.append(session)
             threading.Thread(target=self._serve, args=(session,),
                              daemon=True).start()

@@ -4,10 +4,13 @@
 An outbox in a scratch folder, five tenants with real SMTP servers (aiosmtpd,
 STARTTLS and login, each its own account and certificate), one tenant whose
 server never answers and one whose server refuses; several hundred messages by
-plain SQL with the sqlite3 shell; then what arrived, compared with what was
+plain SQL with the sqlite3 shell, some with a recording, and faxes (PDF) with
+outboxctl send; then what arrived, compared octet by octet with what was
 inserted. Exit status 0 only if all of it is as it should be.
 """
 import argparse
+import email
+import email.policy
 import json
 import mailbox
 import os
@@ -20,9 +23,12 @@ import sys
 import tempfile
 import time
 
+import samples
+
 HEALTHY = ["acme", "birch", "cedar", "delta", "elder"]
 SICK = ["silent", "refusing"]
 EACH = 80
+VOICEMAILS, FAXES = 4, 2     # of each healthy tenant, besides
 LIMIT_S = 60
 
 
@@ -106,9 +112,10 @@ class Quickstart:
                 sys.exit("outboxd did not start: " + (open(self.log).read() if os.path.exists(self.log) else ""))
             time.sleep(0.02)
 
-    def insert(self):
-        """Plain SQL through the sqlite3 shell, one transaction for every ten messages."""
-        lines, expected = [".timeout 5000", "PRAGMA synchronous=FULL;"], {name: {} for name in HEALTHY}
+    def insert(self, expected):
+        """Plain SQL through the sqlite3 shell, one transaction for every ten messages. What is expected is, for each
+        tenant and subject, the text and the attachments."""
+        lines = [".timeout 5000", "PRAGMA synchronous=FULL;"]
         for number in range(EACH):
             if number % 10 == 0:
                 lines.append("BEGIN IMMEDIATE;")
@@ -118,11 +125,43 @@ class Quickstart:
                 lines.append("INSERT INTO outbox (tenant, to_addresses, subject, body_text) VALUES "
                              f"('{name}', 'user{number % 7}@{name}.example', '{subject}', '{text}');")
                 if name in HEALTHY:
-                    expected[name][subject] = text
+                    expected[name][subject] = (text, [])
             if number % 10 == 9:
                 lines.append("COMMIT;")
         self.run("sqlite3", self.database, input="\n".join(lines))
-        return expected
+
+    def insert_voicemails(self, expected):
+        """With a recording, by SQL: the message and its attachment are one transaction."""
+        lines = [".timeout 5000", "PRAGMA synchronous=FULL;"]
+        for tenant, name in enumerate(HEALTHY):
+            for number in range(1, VOICEMAILS + 1):
+                seconds = 2 * number
+                subject, text = f"Nachricht von +49 30 12345{number} für {name}", f"Duration: 0:{seconds:02}\n"
+                sound = samples.recording(seconds, 300 + 60 * tenant + 11 * number)
+                path = f"{self.folder}/{name}/recording-{number}.wav"
+                with open(path, "wb") as file:
+                    file.write(sound)
+                lines.append(f"""BEGIN IMMEDIATE;
+INSERT INTO outbox (tenant, to_addresses, subject, body_text, body_html, attachments)
+VALUES ('{name}', 'user1@{name}.example', '{subject}', '{text}', '<p>Duration: <b>0:{seconds:02}</b></p>', 1);
+INSERT INTO outbox_attachment (outbox_id, filename, content_type, content)
+VALUES (last_insert_rowid(), 'message-{number}.wav', 'audio/x-wav', readfile('{path}'));
+COMMIT;""")
+                expected[name][subject] = (text, [(f"message-{number}.wav", sound)])
+        self.run("sqlite3", self.database, input="\n".join(lines))
+
+    def send_faxes(self, expected):
+        """With outboxctl, as an operator or a script does."""
+        for name in HEALTHY:
+            for number in range(1, FAXES + 1):
+                subject, text = f"Fax {number} for {name}: Auftragsbestätigung", "Your fax is attached.\n"
+                document = samples.fax([f"To {name}", "From +49 30 1234567"], number)
+                path = f"{self.folder}/{name}/Fax für {name} {number}.pdf"
+                with open(path, "wb") as file:
+                    file.write(document)
+                self.ctl("send", "--tenant", name, "--to", f"user2@{name}.example", "--subject", subject, "--text", "-",
+                         "--attach", path, input=text)
+                expected[name][subject] = (text, [(os.path.basename(path), document)])
 
     def query(self, sql):
         connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)
@@ -163,19 +202,20 @@ class Quickstart:
                 + (f": {error}" if error else ""))
 
     def compare(self, expected):
-        """Every message of the healthy tenants is in its mailbox, once, as it was inserted."""
+        """Every message of the healthy tenants is in its mailbox, once, as it was inserted, with its attachments."""
         good = True
         for name in HEALTHY:
             found = {}
             for message in mailbox.Maildir(f"{self.folder}/{name}/Maildir"):
-                import email
-                import email.policy
                 read = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
-                found.setdefault(str(read["Subject"]), []).append(read.get_content().replace("\r\n", "\n"))
-            same = sum(found.get(subject) == [text] for subject, text in expected[name].items())
+                text = read.get_body(("plain",)).get_content().replace("\r\n", "\n")
+                files = [(part.get_filename(), part.get_content()) for part in read.iter_attachments()]
+                found.setdefault(str(read["Subject"]), []).append((text, files))
+            same = sum(found.get(subject) == [one] for subject, one in expected[name].items())
             extra = sum(len(bodies) for bodies in found.values()) - same
+            files = sum(len(one[1]) for one in expected[name].values())
             good = good and same == len(expected[name]) and extra == 0
-            say(f"  {name:10} {same} of {len(expected[name])} as inserted, {extra} others")
+            say(f"  {name:10} {same} of {len(expected[name])} as inserted, {files} attachments among them, {extra} others")
         return good
 
 
@@ -194,9 +234,14 @@ def main():
         quick.add_tenants(ports)
         quick.start_outboxd()
         say(f"{len(HEALTHY)} tenants with a real SMTP server each (STARTTLS, login), 1 whose server never answers, 1 that refuses.")
-        say(f"Inserting {EACH * len(HEALTHY + SICK)} messages with the sqlite3 shell …")
-        expected = quick.insert()
-        drained = quick.watch(EACH * len(HEALTHY))
+        expected = {name: {} for name in HEALTHY}
+        say(f"Sending {FAXES * len(HEALTHY)} faxes with outboxctl …")
+        quick.send_faxes(expected)
+        say(f"Inserting {VOICEMAILS * len(HEALTHY)} voicemails with a recording, and {EACH * len(HEALTHY + SICK)} texts, "
+            "with the sqlite3 shell …")
+        quick.insert_voicemails(expected)
+        quick.insert(expected)
+        drained = quick.watch((EACH + VOICEMAILS + FAXES) * len(HEALTHY))
         quick.show_tenants()
         say("\nThe last lines of the log:")
         for line in open(quick.log).read().splitlines()[-5:]:
