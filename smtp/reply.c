@@ -166,14 +166,17 @@ static void take_auth(struct capabilities *capabilities, const char *list, size_
 	}
 }
 
-/* RFC 1870 4: an absent, zero or unreadable number states no limit. */
+/* RFC 1870 4: an absent or zero number states no limit, nor does what is none: 35M is not 35. */
 static void take_size(struct capabilities *capabilities, const char *value, size_t length)
 {
 	long long limit = 0;
 
 	capabilities->size = true;
-	for (size_t i = 0; i < length && is_digit(value[i]); i++) {
+	for (size_t i = 0; i < length && value[i] != ' ' && value[i] != '\t' && value[i] != '\r'; i++) {
 		int digit = value[i] - '0';
+
+		if (!is_digit(value[i]))
+			return;
 
 		limit = limit > (LLONG_MAX - digit) / 10 ? LLONG_MAX : limit * 10 + digit;
 	}

@@ -218,6 +218,11 @@ START_TEST(capabilities)
 	ck_assert_int_eq(c.size_limit, INT64_MAX);
 	c = offers("250-x\r\n250 SIZE nonsense\r\n");
 	ck_assert_int_eq(c.size_limit, 0);
+	/* what is no number of octets would refuse everything if it were read half */
+	c = offers("250-x\r\n250 SIZE 35M\r\n");
+	ck_assert(c.size && c.size_limit == 0);
+	c = offers("250-x\r\n250 SIZE 35000000 octets\r\n");
+	ck_assert_int_eq(c.size_limit, 35000000);
 	c = offers("250 PIPELINING\r\n");
 	ck_assert(c.esmtp && !c.pipelining);
 	c = offers("502-x\r\n502 PIPELINING\r\n");
