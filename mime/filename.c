@@ -1,8 +1,9 @@
 /*
- * filename.c - file names in Content-Disposition: RFC 2183 2.3, RFC 2231 3 and 4.
+ * filename.c - file names: RFC 2183 2.3, RFC 2231 3 and 4.
  *
- * Promises: a reader that knows RFC 2231 shows just this name, another one a
- * name of ASCII with the same ending; lines of at most 78 octets, cut between
+ * Promises: a reader that knows RFC 2231 shows just this name, from
+ * Content-Disposition, another one a name of ASCII with the same ending, from
+ * Content-Type; lines of at most 78 octets, cut between
  * code points. Fails with ERROR_INVALID and words.
  */
 #include <stdio.h>
@@ -96,7 +97,6 @@ static void put_extended(struct field *field, const char *filename, size_t lengt
 	if (sizeof(whole) - 1 + percent_octets(filename, length) <= LINE_ROOM) {
 		buffer_append_text(&token, whole);
 		append_percent(&token, filename, length);
-		buffer_append_char(&token, ';');
 		field_token(field, token.data, token.length);
 		at = length;
 	}
@@ -107,9 +107,10 @@ static void put_extended(struct field *field, const char *filename, size_t lengt
 		buffer_printf(&token, "filename*%d*=%s", number, number == 0 ? "utf-8''" : "");
 		taken = take_what_fits(filename + at, length - at, LINE_ROOM - token.length);
 		append_percent(&token, filename + at, taken);
-		buffer_append_char(&token, ';');
-		field_token(field, token.data, token.length);
 		at += taken;
+		if (at < length)
+			buffer_append_char(&token, ';');
+		field_token(field, token.data, token.length);
 	}
 	buffer_fini(&token);
 }
@@ -143,12 +144,12 @@ static size_t shorten(char *name, size_t length)
 	return PLAIN_MAX;
 }
 
-static void put_plain(struct field *field, const char *name, size_t length)
+static void put_plain(struct field *field, const char *parameter, const char *name, size_t length)
 {
 	struct buffer token;
 
 	buffer_init(&token, FIELD_LINE);
-	buffer_printf(&token, "filename=\"%.*s\"", (int)length, name);
+	buffer_printf(&token, "%s=\"%.*s\"", parameter, (int)length, name);
 	field_token(field, token.data, token.length);
 	buffer_fini(&token);
 }
@@ -157,8 +158,10 @@ static void put_plain(struct field *field, const char *name, size_t length)
  * "=?" would be decoded by readers that look for encoded-words where none can
  * be, and escaped quotes are beyond many.
  */
-static bool is_plain(const char *filename, size_t length)
+bool filename_is_plain(const char *filename)
 {
+	size_t length = strlen(filename);
+
 	return length <= PLAIN_MAX && text_is_ascii(filename, length) && !strstr(filename, "=?") &&
 	       !strpbrk(filename, "\"\\");
 }
@@ -166,18 +169,22 @@ static bool is_plain(const char *filename, size_t length)
 void filename_put(struct field *field, const char *filename)
 {
 	size_t length = strlen(filename);
-	char name[FILENAME_LENGTH_MAX];
 
-	if (is_plain(filename, length)) {
-		put_plain(field, filename, length);
-		return;
-	}
-	put_extended(field, filename, length);
-	length = to_ascii(filename, length, name);
+	if (filename_is_plain(filename))
+		put_plain(field, "filename", filename, length);
+	else
+		put_extended(field, filename, length);
+}
+
+void filename_put_fallback(struct field *field, const char *filename)
+{
+	char name[FILENAME_LENGTH_MAX];
+	size_t length = to_ascii(filename, strlen(filename), name);
+
 	length = shorten(name, length);
 	for (size_t i = 0; i < length; i++) {
 		if (strchr("\"\\=", name[i]))
 			name[i] = '_';
 	}
-	put_plain(field, name, length);
+	put_plain(field, "name", name, length);
 }

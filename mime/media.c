@@ -181,18 +181,23 @@ enum media_kind media_kind(const struct media *media)
 	return text_starts_nocase(media->type, "message/") ? MEDIA_MESSAGE : MEDIA_OCTETS;
 }
 
-void media_put(struct field *field, const struct media *media)
+void media_put(struct field *field, const struct media *media, const char *filename)
 {
+	bool fallback = filename && !filename_is_plain(filename) &&
+	                !has_parameter(media, "name=", strlen("name="));
+
 	for (size_t i = 0; i < media->count; i++) {
 		struct buffer token;
 
 		buffer_init(&token, MEDIA_LENGTH_MAX + 1);
 		buffer_append_text(&token, media->written[i]);
-		if (i + 1 < media->count)
+		if (i + 1 < media->count || fallback)
 			buffer_append_char(&token, ';');
 		field_token(field, token.data, token.length);
 		buffer_fini(&token);
 	}
+	if (fallback)
+		filename_put_fallback(field, filename);
 }
 
 /* RFC 5322 3.2.3 dot-atom-text; a literal's brackets stand on the right side alone. */

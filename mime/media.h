@@ -41,19 +41,30 @@ enum error media_parse(const char *place, const char *text, struct media *media,
 void media_fini(struct media *media);
 enum media_kind media_kind(const struct media *media);
 
-/* "Content-Type: …" behind field_begin(). */
-void media_put(struct field *field, const struct media *media);
+/*
+ * "Content-Type: …" behind field_begin(). Where filename (NULL = none) can only be written by RFC 2231, a
+ * name of ASCII is added for readers that do not know it, unless there is one already.
+ */
+void media_put(struct field *field, const struct media *media, const char *filename);
 
 /* A file name can be shown: UTF-8, no control characters, of FILENAME_LENGTH_MAX. */
 enum error filename_check(const char *place, const char *filename, struct words *words);
 
+/* Whether it can be written as a quoted string that every reader takes for what it is. */
+bool filename_is_plain(const char *filename);
+
 /*
- * "; filename=…" behind field_token(…, "attachment"): quoted if it is ASCII and
- * short, else by RFC 2231 4 (in pieces cut between code points if long), and
- * behind that a plain name for readers that do not know it: they take the
- * first that they understand.
+ * "; filename=…" behind field_token(…, "attachment"): quoted if it is plain, else by RFC 2231 4, in pieces
+ * cut between code points if it is long.
  */
 void filename_put(struct field *field, const char *filename);
+
+/*
+ * "; name=…" with what ASCII can say of it. Not beside filename* in one field: GMime and Python's email
+ * package take the two for one parameter given twice, and GMime then shows the first of them, whichever it
+ * is.
+ */
+void filename_put_fallback(struct field *field, const char *filename);
 
 /* RFC 2045 7, RFC 2392: what stands between '<' and '>' and behind "cid:"; '@' and a right side may be
  * missing. */

@@ -113,7 +113,7 @@ static void put_part(struct writing *writing, const struct part *part, bool exac
 	struct field field;
 
 	field_begin(&field, writing->text, "Content-Type");
-	media_put(&field, &part->media);
+	media_put(&field, &part->media, part->filename);
 	if (!field_end(&field))
 		writing->full = true;
 	put_encoding(writing, part->encoding, part->eight_bit);

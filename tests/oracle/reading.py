@@ -88,8 +88,7 @@ def python_read(message):
                    date=values["date"] and int(values["date"].datetime.timestamp()),
                    addresses={name: python_addresses(values.get(name)) for name in ADDRESS_FIELDS},
                    parts=python_part(read, "", values, defects),
-                   defects=[defect for defect in defects if "missing trailing whitespace" not in defect
-                            and "duplicate parameter name" not in defect],  # of filename* and filename
+                   defects=[defect for defect in defects if "missing trailing whitespace" not in defect],
                    fields={name: str(value).lstrip(" ") for name, value in values.items()})
 
 
@@ -129,5 +128,5 @@ def gmime_reading(told):
     return Reading(names=[name for name, _ in fields], subject=told["subject"],
                    message_id=told["message-id"] and f"<{told['message-id']}>", date=told["date"],
                    addresses={name: gmime_addresses(told[name]) for name in ADDRESS_FIELDS},
-                   parts=gmime_part(told["body"], ""), defects=[defect for defect in told["defects"] if defect[1:] != [11, "filename"]],
+                   parts=gmime_part(told["body"], ""), defects=told["defects"],
                    fields={name.lower(): value for name, value in fields})
