@@ -167,7 +167,7 @@ static const struct filename_case {
 	  "\r\n filename*0*=utf-8''%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5;\r\n"
 	  " filename*1*=%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5.;\r\n"
 	  " filename*2*=" A10 A10,
-	  ";\r\n name=\"_____________." A10 A10 "\"" },
+	  "; name=\"_____________." A10 A10 "\"" },
 };
 
 static char *field_text_of(struct field *field)
