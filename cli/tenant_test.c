@@ -5,23 +5,20 @@
  * database is closed while the network is waited for. A good session ends the
  * tenant's backoff.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/password.h"
+#include "common/secret_file.h"
 #include "common/wait.h"
 #include "smtp/session.h"
+#include "smtp/tls_identity.h"
 
 const struct option_rule cli_tenant_test_rules[] = {
-	{ .name = "secrets-dir", .argument = "DIR", .help = "outboxd's secrets_dir, where password_file is" },
+	{ .name = "secrets-dir",
+	  .argument = "DIR",
+	  .help = "outboxd's secrets_dir, where password_file and tls_cert_file are" },
 	{ .name = NULL },
 };
 
@@ -49,32 +46,17 @@ static void tell_step(void *context, enum stage stage)
 	*now = stage;
 }
 
-/* password_file, a name without a slash (the schema saw to that; so do we). */
-static int read_secret_file(const struct invocation *invocation, const char *name, struct secret *password)
+/* What a column names in secrets_dir, as outboxd reads it. */
+static int read_secret_file(const struct invocation *invocation, const char *column, const char *name,
+                            struct secret *secret)
 {
 	const char *folder = options_value(&invocation->options, "secrets-dir");
-	enum error error = ERROR_PERMISSION;
 	struct words words;
-	struct stat st;
-	int dir, fd;
+	enum error error;
 
 	if (!folder)
-		return cli_usage(invocation, "the tenant's password is in a file: give --secrets-dir");
-	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = dir < 0 || strchr(name, '/') ? -1
-	                                  : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		words_set_errno(&words, errno, "password_file %s in %s", name, folder);
-		error = errno == ENOENT ? ERROR_NOT_FOUND : ERROR_PERMISSION;
-	} else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		words_set(&words, "password_file %s in %s is not a regular file", name, folder);
-	} else {
-		error = password_read(fd, name, password, &words);
-	}
-	if (fd >= 0)
-		close(fd);
-	if (dir >= 0)
-		close(dir);
+		return cli_usage(invocation, "%s names a file of the tenant's: give --secrets-dir", column);
+	error = secret_file_read(folder, column, name, secret, &words);
 	return error == OK ? EX_OK : cli_fail_file(error, &words);
 }
 
@@ -87,9 +69,29 @@ static int find_password(const struct invocation *invocation, const struct tenan
 		return EX_USAGE;
 	}
 	if (tenant->password_file)
-		return read_secret_file(invocation, tenant->password_file, password);
+		return read_secret_file(invocation, "password_file", tenant->password_file, password);
 	(void)secret_copy(password, &tenant->password);
 	return EX_OK;
+}
+
+/* The client certificate, if the tenant has one. */
+static int find_identity(const struct invocation *invocation, const struct tenant_settings *tenant,
+                         struct tls_identity **identity)
+{
+	struct secret certificate = { .bytes = NULL }, key = { .bytes = NULL };
+	struct words words;
+	int status;
+
+	if (tenant->tls == TLS_NONE || !tenant->tls_cert_file || !tenant->tls_key_file)
+		return EX_OK;
+	status = read_secret_file(invocation, "tls_cert_file", tenant->tls_cert_file, &certificate);
+	if (status == EX_OK)
+		status = read_secret_file(invocation, "tls_key_file", tenant->tls_key_file, &key);
+	if (status == EX_OK && tls_identity_parse(tenant, &certificate, &key, identity, &words) != OK)
+		status = cli_fail(ERROR_INVALID, &words);
+	secret_wipe(&certificate);
+	secret_wipe(&key);
+	return status;
 }
 
 static int tell_trouble(const char *tenant, enum stage stage, const struct outcome *trouble)
@@ -116,23 +118,19 @@ static void tell_facts(const struct session *session, const char *tenant)
 	             facts.fallback ? "; fell back: " : "", facts.fallback ? facts.fallback : "");
 }
 
-static int open_and_close(struct tenant_settings *tenant, const struct secret *password,
-                          struct tls_trust *trust, struct resolver *resolver)
+static int open_and_close(struct session_settings *settings)
 {
 	static const atomic_int stop = STOP_NONE;
+	struct tenant_settings *tenant = settings->tenant;
 	enum stage stage = STAGE_NONE;
 	struct session_observer observer = { .context = &stage, .stage = tell_step };
-	struct session_settings settings = { .tenant = tenant,
-		                             .password = secret_is_set(password) ? password : NULL,
-		                             .trust = trust,
-		                             .resolver = resolver,
-		                             .stop = &stop,
-		                             .observer = &observer };
 	struct outcome trouble = { .text = NULL };
 	struct session *session = NULL;
 	int status = EX_OK;
 
-	if (session_open(&settings, &session, &trouble) != OK) {
+	settings->stop = &stop;
+	settings->observer = &observer;
+	if (session_open(settings, &session, &trouble) != OK) {
 		status = tell_trouble(tenant->name, stage, &trouble);
 	} else {
 		tell_facts(session, tenant->name);
@@ -142,10 +140,12 @@ static int open_and_close(struct tenant_settings *tenant, const struct secret *p
 	return status;
 }
 
-static int run_session(struct tenant_settings *tenant, const struct secret *password)
+static int run_session(struct tenant_settings *tenant, const struct secret *password,
+                       struct tls_identity *identity)
 {
-	struct tls_trust *trust = NULL;
-	struct resolver *resolver = NULL;
+	struct session_settings settings = { .tenant = tenant,
+		                             .password = secret_is_set(password) ? password : NULL,
+		                             .identity = identity };
 	struct words words;
 	enum error error = OK;
 	int status;
@@ -154,15 +154,13 @@ static int run_session(struct tenant_settings *tenant, const struct secret *pass
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (tenant->tls_verify == TLS_VERIFY_FULL &&
 	    (tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT))
-		error = tls_trust_load(tenant->tls_ca_file, &trust, &words);
+		error = tls_trust_load(tenant->tls_ca_file, &settings.trust, &words);
 	if (error == OK)
-		error = resolver_create(NULL, &resolver, &words);
-	status = error == OK ? open_and_close(tenant, password, trust, resolver)
-	                     : cli_fail(ERROR_UNAVAILABLE, &words);
-	if (resolver)
-		resolver_destroy(&resolver);
-	if (trust)
-		tls_trust_release(&trust);
+		error = resolver_create(NULL, &settings.resolver, &words);
+	status = error == OK ? open_and_close(&settings) : cli_fail(ERROR_UNAVAILABLE, &words);
+	if (settings.resolver)
+		resolver_destroy(&settings.resolver);
+	tls_trust_release(&settings.trust);
 	return status;
 }
 
@@ -181,6 +179,7 @@ int cli_tenant_test(const struct invocation *invocation)
 {
 	const char *name = invocation->options.operands[0];
 	struct tenant_settings *tenant = NULL;
+	struct tls_identity *identity = NULL;
 	struct secret password = { .bytes = NULL };
 	struct admin *admin;
 	struct words words;
@@ -200,9 +199,12 @@ int cli_tenant_test(const struct invocation *invocation)
 	if (status == EX_OK)
 		status = find_password(invocation, tenant, &password);
 	if (status == EX_OK)
-		status = run_session(tenant, &password);
+		status = find_identity(invocation, tenant, &identity);
+	if (status == EX_OK)
+		status = run_session(tenant, &password, identity);
 	if (status == EX_OK)
 		status = clear_backoff(invocation, name);
+	tls_identity_release(&identity);
 	secret_wipe(&password);
 	tenant_settings_release(&tenant);
 	return status;

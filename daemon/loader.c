@@ -8,21 +8,18 @@
 #include "daemon/loader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/queue.h"
+#include "common/secret_file.h"
 #include "daemon/command.h"
 #include "daemon/thread.h"
-
-#define SECRET_FILE_BYTES 65536
 
 /* Authorities of one file as long as the file is the same. */
 struct cached {
@@ -55,6 +52,7 @@ void materials_fini(struct materials *materials)
 {
 	secret_wipe(&materials->password);
 	tls_trust_release(&materials->trust);
+	tls_identity_release(&materials->identity);
 }
 
 struct loader *loader_create(const char *secrets_dir, const char *command_dir)
@@ -178,85 +176,6 @@ static enum error load_trust(struct request *request)
 	return error;
 }
 
-/* A name in a folder: no path, nothing hidden. The triggers refuse it too; a database may be older than they.
- */
-static bool is_name(const char *name)
-{
-	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
-}
-
-/* Cuts the line end that an editor leaves behind a password. */
-static bool set_password(struct secret *password, char *bytes, size_t length)
-{
-	bool set;
-
-	while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r'))
-		length--;
-	set = length > 0 && secret_set(password, bytes, length);
-	explicit_bzero(bytes, SECRET_FILE_BYTES);
-	return set;
-}
-
-static enum error read_secret(int fd, struct secret *password, const char *name, struct words *words)
-{
-	char bytes[SECRET_FILE_BYTES];
-	size_t got = 0;
-	ssize_t n = 1;
-
-	while (got < sizeof(bytes) && (n = read(fd, bytes + got, sizeof(bytes) - got)) > 0)
-		got += (size_t)n;
-	if (n < 0) {
-		words_set_errno(words, errno, "the file of password_file = %s cannot be read", name);
-		explicit_bzero(bytes, sizeof(bytes));
-		return ERROR_SYSTEM;
-	}
-	if (got == sizeof(bytes)) {
-		words_set(words, "the file of password_file = %s is larger than 64 KiB", name);
-		explicit_bzero(bytes, sizeof(bytes));
-		return ERROR_INVALID;
-	}
-	if (!set_password(password, bytes, got)) {
-		words_set(words, "the file of password_file = %s is empty", name);
-		return ERROR_INVALID;
-	}
-	return OK;
-}
-
-static enum error load_password_file(struct request *request)
-{
-	const char *dir = request->loader->secrets_dir, *name = request->settings->password_file;
-	enum error error = ERROR_NOT_FOUND;
-	struct stat st;
-	int dir_fd, fd = -1;
-
-	if (!dir) {
-		words_set(&request->words, "password_file is set, but outboxd has no secrets_dir");
-		return ERROR_REFUSED;
-	}
-	if (!is_name(name)) {
-		words_set(&request->words, "password_file = %s is not the name of a file in secrets_dir",
-		          name);
-		return ERROR_REFUSED;
-	}
-	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd >= 0)
-		fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		words_set_errno(&request->words, errno, "the file of password_file = %s cannot be read",
-		                name);
-	} else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		words_set(&request->words, "the file of password_file = %s is not a regular file", name);
-		error = ERROR_REFUSED;
-	} else {
-		error = read_secret(fd, &request->materials.password, name, &request->words);
-	}
-	if (fd >= 0)
-		close(fd);
-	if (dir_fd >= 0)
-		close(dir_fd);
-	return error;
-}
-
 static enum error load_password(struct request *request)
 {
 	const struct tenant_settings *settings = request->settings;
@@ -267,7 +186,7 @@ static enum error load_password(struct request *request)
 			words_set(&request->words, "password_command is set, but outboxd has no command_dir");
 			return ERROR_REFUSED;
 		}
-		if (!is_name(settings->password_command)) {
+		if (!secret_file_is_name(settings->password_command)) {
 			words_set(&request->words,
 			          "password_command = %s is not the name of a program in command_dir",
 			          settings->password_command);
@@ -278,15 +197,45 @@ static enum error load_password(struct request *request)
 		                   &request->words);
 	}
 	if (settings->password_file)
-		return load_password_file(request);
+		return secret_file_read(loader->secrets_dir, "password_file", settings->password_file,
+		                        &request->materials.password, &request->words);
 	if (secret_is_set(&settings->password))
 		secret_copy(&request->materials.password, &settings->password);
 	return OK;
 }
 
+static bool needs_identity(const struct tenant_settings *settings)
+{
+	return settings->tls != TLS_NONE && settings->tls_cert_file && settings->tls_key_file;
+}
+
+static enum error load_identity(struct request *request)
+{
+	const struct tenant_settings *settings = request->settings;
+	const char *folder = request->loader->secrets_dir;
+	struct secret certificate = { NULL, 0 }, key = { NULL, 0 };
+	enum error error;
+
+	if (!needs_identity(settings))
+		return OK;
+	error = secret_file_read(folder, "tls_cert_file", settings->tls_cert_file, &certificate,
+	                         &request->words);
+	if (error == OK)
+		error = secret_file_read(folder, "tls_key_file", settings->tls_key_file, &key,
+		                         &request->words);
+	if (error == OK)
+		error = tls_identity_parse(settings, &certificate, &key, &request->materials.identity,
+		                           &request->words);
+	secret_wipe(&certificate);
+	secret_wipe(&key);
+	return error;
+}
+
 static void load(struct request *request)
 {
 	request->error = load_trust(request);
+	if (request->error == OK)
+		request->error = load_identity(request);
 	if (request->error == OK)
 		request->error = load_password(request);
 }
@@ -319,7 +268,8 @@ static void *loader_main(void *argument)
 static bool load_without_disk(struct loader *loader, const struct tenant_settings *settings,
                               struct materials *materials)
 {
-	if (settings->password_command || settings->password_file || settings->tls_ca_file)
+	if (settings->password_command || settings->password_file || settings->tls_ca_file ||
+	    needs_identity(settings))
 		return false;
 	if (needs_trust(settings)) {
 		materials->trust = cache_find(loader, "", NULL);
@@ -406,7 +356,7 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 struct loader_stamp {
 	atomic_int references;
 	struct loader *loader;
-	char *path;
+	char *paths[LOADER_FILES]; /* NULL after the last */
 	_Atomic int64_t stamp;
 	atomic_bool known;
 };
@@ -416,42 +366,80 @@ static void stamp_release(struct loader_stamp *stamp)
 	if (atomic_fetch_sub(&stamp->references, 1) > 1)
 		return;
 	loader_release(stamp->loader);
-	free(stamp->path);
+	for (int i = 0; i < LOADER_FILES; i++)
+		free(stamp->paths[i]);
 	free(stamp);
 }
 
 static void *stamp_main(void *argument)
 {
 	struct loader_stamp *stamp = argument;
+	uint64_t times = 0;
 	struct stat st;
 
-	if (stat(stamp->path, &st) == 0)
-		atomic_store(&stamp->stamp, st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec);
+	/* of several the sum: whichever changes, it does */
+	for (int i = 0; i < LOADER_FILES && stamp->paths[i]; i++)
+		if (stat(stamp->paths[i], &st) == 0)
+			times += (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) +
+			         (uint64_t)st.st_mtim.tv_nsec;
+	atomic_store(&stamp->stamp, (int64_t)(times & INT64_MAX));
 	atomic_store(&stamp->known, true);
 	atomic_fetch_sub(&stamp->loader->threads, 1);
 	stamp_release(stamp);
 	return NULL;
 }
 
+/* Names of files in secrets_dir, at most LOADER_FILES; how many there are. */
+static int names_of_files(const struct tenant_settings *settings, const char *names[LOADER_FILES])
+{
+	const char *const all[LOADER_FILES] = { settings->password_file, settings->tls_cert_file,
+		                                settings->tls_key_file };
+	int count = 0;
+
+	for (int i = 0; i < LOADER_FILES; i++)
+		if (all[i] && secret_file_is_name(all[i]))
+			names[count++] = all[i];
+	return count;
+}
+
+bool loader_has_files(const struct tenant_settings *settings)
+{
+	const char *names[LOADER_FILES];
+
+	return names_of_files(settings, names) > 0;
+}
+
+static struct loader_stamp *stamp_create(struct loader *loader, const char *const names[], int count)
+{
+	struct loader_stamp *stamp = memory_alloc(sizeof(*stamp));
+
+	for (int i = 0; i < count; i++) {
+		struct buffer path;
+
+		buffer_init(&path, 8192);
+		buffer_printf(&path, "%s/%s", loader->secrets_dir, names[i]);
+		stamp->paths[i] = buffer_take(&path);
+	}
+	stamp->loader = loader;
+	atomic_fetch_add(&loader->references, 1);
+	atomic_store(&stamp->references, 2);
+	return stamp;
+}
+
 struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings)
 {
+	const char *names[LOADER_FILES];
+	int count = names_of_files(settings, names);
 	struct loader_stamp *stamp;
-	struct buffer path;
 	pthread_t thread;
 
-	if (!loader->secrets_dir || !settings->password_file || !is_name(settings->password_file))
+	if (!loader->secrets_dir || count == 0)
 		return NULL;
 	if (atomic_fetch_add(&loader->threads, 1) >= LOADER_THREADS) {
 		atomic_fetch_sub(&loader->threads, 1);
 		return NULL;
 	}
-	buffer_init(&path, 8192);
-	buffer_printf(&path, "%s/%s", loader->secrets_dir, settings->password_file);
-	stamp = memory_alloc(sizeof(*stamp));
-	stamp->path = buffer_take(&path);
-	stamp->loader = loader;
-	atomic_fetch_add(&loader->references, 1);
-	atomic_store(&stamp->references, 2);
+	stamp = stamp_create(loader, names, count);
 	if (thread_start(&thread, "loader", stamp_main, stamp) == 0) {
 		pthread_detach(thread);
 		return stamp;

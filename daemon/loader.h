@@ -9,6 +9,7 @@
 #ifndef OUTBOXD_DAEMON_LOADER_H
 #define OUTBOXD_DAEMON_LOADER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -16,8 +17,10 @@
 #include "common/tenant.h"
 #include "common/wait.h"
 #include "smtp/tls.h"
+#include "smtp/tls_identity.h"
 
 #define LOADER_THREADS    16
+#define LOADER_FILES      3     /* a tenant's in secrets_dir: password_file, tls_cert_file, tls_key_file */
 #define LOADER_COMMAND_MS 10000 /* a password_command has so long */
 
 struct loader;
@@ -32,6 +35,7 @@ struct materials {
 	struct secret password;  /* from password_command, password_file or the column, in this order; unset =
 	                            none */
 	struct tls_trust *trust; /* NULL where the tenant verifies nothing by chain */
+	struct tls_identity *identity; /* the client certificate, NULL where the tenant has none */
 };
 void materials_fini(struct materials *materials);
 
@@ -45,15 +49,18 @@ void materials_fini(struct materials *materials);
 enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
                       const struct interrupt *interrupt, struct materials *materials, struct words *words);
 
+/* Whether the tenant names any file in secrets_dir. Pure. */
+bool loader_has_files(const struct tenant_settings *settings);
+
 /*
- * When the file of a tenant's secret was last changed, asked in the background:
- * a new password in it clears the tenant's backoff.
+ * When the files of a tenant's secrets were last changed, asked in the background:
+ * a new password or certificate in them clears the tenant's backoff.
  */
 struct loader_stamp;
 
 /* Supervisor thread; does not block. NULL: the tenant has no such file, or no thread can be had now. */
 struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings);
-/* True once it is known: *stamp tells two versions of the file apart, 0 = it cannot be read. Does not block.
+/* True once it is known: *stamp tells two versions of the files apart, 0 = none can be read. Does not block.
  */
 bool loader_stamp_known(const struct loader_stamp *asked, int64_t *stamp);
 void loader_stamp_release(struct loader_stamp **asked);

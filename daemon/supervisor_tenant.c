@@ -165,7 +165,7 @@ void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 }
 
 /*
- * A new password in a file is noticed within a minute and clears the backoff,
+ * A new password or client certificate in a file is noticed within a minute and clears the backoff,
  * as a new one in the column does at once.
  */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
@@ -173,7 +173,7 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 	int64_t now = clock_monotonic_ms(), stamp;
 
 	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings ||
-	    !tenant->settings->password_file) {
+	    !loader_has_files(tenant->settings)) {
 		loader_stamp_release(&tenant->stamp);
 		tenant->stamp_at_failure = 0;
 		return;

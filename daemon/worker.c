@@ -106,6 +106,7 @@ enum error workplace_open(struct workplace *place, struct outcome *trouble)
 		.tenant = worker->settings,
 		.password = secret_is_set(&materials.password) ? &materials.password : NULL,
 		.trust = materials.trust,
+		.identity = materials.identity,
 		.resolver = service->resolver,
 		.stop = &worker->stop,
 		.observer = &place->observer,

@@ -10,6 +10,7 @@
 
 #include "common/text.h"
 #include "smtp/session_internal.h"
+#include "smtp/tls_identity.h"
 
 #define QUIT_MS 2000
 
@@ -90,6 +91,7 @@ void session_close(struct session **session)
 		quit(closed);
 	stream_close(&closed->stream);
 	tls_trust_release(&closed->trust);
+	tls_identity_release(&closed->identity);
 	tenant_settings_release(&closed->tenant);
 	secret_wipe(&closed->password);
 	for (int i = 0; i < closed->said_count; i++)
@@ -106,8 +108,6 @@ static enum error check_not_built(const struct tenant_settings *tenant, struct w
 	const struct {
 		const char *column, *value;
 	} later[] = {
-		{ "tls_cert_file", tenant->tls_cert_file },
-		{ "tls_key_file", tenant->tls_key_file },
 		{ "oauth_token_url", tenant->oauth_token_url },
 		{ "oauth_client_id", tenant->oauth_client_id },
 		{ "oauth_client_secret_file", tenant->oauth_client_secret_file },
@@ -144,6 +144,10 @@ enum error session_settings_check(const struct tenant_settings *tenant, struct w
 	}
 	if (tenant->ehlo_name && !is_argument(tenant->ehlo_name)) {
 		words_set(words, "ehlo_name is not a host name or an address literal");
+		return ERROR_INVALID;
+	}
+	if (tenant->tls == TLS_NONE && (tenant->tls_cert_file || tenant->tls_key_file)) {
+		words_set(words, "a client certificate (tls_cert_file) needs TLS, and tls = none");
 		return ERROR_INVALID;
 	}
 	error = check_not_built(tenant, words);

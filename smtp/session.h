@@ -47,6 +47,7 @@ struct session_settings {
 	struct tenant_settings *tenant; /* held for the session's life */
 	const struct secret *password;  /* copied; NULL = none */
 	struct tls_trust *trust;        /* held; NULL only where nothing is verified by chain */
+	struct tls_identity *identity;  /* held; the client certificate, NULL = none */
 	struct resolver *resolver;
 	const atomic_int *stop; /* STOP_…, written by others */
 	const struct session_observer *observer;

@@ -190,13 +190,16 @@ static enum error run_login(struct login *login, const struct auth_login *how, s
 enum error session_log_in(struct session *session, struct outcome *trouble)
 {
 	const struct tenant_settings *tenant = session->tenant;
-	const struct tls *tls = stream_tls(session->stream);
+	struct tls *tls = stream_tls(session->stream);
+	unsigned char binding[TLS_BINDING_BYTES];
 	bool required = tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT;
 	struct auth_channel channel = {
 		.encrypted = tls != NULL,
 		.verified = tls &&
 		            (tls_is_verified(tls) || (required && tenant->tls_verify == TLS_VERIFY_NONE)),
 		.opportunistic = tenant->tls == TLS_OPPORTUNISTIC,
+		.certificate = tls && tls_showed_identity(tls),
+		.binding = binding,
 	};
 	struct auth_login how = {
 		.tenant = tenant,
@@ -206,8 +209,11 @@ enum error session_log_in(struct session *session, struct outcome *trouble)
 	};
 	struct login login = { .session = session };
 	struct words words;
-	enum error error = auth_choose(&how, &login.mechanism, &words);
+	enum error error;
 
+	if (tls)
+		channel.binding_type = tls_binding(tls, binding, &channel.binding_length);
+	error = auth_choose(&how, &login.mechanism, &words);
 	if (error == OK && !login.mechanism)
 		return OK;
 	session_enter(session, STAGE_AUTH);

@@ -25,6 +25,7 @@
 struct session {
 	struct tenant_settings *tenant;
 	struct tls_trust *trust;
+	struct tls_identity *identity;
 	struct resolver *resolver;
 	struct secret password;
 	struct secret said[SAID_MAX]; /* what SASL said: a server that repeats it shows the password */

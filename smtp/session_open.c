@@ -17,6 +17,7 @@
 #include "common/text.h"
 #include "smtp/connect.h"
 #include "smtp/session_internal.h"
+#include "smtp/tls_identity.h"
 
 #define NAME_BYTES 256 /* RFC 5321 4.5.3.1.2 */
 
@@ -201,13 +202,13 @@ static enum error greet(struct session *session, struct outcome *trouble)
 
 static enum error shake_hands(struct session *session, struct outcome *trouble)
 {
+	const struct tls_settings settings = { session->tenant, session->trust, session->identity };
 	struct words words = { "" };
 	enum error error;
 
 	session_enter(session, STAGE_TLS);
 	session_allow_command(session);
-	error = stream_start_tls(session->stream, session->tenant, session->trust, session->deadline_ms,
-	                         &words);
+	error = stream_start_tls(session->stream, &settings, session->deadline_ms, &words);
 	if (error == OK)
 		return OK;
 	session->handshake_failed = error != ERROR_INTERRUPTED;
@@ -301,6 +302,8 @@ static void hold_settings(struct session *session, const struct session_settings
 	session->tenant = tenant_settings_hold(settings->tenant);
 	if (settings->trust)
 		session->trust = tls_trust_hold(settings->trust);
+	if (settings->identity)
+		session->identity = tls_identity_hold(settings->identity);
 	session->resolver = settings->resolver;
 	if (settings->password)
 		secret_copy(&session->password, settings->password);

@@ -119,8 +119,11 @@ static void describe_loss(const struct session *session, enum error error, struc
 {
 	const char *host = session->tenant->host, *place = stage_place(session->stage);
 	const char *unanswered = session->stage == STAGE_END ? ", before its answer" : "";
+	const struct tls *tls = session->stream ? stream_tls(session->stream) : NULL;
 
-	if (error == ERROR_CLOSED)
+	if (tls && tls_refusal(tls) && (error == ERROR_CLOSED || error == ERROR_PROTOCOL))
+		words_set(words, "%s ended TLS %s%s: %s", host, place, unanswered, tls_refusal(tls));
+	else if (error == ERROR_CLOSED)
 		words_set(words, "%s closed the connection %s%s", host, place, unanswered);
 	else if (error == ERROR_TIMEOUT)
 		words_set(words, "%s did not answer in time %s", host, place);

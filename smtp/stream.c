@@ -305,24 +305,23 @@ static enum error refuse_early_bytes(struct stream *stream, const struct tenant_
 	return early ? ERROR_PROTOCOL : error;
 }
 
-enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
-                            struct tls_trust *trust, int64_t deadline_ms, struct words *words)
+enum error stream_start_tls(struct stream *stream, const struct tls_settings *settings, int64_t deadline_ms,
+                            struct words *words)
 {
 	enum error error;
 
 	assert(!stream->tls);
 	assert(stream->out_start == stream->out_end);
-	error = refuse_early_bytes(stream, tenant, words);
+	error = refuse_early_bytes(stream, settings->tenant, words);
 	if (error == OK)
-		error = tls_start(stream->fd, tenant, trust, deadline_ms, stream->interrupt, &stream->tls,
-		                  words);
+		error = tls_start(stream->fd, settings, deadline_ms, stream->interrupt, &stream->tls, words);
 	/* after a failed handshake this connection carries nothing any more, least of all in clear */
 	if (error != OK)
 		stream->in_error = stream->out_error = error;
 	return error;
 }
 
-const struct tls *stream_tls(const struct stream *stream)
+struct tls *stream_tls(const struct stream *stream)
 {
 	return stream->tls;
 }

@@ -64,11 +64,11 @@ size_t stream_room(const struct stream *stream);
  * more (only stream_close() may follow), so that nothing can fall back to clear text.
  * Errors as tls_start(), always with words.
  */
-enum error stream_start_tls(struct stream *stream, const struct tenant_settings *tenant,
-                            struct tls_trust *trust, int64_t deadline_ms, struct words *words);
+enum error stream_start_tls(struct stream *stream, const struct tls_settings *settings, int64_t deadline_ms,
+                            struct words *words);
 
 /* NULL in clear text. */
-const struct tls *stream_tls(const struct stream *stream);
+struct tls *stream_tls(const struct stream *stream);
 int stream_fd(const struct stream *stream);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * tls.h - TLS by GnuTLS, the only file of smtp/ that knows it.
+ * tls.h - TLS by GnuTLS, which smtp/tls*.c alone know.
  *
  * A fresh session for every connection: there is no way here to use one again.
  */
@@ -27,26 +27,31 @@ struct tls_trust *tls_trust_hold(struct tls_trust *trust);
 void tls_trust_release(struct tls_trust **trust);
 
 /*
- * Checks tls_priority and tls_fingerprints without a connection. ERROR_INVALID with
- * words; ERROR_REFUSED for what is not built yet (client certificates). Any thread.
+ * Checks what the columns of TLS say without a connection or a file. ERROR_INVALID with
+ * words. Any thread.
  */
 enum error tls_settings_check(const struct tenant_settings *tenant, struct words *words);
 
 struct tls;
 
+struct tls_settings {
+	const struct tenant_settings *tenant;
+	struct tls_trust *trust;       /* NULL only where nothing is verified by chain */
+	struct tls_identity *identity; /* of tls_identity.h; shown to a server that asks; NULL = none */
+};
+
 /*
  * Handshake and verification on a connected non-blocking socket, TLS 1.2 at
  * least. tls_name or host for SNI and verification, which is part of the handshake:
- * a server that does not pass it gets no octet of ours. trust NULL only where nothing
- * is verified by chain. Fingerprints that are set count under tls_verify = full too.
+ * a server that does not pass it gets no octet of ours. Fingerprints that are set count
+ * under tls_verify = full too.
  * Blocks until done, the deadline or interrupt. ERROR_PROTOCOL (no TLS, or its
  * certificate is not good), ERROR_CLOSED, ERROR_TIMEOUT, ERROR_INTERRUPTED, ERROR_INVALID
  * (as tls_settings_check), always with words for the tenant's administrator ("the
  * certificate of mail.acme.example expired on 2026-11-01"). The socket stays the caller's.
  */
-enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
-                     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
-                     struct words *words);
+enum error tls_start(int fd, const struct tls_settings *settings, int64_t deadline_ms,
+                     const struct interrupt *interrupt, struct tls **tls, struct words *words);
 
 /* close_notify without waiting, then frees; leaves NULL. */
 void tls_close(struct tls **tls);
@@ -55,6 +60,19 @@ void tls_close(struct tls **tls);
 const char *tls_describe(const struct tls *tls);
 /* By chain, name and time, or by fingerprint; false under none and opportunistic. */
 bool tls_is_verified(const struct tls *tls);
+/* The server asked for a client certificate and was given it. */
+bool tls_showed_identity(const struct tls *tls);
+
+/*
+ * Channel binding of this very session (RFC 5056): its octets, and its type as the return
+ * ("tls-exporter", RFC 9266; "tls-unique" of TLS 1.2, RFC 5929), NULL where none is safe.
+ */
+#define TLS_BINDING_BYTES 64
+const char *tls_binding(struct tls *tls, unsigned char bytes[TLS_BINDING_BYTES], size_t *length);
+
+/* The words of a fatal alert that ended the session after its handshake (TLS 1.3 refuses a client certificate
+ * so), NULL = none did. */
+const char *tls_refusal(const struct tls *tls);
 
 /*
  * One non-blocking step. OK with *done > 0; OK with *done = 0 and *want =

@@ -1,5 +1,5 @@
 /*
- * tls_internal.h - between tls_start.c (settings, names, time) and tls.c (GnuTLS).
+ * tls_internal.h - between tls_start.c (settings, names, time) and tls.c (GnuTLS, tls_gnutls.h).
  */
 #ifndef OUTBOXD_SMTP_TLS_INTERNAL_H
 #define OUTBOXD_SMTP_TLS_INTERNAL_H
@@ -41,8 +41,8 @@ enum error tls_trust_parse(const struct buffer *pem, struct tls_trust **trust, s
 enum error tls_check_priority(const struct tenant_settings *tenant, struct words *words);
 
 /* A session before its handshake, during which tenant and words must live. ERROR_INVALID, ERROR_SYSTEM. */
-enum error tls_create(int fd, const struct tls_peer *peer, struct tls_trust *trust, struct words *words,
-                      struct tls **tls);
+enum error tls_create(int fd, const struct tls_peer *peer, const struct tls_settings *settings,
+                      struct words *words, struct tls **tls);
 
 /* One step without waiting: OK with *want = 0 at its good end, else as tls_start(). */
 enum error tls_handshake(struct tls *tls, short *want);

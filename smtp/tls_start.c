@@ -91,10 +91,11 @@ enum error tls_settings_check(const struct tenant_settings *tenant, struct words
 
 	if (error == OK)
 		error = tls_check_priority(tenant, words);
-	if (error == OK && (tenant->tls_cert_file || tenant->tls_key_file)) {
-		words_set(words, "%s is not built yet",
-		          tenant->tls_cert_file ? "tls_cert_file" : "tls_key_file");
-		error = ERROR_REFUSED;
+	if (error == OK && !tenant->tls_cert_file != !tenant->tls_key_file) {
+		words_set(words, "%s is set and %s is not (one file may hold both: then both name it)",
+		          tenant->tls_cert_file ? "tls_cert_file" : "tls_key_file",
+		          tenant->tls_cert_file ? "tls_key_file" : "tls_cert_file");
+		error = ERROR_INVALID;
 	}
 	return error;
 }
@@ -144,22 +145,22 @@ static enum error shake_hands(int fd, struct tls *tls, const char *host, int64_t
 	}
 }
 
-enum error tls_start(int fd, const struct tenant_settings *tenant, struct tls_trust *trust,
-                     int64_t deadline_ms, const struct interrupt *interrupt, struct tls **tls,
-                     struct words *words)
+enum error tls_start(int fd, const struct tls_settings *settings, int64_t deadline_ms,
+                     const struct interrupt *interrupt, struct tls **tls, struct words *words)
 {
+	const struct tenant_settings *tenant = settings->tenant;
 	struct tls_peer peer = { .tenant = tenant };
 	enum error error = check_pins(tenant, words);
 
 	*tls = NULL;
-	assert(trust || !tls_verifies_chain(tenant));
+	assert(settings->trust || !tls_verifies_chain(tenant));
 	if (error != OK)
 		return error;
 	if (!take_name(&peer)) {
 		words_set(words, "tls_name (or host) is not the name of a server");
 		return ERROR_INVALID;
 	}
-	error = tls_create(fd, &peer, trust, words, tls);
+	error = tls_create(fd, &peer, settings, words, tls);
 	if (error != OK)
 		return error;
 	error = shake_hands(fd, *tls, tenant->host, deadline_ms, interrupt, words);

@@ -22,7 +22,7 @@ below() {
 }
 
 # header pattern | files that may include it | what it is
-homes='gnutls/|smtp/tls.c common/digest.c|GnuTLS
+homes='gnutls/|smtp/tls*.[ch] common/digest.c|GnuTLS
 gsasl|smtp/auth.c|GNU SASL
 ares|smtp/resolve.c|c-ares
 magic|cli/file_type.c|libmagic

@@ -6,13 +6,15 @@
  *   what the client does   set COLUMN VALUE · password P · message FROM TO,TO [eight-bit] [smtputf8] [size N]
  *                          [dsn NOTIFY|- RETURN|- ID]
  *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS · pad OCTETS · park
- *                          stop soon|now at STAGE · hold-end · no-server
+ *                          stop soon|now at STAGE · hold-end · no-server · identity (a client certificate)
  *   connection             what the server does on the first, second … connection:
  *     S: reply   S= octets without CRLF   C: beginning of the command expected   C= the whole of it
  *     hello A, B   220, EHLO and a reply that offers A and B     ehlo A, B   without the 220
  *     envelope N   MAIL, N × RCPT, DATA up to the 354            accept N    and the data, and 250
  *     data   to the lone dot     data N   so many octets of it    idle MS    nothing must come meanwhile
- *     tls   a handshake     tls-refused   one that the client must not finish
+ *     tls [ask|require]   a handshake (and a client certificate is asked for or demanded)
+ *     tls-refused   one that the client must not finish     tls-demands   one that fails for want of a
+ * client's sasl MECHANISM USER PASSWORD [foreign]   AUTH to its end, bound to TLS where the mechanism is
  *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
  *     repeat N LINE   flood N OCTETS   wait MS   close   half-close   reset   stall   quit
  *     clock MS   moves the client's clock (a page with it is played alone)

@@ -61,6 +61,9 @@ void test_certificate_make(struct test_certificate *certificate)
 	must(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem), "PEM");
 	certificate->pem = memory_strndup((const char *)pem.data, pem.size);
 	gnutls_free(pem.data);
+	must(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), "PEM");
+	certificate->key_pem = memory_strndup((const char *)pem.data, pem.size);
+	gnutls_free(pem.data);
 	must(gnutls_certificate_allocate_credentials(&certificate->credentials), "credentials");
 	must(gnutls_certificate_set_x509_key(certificate->credentials, &crt, 1, key), "credentials");
 	gnutls_x509_crt_deinit(crt);
@@ -71,6 +74,7 @@ void test_certificate_free(struct test_certificate *certificate)
 {
 	gnutls_certificate_free_credentials(certificate->credentials);
 	free(certificate->pem);
+	free(certificate->key_pem);
 }
 
 void peer_init(struct peer *peer, int fd)
@@ -104,13 +108,16 @@ void peer_reset(struct peer *peer)
 	peer_close(peer);
 }
 
-bool peer_start_tls(struct peer *peer, const struct test_certificate *certificate)
+bool peer_start_tls(struct peer *peer, const struct test_certificate *certificate, const char *asks)
 {
 	int rc;
 
 	must(gnutls_init(&peer->tls, GNUTLS_SERVER), "TLS");
 	must(gnutls_set_default_priority(peer->tls), "TLS");
 	must(gnutls_credentials_set(peer->tls, GNUTLS_CRD_CERTIFICATE, certificate->credentials), "TLS");
+	if (*asks)
+		gnutls_certificate_server_set_request(
+			peer->tls, strcmp(asks, "require") == 0 ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
 	gnutls_transport_set_int(peer->tls, peer->fd);
 	gnutls_handshake_set_timeout(peer->tls, PEER_WAIT_MS);
 	do {
@@ -118,6 +125,7 @@ bool peer_start_tls(struct peer *peer, const struct test_certificate *certificat
 	} while (rc < 0 && !gnutls_error_is_fatal(rc));
 	if (rc == 0)
 		return true;
+	gnutls_alert_send_appropriate(peer->tls, rc);
 	gnutls_deinit(peer->tls);
 	peer->tls = NULL;
 	return false;

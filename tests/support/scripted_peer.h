@@ -20,7 +20,7 @@
  */
 struct test_certificate {
 	gnutls_certificate_credentials_t credentials;
-	char *pem;
+	char *pem, *key_pem;
 };
 void test_certificate_make(struct test_certificate *certificate);
 void test_certificate_free(struct test_certificate *certificate);
@@ -36,7 +36,8 @@ void peer_close(struct peer *peer);
 /* Ends the connection with a RST. */
 void peer_reset(struct peer *peer);
 
-bool peer_start_tls(struct peer *peer, const struct test_certificate *certificate);
+/* asks: for a client certificate, which may be any; "" = does not, "ask" or "require". */
+bool peer_start_tls(struct peer *peer, const struct test_certificate *certificate, const char *asks);
 
 enum peer_event { PEER_OCTETS, PEER_END, PEER_SILENCE };
 /* Waits up to ms for more octets in peer->in. */

@@ -15,14 +15,14 @@
 
 #include "common/clock.h"
 #include "common/wait.h"
+#include "tests/support/scripted_sasl.h"
 
 #define TEXT_LIMIT       (64 << 20)
 #define LONGEST_STALL_MS 60000
 
 /* --- what went wrong ------------------------------------------------------------------ */
 
-static bool problem(struct play *play, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool problem(struct play *play, const char *format, ...)
+bool play_problem(struct play *play, const char *format, ...)
 {
 	char text[600];
 	va_list arguments;
@@ -60,14 +60,14 @@ static bool fill(struct play *play, const char *expected)
 {
 	switch (peer_fill(&play->peer, PEER_WAIT_MS)) {
 	case PEER_OCTETS: return true;
-	case PEER_END: return problem(play, "expected %s, the client closed", expected);
+	case PEER_END: return play_problem(play, "expected %s, the client closed", expected);
 	case PEER_SILENCE: break;
 	}
-	return problem(play, "expected %s, heard nothing", expected);
+	return play_problem(play, "expected %s, heard nothing", expected);
 }
 
 /* One line without its CRLF; no bare CR or LF may be in it. */
-static bool hear_line(struct play *play, struct buffer *line, const char *expected)
+bool play_hear_line(struct play *play, struct buffer *line, const char *expected)
 {
 	const char *end;
 	size_t length;
@@ -78,7 +78,7 @@ static bool hear_line(struct play *play, struct buffer *line, const char *expect
 			return false;
 	length = (size_t)(end - play->peer.in.data);
 	if (length == 0 || end[-1] != '\r' || memchr(play->peer.in.data, '\r', length - 1))
-		return problem(play, "a bare CR or LF from the client");
+		return play_problem(play, "a bare CR or LF from the client");
 	buffer_append(line, play->peer.in.data, length - 1);
 	buffer_consume(&play->peer.in, length + 1);
 	return true;
@@ -94,14 +94,15 @@ static bool hear_command(struct play *play, const char *expected, bool whole)
 	buffer_append_text(&line, "");
 	buffer_append_text(&wanted, "");
 	page_unescape(&wanted, expected);
-	good = hear_line(play, &line, wanted.data);
+	good = play_hear_line(play, &line, wanted.data);
 	if (good) {
 		echo(play, "C:", line.data, line.length);
 		buffer_append(&play->server->heard, line.data, line.length);
 		buffer_append_char(&play->server->heard, '\n');
 		if (whole ? strcmp(line.data, wanted.data) != 0
 		          : strncmp(line.data, wanted.data, wanted.length) != 0)
-			good = problem(play, "expected \"%.200s\", heard \"%.200s\"", wanted.data, line.data);
+			good = play_problem(play, "expected \"%.200s\", heard \"%.200s\"", wanted.data,
+			                    line.data);
 	}
 	buffer_fini(&line);
 	buffer_fini(&wanted);
@@ -122,7 +123,7 @@ static bool say_text(struct play *play, const char *text, const char *end)
 	return true;
 }
 
-static bool say(struct play *play, const char *text)
+bool play_say(struct play *play, const char *text)
 {
 	return say_text(play, text, "\r\n");
 }
@@ -131,7 +132,7 @@ static bool say(struct play *play, const char *text)
 
 static bool do_say(struct play *play, const char *rest)
 {
-	return say(play, rest);
+	return play_say(play, rest);
 }
 
 static bool do_say_octets(struct play *play, const char *rest)
@@ -165,22 +166,22 @@ static bool do_ehlo(struct play *play, const char *rest)
 		                         *next ? '-' : ' ', (int)length, rest);
 		rest = next;
 	}
-	return say(play, reply);
+	return play_say(play, reply);
 }
 
 static bool do_hello(struct play *play, const char *rest)
 {
-	return say(play, "220 mail.test.example ESMTP") && do_ehlo(play, rest);
+	return play_say(play, "220 mail.test.example ESMTP") && do_ehlo(play, rest);
 }
 
 static bool do_envelope(struct play *play, const char *rest)
 {
-	if (!hear_command(play, "MAIL FROM:<", false) || !say(play, "250 2.1.0 ok"))
+	if (!hear_command(play, "MAIL FROM:<", false) || !play_say(play, "250 2.1.0 ok"))
 		return false;
 	for (int left = atoi(rest); left > 0; left--)
-		if (!hear_command(play, "RCPT TO:<", false) || !say(play, "250 2.1.5 ok"))
+		if (!hear_command(play, "RCPT TO:<", false) || !play_say(play, "250 2.1.5 ok"))
 			return false;
-	return hear_command(play, "DATA", true) && say(play, "354 go on");
+	return hear_command(play, "DATA", true) && play_say(play, "354 go on");
 }
 
 static struct buffer *next_received(struct play *play)
@@ -235,7 +236,7 @@ static bool do_data(struct play *play, const char *rest)
 			return false;
 	}
 	if (has_bare(in->data, length))
-		problem(play, "a bare CR or LF in the message");
+		play_problem(play, "a bare CR or LF in the message");
 	buffer_append(received, in->data, length);
 	buffer_consume(in, length + 3);
 	if (play->server->echo)
@@ -245,16 +246,15 @@ static bool do_data(struct play *play, const char *rest)
 
 static bool do_accept(struct play *play, const char *rest)
 {
-	return do_envelope(play, rest) && do_data(play, "") && say(play, "250 2.0.0 ok queued");
+	return do_envelope(play, rest) && do_data(play, "") && play_say(play, "250 2.0.0 ok queued");
 }
 
 static bool do_tls(struct play *play, const char *rest)
 {
-	(void)rest;
 	if (play->peer.in.length > 0)
-		return problem(play, "the client spoke in clear before the handshake");
-	if (!peer_start_tls(&play->peer, play->server->certificate))
-		return problem(play, "the handshake failed");
+		return play_problem(play, "the client spoke in clear before the handshake");
+	if (!peer_start_tls(&play->peer, play->server->certificate, rest))
+		return play_problem(play, "the handshake failed");
 	play->server->handshakes++;
 	return true;
 }
@@ -270,19 +270,27 @@ static bool do_drain(struct play *play, const char *rest)
 		buffer_clear(&play->peer.in);
 	}
 	if (event == PEER_SILENCE)
-		return problem(play, "the client did not close");
+		return play_problem(play, "the client did not close");
 	peer_close(&play->peer);
 	play->over = true;
-	return octets <= most || problem(play, "the client went on for %zu octets", octets);
+	return octets <= most || play_problem(play, "the client went on for %zu octets", octets);
 }
 
 /* A handshake that the client must not finish. */
 static bool do_tls_refused(struct play *play, const char *rest)
 {
-	if (!peer_start_tls(&play->peer, play->server->certificate) ||
+	if (!peer_start_tls(&play->peer, play->server->certificate, "") ||
 	    peer_fill(&play->peer, PEER_WAIT_MS) == PEER_END)
 		return do_drain(play, rest);
-	return problem(play, "the client took the certificate");
+	return play_problem(play, "the client took the certificate");
+}
+
+/* A client certificate is demanded, and the client has none: the client goes without a word of SMTP. */
+static bool do_tls_demands(struct play *play, const char *rest)
+{
+	if (!peer_start_tls(&play->peer, play->server->certificate, "require"))
+		return do_drain(play, rest);
+	return play_problem(play, "the client had a certificate");
 }
 
 /* A ClientHello is answered by something that is no TLS. */
@@ -291,7 +299,7 @@ static bool do_not_tls(struct play *play, const char *rest)
 	if (play->peer.in.length == 0 && !fill(play, "a ClientHello"))
 		return false;
 	buffer_clear(&play->peer.in);
-	return say(play, *rest ? rest : "hello?");
+	return play_say(play, *rest ? rest : "hello?");
 }
 
 static bool do_bytes(struct play *play, const char *rest)
@@ -314,7 +322,7 @@ static bool do_wait(struct play *play, const char *rest)
 static bool do_clock(struct play *play, const char *rest)
 {
 	if (!play->server->client)
-		return problem(play, "there is no client whose clock could be moved");
+		return play_problem(play, "there is no client whose clock could be moved");
 	clock_move_ms(atoi(rest));
 	wait_wake(*play->server->client);
 	return true;
@@ -324,8 +332,8 @@ static bool do_idle(struct play *play, const char *rest)
 {
 	if (play->peer.in.length == 0 && peer_fill(&play->peer, atoi(rest)) == PEER_SILENCE)
 		return true;
-	return problem(play, "the client spoke before it was answered: \"%.*s\"", (int)play->peer.in.length,
-	               play->peer.in.length > 0 ? play->peer.in.data : "");
+	return play_problem(play, "the client spoke before it was answered: \"%.*s\"",
+	                    (int)play->peer.in.length, play->peer.in.length > 0 ? play->peer.in.data : "");
 }
 
 static bool do_repeat(struct play *play, const char *rest)
@@ -364,7 +372,7 @@ static bool do_trickle(struct play *play, const char *rest)
 			break;
 		buffer_clear(&play->peer.in);
 		if (clock_monotonic_ms() > limit_ms)
-			return problem(play, "the client never gave up");
+			return play_problem(play, "the client never gave up");
 	}
 	peer_close(&play->peer);
 	play->over = true;
@@ -407,7 +415,7 @@ static bool do_stall(struct play *play, const char *rest)
 
 	(void)rest;
 	if (poll(&fd, 1, LONGEST_STALL_MS) <= 0)
-		return problem(play, "the client never gave up");
+		return play_problem(play, "the client never gave up");
 	return do_close(play, "");
 }
 
@@ -418,10 +426,10 @@ static bool do_gone(struct play *play, const char *rest)
 
 	(void)rest;
 	if (event == PEER_SILENCE)
-		return problem(play, "the client did not close");
+		return play_problem(play, "the client did not close");
 	if (event == PEER_OCTETS)
-		return problem(play, "the client went on with \"%.*s\"", (int)play->peer.in.length,
-		               play->peer.in.data);
+		return play_problem(play, "the client went on with \"%.*s\"", (int)play->peer.in.length,
+		                    play->peer.in.data);
 	peer_close(&play->peer);
 	play->over = true;
 	return true;
@@ -429,7 +437,7 @@ static bool do_gone(struct play *play, const char *rest)
 
 static bool do_quit(struct play *play, const char *rest)
 {
-	return hear_command(play, "QUIT", true) && say(play, "221 bye") && do_close(play, rest);
+	return hear_command(play, "QUIT", true) && play_say(play, "221 bye") && do_close(play, rest);
 }
 
 static const struct {
@@ -461,7 +469,9 @@ static const struct {
 	{ "clock", do_clock },
 	{ "drain", do_drain },
 	{ "tls-refused", do_tls_refused },
+	{ "tls-demands", do_tls_demands },
 	{ "quit", do_quit },
+	{ "sasl", sasl_play },
 };
 
 bool play_line(struct play *play)
@@ -469,7 +479,7 @@ bool play_line(struct play *play)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i].word, play->line->word) == 0)
 			return words[i].run(play, play->line->rest);
-	return problem(play, "\"%s\" is not a word of a page", play->line->word);
+	return play_problem(play, "\"%s\" is not a word of a page", play->line->word);
 }
 
 bool play_end(struct play *play)

@@ -2,11 +2,13 @@
  * daemon_loader.c - secrets from columns, files and programs, and a disk that hangs.
  */
 #include <fcntl.h>
+#include <gnutls/x509.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -184,6 +186,88 @@ START_TEST(a_missing_authority_file_is_named)
 }
 END_TEST
 
+static gnutls_x509_privkey_t make_key(void)
+{
+	gnutls_x509_privkey_t key;
+
+	ck_assert_int_eq(gnutls_x509_privkey_init(&key), 0);
+	ck_assert_int_eq(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+	                                              GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+	                 0);
+	return key;
+}
+
+static void write_pem(const char *name, gnutls_datum_t *pem)
+{
+	char *text = strndup((const char *)pem->data, pem->size);
+
+	write_file(name, text, 0600);
+	free(text);
+	gnutls_free(pem->data);
+}
+
+static void write_key(const char *name, gnutls_x509_privkey_t key)
+{
+	gnutls_datum_t pem;
+
+	ck_assert_int_eq(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), 0);
+	write_pem(name, &pem);
+}
+
+/* A client certificate in acme.pem, its key in acme.key, and a key of nobody's in other.key. */
+static void write_identity(void)
+{
+	gnutls_x509_privkey_t key = make_key(), other = make_key();
+	gnutls_x509_crt_t certificate;
+	gnutls_datum_t pem;
+
+	ck_assert_int_eq(gnutls_x509_crt_init(&certificate), 0);
+	ck_assert_int_eq(gnutls_x509_crt_set_version(certificate, 3), 0);
+	ck_assert_int_eq(gnutls_x509_crt_set_serial(certificate, "\1", 1), 0);
+	ck_assert_int_eq(gnutls_x509_crt_set_activation_time(certificate, time(NULL)), 0);
+	ck_assert_int_eq(gnutls_x509_crt_set_expiration_time(certificate, time(NULL) + 3600), 0);
+	ck_assert_int_eq(gnutls_x509_crt_set_key(certificate, key), 0);
+	ck_assert_int_eq(gnutls_x509_crt_sign2(certificate, certificate, key, GNUTLS_DIG_SHA256, 0), 0);
+	ck_assert_int_eq(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &pem), 0);
+	write_pem("acme.pem", &pem);
+	write_key("acme.key", key);
+	write_key("other.key", other);
+	gnutls_x509_crt_deinit(certificate);
+	gnutls_x509_privkey_deinit(key);
+	gnutls_x509_privkey_deinit(other);
+}
+
+START_TEST(a_client_certificate_is_read_anew_each_time)
+{
+	struct materials materials;
+	struct words words = { "" };
+
+	set("tls", "starttls");
+	set("tls_verify", "none");
+	set("tls_cert_file", "acme.pem");
+	set("tls_key_file", "acme.key");
+	expect_words("the file of tls_cert_file = acme.pem cannot be read");
+	write_identity();
+	ck_assert_msg(get(&materials, &words, 20000) == OK, "%s", words.text);
+	ck_assert_ptr_nonnull(materials.identity);
+	materials_fini(&materials);
+	ck_assert_ptr_null(materials.identity);
+	set("tls_key_file", "other.key");
+	expect_words("the key of tls_key_file = other.key is not that of the certificate");
+	set("tls_key_file", "missing.key");
+	expect_words("the file of tls_key_file = missing.key cannot be read");
+	set("tls_key_file", "acme.pem");
+	expect_words("the file of tls_key_file = acme.pem holds no private key");
+	/* without TLS nobody is shown it, and nothing is read */
+	set("tls", "none");
+	expect_password("from the column");
+	set("tls", "starttls");
+	loader_destroy(&loader);
+	loader = loader_create(NULL, NULL);
+	expect_words("tls_cert_file is set, but outboxd has no secrets_dir");
+}
+END_TEST
+
 static int64_t stamp_of_file(void)
 {
 	struct loader_stamp *stamp = loader_stamp_ask(loader, settings);
@@ -215,6 +299,28 @@ START_TEST(a_changed_file_has_another_stamp)
 }
 END_TEST
 
+START_TEST(a_changed_certificate_has_another_stamp)
+{
+	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	char path[128];
+	int64_t first, second;
+
+	ck_assert(!loader_has_files(settings));
+	set("tls_cert_file", "acme.pem");
+	set("tls_key_file", "acme.key");
+	ck_assert(loader_has_files(settings));
+	write_file("acme.pem", "one", 0600);
+	first = stamp_of_file();
+	ck_assert_int_gt(first, 0);
+	write_file("acme.key", "one", 0600);
+	second = stamp_of_file();
+	ck_assert_int_ne(second, first);
+	path_of("acme.key", path);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+	ck_assert_int_ne(stamp_of_file(), second);
+}
+END_TEST
+
 TCase *loader_tests(void)
 {
 	TCase *tests = tcase_create("loader");
@@ -228,6 +334,8 @@ TCase *loader_tests(void)
 	tcase_add_test(tests, without_folders_both_are_refused);
 	tcase_add_test(tests, a_hanging_program_does_not_hold_the_worker);
 	tcase_add_test(tests, a_missing_authority_file_is_named);
+	tcase_add_test(tests, a_client_certificate_is_read_anew_each_time);
 	tcase_add_test(tests, a_changed_file_has_another_stamp);
+	tcase_add_test(tests, a_changed_certificate_has_another_stamp);
 	return tests;
 }

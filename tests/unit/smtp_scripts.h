@@ -31,6 +31,8 @@ struct client {
 	struct secret password;
 	struct resolver *resolver;
 	struct tls_trust *trust;
+	struct tls_identity *identity; /* NULL = the page wants none */
+	bool wants_identity;
 	atomic_int stop;
 	int stop_level; /* at stop_stage */
 	enum stage stop_stage;

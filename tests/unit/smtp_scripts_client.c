@@ -96,6 +96,12 @@ bool client_init(struct client *client, const struct page *page, int port)
 			client->hold_end = true;
 		else if (strcmp(line->word, "no-server") == 0)
 			client->no_server = true;
+		else if (strcmp(line->word, "identity") == 0)
+			client->wants_identity = true;
+	}
+	if (client->wants_identity) {
+		set_default(client, "tls_cert_file", "acme.pem");
+		set_default(client, "tls_key_file", "acme.key");
 	}
 	tenant_settings_seal(client->settings);
 	return client->problem.length == 0;
@@ -281,6 +287,7 @@ static bool open_session(struct client *client, struct result *result)
 		.tenant = client->settings,
 		.password = secret_is_set(&client->password) ? &client->password : NULL,
 		.trust = client->trust,
+		.identity = client->wants_identity ? client->identity : NULL,
 		.resolver = client->resolver,
 		.stop = &client->stop,
 		.observer = &observer,
@@ -349,7 +356,10 @@ static void park(struct client *client)
 	if (!client->session)
 		return;
 	fd.fd = session_fd(client->session);
-	if (poll(&fd, 1, PARK_MS) <= 0)
+	/* it may have been read already, together with the answer before it */
+	if (session_lost(client->session, &words))
+		;
+	else if (poll(&fd, 1, PARK_MS) <= 0)
 		buffer_append_text(&client->problem, "parked: nothing came\n");
 	else if (!session_lost(client->session, &words))
 		buffer_append_text(&client->problem, "parked: not lost\n");

@@ -17,6 +17,7 @@
 
 #include "common/clock.h"
 #include "common/wait.h"
+#include "smtp/tls_identity.h"
 #include "tests/unit/smtp_scripts.h"
 
 #define PAGES_AT_ONCE 16
@@ -32,6 +33,7 @@ struct run {
 	FILE *table; /* NULL = nobody asked for one */
 	struct test_certificate certificate;
 	struct tls_trust *trust;
+	struct tls_identity *identity;
 	struct resolver *resolver;
 };
 
@@ -54,6 +56,7 @@ static bool play_page(struct run *run, const struct page *page, struct client *c
 	if (!client_init(client, page, server->port))
 		return false;
 	client->trust = run->trust;
+	client->identity = run->identity;
 	client->resolver = run->resolver;
 	server->client = &self;
 	server->echo = run->verbose ? stdout : NULL;
@@ -104,6 +107,26 @@ static void *play_pages(void *argument)
 	return NULL;
 }
 
+/* And as what a tenant shows to a server that asks. */
+static void load_identity(struct run *run)
+{
+	struct secret certificate = { NULL, 0 }, key = { NULL, 0 };
+	struct tenant_settings *tenant = tenant_settings_create("acme");
+	struct words words;
+
+	secret_set(&certificate, run->certificate.pem, strlen(run->certificate.pem));
+	secret_set(&key, run->certificate.key_pem, strlen(run->certificate.key_pem));
+	if (tenant_settings_set(tenant, "tls_cert_file", "acme.pem", &words) != OK ||
+	    tenant_settings_set(tenant, "tls_key_file", "acme.key", &words) != OK ||
+	    tls_identity_parse(tenant, &certificate, &key, &run->identity, &words) != OK) {
+		fprintf(stderr, "%s\n", words.text);
+		abort();
+	}
+	secret_wipe(&certificate);
+	secret_wipe(&key);
+	tenant_settings_release(&tenant);
+}
+
 /* The test's certificate as the authority that tenants trust. */
 static void load_trust(struct run *run)
 {
@@ -129,6 +152,7 @@ static void run_all(struct run *run)
 
 	test_certificate_make(&run->certificate);
 	load_trust(run);
+	load_identity(run);
 	/* nobody answers there: names are not resolved in these tests */
 	if (resolver_create("127.0.0.1:1", &run->resolver, &words) != OK)
 		abort();
@@ -142,6 +166,7 @@ static void run_all(struct run *run)
 	play_pages(run);
 	resolver_destroy(&run->resolver);
 	tls_trust_release(&run->trust);
+	tls_identity_release(&run->identity);
 	test_certificate_free(&run->certificate);
 }
 

@@ -44,7 +44,8 @@ static void teardown(void)
 
 static enum error start_tls(struct tenant_settings *tenant)
 {
-	return stream_start_tls(stream, tenant, trust, deadline_after_ms(LONG_MS), &words);
+	return stream_start_tls(stream, &(struct tls_settings){ tenant, trust, NULL },
+	                        deadline_after_ms(LONG_MS), &words);
 }
 
 /* A new connection in place of the one that was used up. */
@@ -117,8 +118,10 @@ START_TEST(settings_are_checked_without_a_connection)
 		  "tls_verify = fingerprint needs tls_fingerprints" },
 		{ "tls_fingerprints", "sha256:12", ERROR_INVALID,
 		  "tls_fingerprints: 'sha256:12' is neither" },
-		{ "tls_cert_file", "client.pem", ERROR_REFUSED, "tls_cert_file is not built yet" },
-		{ "tls_key_file", "client.key", ERROR_REFUSED, "tls_key_file is not built yet" },
+		{ "tls_cert_file", "client.pem", ERROR_INVALID,
+		  "tls_cert_file is set and tls_key_file is not" },
+		{ "tls_key_file", "client.key", ERROR_INVALID,
+		  "tls_key_file is set and tls_cert_file is not" },
 	};
 
 	ck_assert_int_eq(tls_settings_check(peer_tenant(NULL), &words), OK);
@@ -262,7 +265,8 @@ START_TEST(silence_ends_at_the_deadline)
 {
 	int64_t deadline_ms = deadline_after_ms(SHORT_MS);
 
-	ck_assert_int_eq(stream_start_tls(stream, peer_tenant(NULL), trust, deadline_ms, &words),
+	ck_assert_int_eq(stream_start_tls(stream, &(struct tls_settings){ peer_tenant(NULL), trust, NULL },
+	                                  deadline_ms, &words),
 	                 ERROR_TIMEOUT);
 	ck_assert_int_ge(clock_monotonic_ms(), deadline_ms);
 	ck_assert_str_eq(words.text, HOST " did not finish the TLS handshake in time");
@@ -369,7 +373,8 @@ static void *worker(void *context)
 		peer_pair(pair);
 		tls_server_start(&mine, pair[1]);
 		own = stream_create(pair[0], NULL);
-		good += stream_start_tls(own, tenant, trust, deadline_after_ms(LONG_MS), &why) == OK &&
+		good += stream_start_tls(own, &(struct tls_settings){ tenant, trust, NULL },
+		                         deadline_after_ms(LONG_MS), &why) == OK &&
 		        tls_is_verified(stream_tls(own));
 		stream_close(&own);
 		tls_server_join(&mine);

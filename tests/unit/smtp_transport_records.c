@@ -41,8 +41,11 @@ static void begin(void (*serve)(struct tls_server *, gnutls_session_t), const ch
 	peer_pair(ends);
 	tls_server_start(&server, ends[1]);
 	stream = stream_create(ends[0], NULL);
-	ck_assert_int_eq(
-		stream_start_tls(stream, peer_tenant("tls_verify", "none", NULL), NULL, later(), &words), OK);
+	ck_assert_int_eq(stream_start_tls(stream,
+	                                  &(struct tls_settings){ peer_tenant("tls_verify", "none", NULL),
+	                                                          NULL, NULL },
+	                                  later(), &words),
+	                 OK);
 }
 
 static void end(void)

@@ -181,10 +181,11 @@ static void clean_up(void)
 int main(void)
 {
 	static TCase *(*const cases[])(void) = {
-		smtp_transport_auth_cases,    smtp_transport_certificate_cases,
-		smtp_transport_connect_cases, smtp_transport_handshake_cases,
-		smtp_transport_records_cases, smtp_transport_resolve_cases,
-		smtp_transport_stream_cases,  smtp_transport_verify_cases,
+		smtp_transport_auth_cases,     smtp_transport_certificate_cases,
+		smtp_transport_connect_cases,  smtp_transport_handshake_cases,
+		smtp_transport_identity_cases, smtp_transport_records_cases,
+		smtp_transport_resolve_cases,  smtp_transport_stream_cases,
+		smtp_transport_verify_cases,
 	};
 	const struct rlimit no_core = { 0, 0 };
 	Suite *suite = suite_create("smtp_transport");

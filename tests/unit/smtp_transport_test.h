@@ -25,6 +25,7 @@ TCase *smtp_transport_auth_cases(void);
 TCase *smtp_transport_certificate_cases(void);
 TCase *smtp_transport_connect_cases(void);
 TCase *smtp_transport_handshake_cases(void);
+TCase *smtp_transport_identity_cases(void);
 TCase *smtp_transport_records_cases(void);
 TCase *smtp_transport_resolve_cases(void);
 TCase *smtp_transport_stream_cases(void);

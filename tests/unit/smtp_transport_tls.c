@@ -182,6 +182,60 @@ static gnutls_session_t open_session(struct tls_server *server, gnutls_certifica
 	return session;
 }
 
+static int judge_client(gnutls_session_t session)
+{
+	struct tls_server *server = gnutls_session_get_ptr(session);
+	unsigned status = 0, count;
+
+	if (server->asks == TLS_SERVER_REFUSES)
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	if (!gnutls_certificate_get_peers(session, &count))
+		return 0; /* GNUTLS_CERT_REQUIRE sees to it */
+	if (server->authority && (gnutls_certificate_verify_peers2(session, &status) < 0 || status != 0))
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	return 0;
+}
+
+static void ask_for_certificate(struct tls_server *server, gnutls_session_t session,
+                                gnutls_certificate_credentials_t credentials)
+{
+	if (server->asks == TLS_SERVER_ASKS_NOT)
+		return;
+	if (server->authority) {
+		gnutls_x509_crt_t trusted = server->authority->certificate;
+
+		must(gnutls_certificate_set_x509_trust(credentials, &trusted, 1));
+	}
+	gnutls_certificate_server_set_request(
+		session, server->asks == TLS_SERVER_REQUESTS ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_REQUIRE);
+	gnutls_session_set_verify_function(session, judge_client);
+}
+
+static void note_client(struct tls_server *server, gnutls_session_t session)
+{
+	gnutls_channel_binding_t kind = server->binding_unique ? GNUTLS_CB_TLS_UNIQUE
+	                                                       : GNUTLS_CB_TLS_EXPORTER;
+	unsigned count = 0;
+	const gnutls_datum_t *peers = gnutls_certificate_get_peers(session, &count);
+	unsigned char hash[32];
+	gnutls_datum_t binding;
+
+	server->client_pin[0] = '\0';
+	if (peers && count > 0) {
+		must(gnutls_hash_fast(GNUTLS_DIG_SHA256, peers[0].data, peers[0].size, hash));
+		strcpy(server->client_pin, "sha256:");
+		for (size_t i = 0; i < sizeof(hash); i++)
+			sprintf(server->client_pin + strlen(server->client_pin), "%02x", hash[i]);
+	}
+	server->binding_length = 0;
+	if (gnutls_session_channel_binding(session, kind, &binding) < 0)
+		return;
+	ck_assert_uint_le(binding.size, sizeof(server->binding));
+	memcpy(server->binding, binding.data, binding.size);
+	server->binding_length = binding.size;
+	gnutls_free(binding.data);
+}
+
 static void *run(void *context)
 {
 	struct tls_server *server = context;
@@ -196,12 +250,16 @@ static void *run(void *context)
 	must(gnutls_certificate_allocate_credentials(&credentials));
 	must(gnutls_certificate_set_x509_key(credentials, chain, server->chain_length, server->chain[0].key));
 	session = open_session(server, credentials);
+	ask_for_certificate(server, session, credentials);
 	do {
 		server->handshake = gnutls_handshake(session);
 	} while (server->handshake < 0 && !gnutls_error_is_fatal(server->handshake));
 	if (gnutls_server_name_get(session, server->sni, &size, &type, 0) < 0)
 		server->sni[0] = '\0';
+	if (server->handshake < 0)
+		gnutls_alert_send_appropriate(session, server->handshake);
 	if (server->handshake >= 0) {
+		note_client(server, session);
 		server->resumed = gnutls_session_is_resumed(session);
 		(server->serve ? server->serve : tls_server_echo)(server, session);
 	}

@@ -36,6 +36,13 @@ const char *identity_write(const struct identity *identity, const char *name);
 /* "sha256:…" of the certificate or "spki:…" of its key, computed here another way than by tls.c. */
 void identity_pin(const struct identity *identity, bool of_key, char pin[80]);
 
+enum tls_server_asks {
+	TLS_SERVER_ASKS_NOT, /* for no client certificate */
+	TLS_SERVER_REQUESTS,
+	TLS_SERVER_REQUIRES, /* one of authority's */
+	TLS_SERVER_REFUSES,  /* whichever is shown */
+};
+
 /* A server for one connection at a time. */
 struct tls_server {
 	struct identity chain[3]; /* its own first */
@@ -43,12 +50,18 @@ struct tls_server {
 	const char *priority; /* NULL = NORMAL */
 	/* Runs after the handshake; NULL = echo until the end. */
 	void (*serve)(struct tls_server *server, gnutls_session_t session);
+	enum tls_server_asks asks;
+	const struct identity *authority; /* of clients */
+	bool binding_unique;              /* which binding to note; else tls-exporter */
 	/* what was seen, valid after tls_server_join() */
 	int handshake; /* GnuTLS's answer */
 	int ended;     /* of the last read: 0 = close_notify */
 	char sni[256];
 	bool resumed, ticket_wanted; /* a session to be used again, asked for or used */
 	long octets;                 /* of the conversation */
+	char client_pin[80];         /* of the client's certificate as identity_pin() says it, "" = none */
+	unsigned char binding[64];
+	size_t binding_length;
 	/* its own */
 	int fd;
 	pthread_t thread;

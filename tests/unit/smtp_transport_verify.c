@@ -47,7 +47,8 @@ static bool meet(struct tenant_settings *tenant, bool *verified)
 	tls_server_start(&server, ends[1]);
 	stream = stream_create(ends[0], NULL);
 	strcpy(words.text, "untouched");
-	error = stream_start_tls(stream, tenant, trust, deadline_after_ms(LONG_MS), &words);
+	error = stream_start_tls(stream, &(struct tls_settings){ tenant, trust, NULL },
+	                         deadline_after_ms(LONG_MS), &words);
 	ck_assert_int_eq(stream_tls(stream) != NULL, error == OK);
 	if (error == OK) {
 		if (verified)

@@ -1,0 +1,93 @@
+/*
+ * secret_file.c - see secret_file.h. No copy of what was read is left behind.
+ */
+#include "common/secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECRET_FILE_BYTES 65536
+
+/* The triggers refuse a path too; a database may be older than they. */
+bool secret_file_is_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
+}
+
+/* Cuts the line end that an editor leaves behind a password. */
+static bool set_secret(struct secret *secret, const char *bytes, size_t length)
+{
+	while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r'))
+		length--;
+	return length > 0 && secret_set(secret, bytes, length);
+}
+
+static enum error read_all(int fd, const char *column, const char *name, struct secret *secret,
+                           struct words *words)
+{
+	char bytes[SECRET_FILE_BYTES];
+	enum error error = ERROR_INVALID;
+	size_t got = 0;
+	ssize_t n = 1;
+
+	while (got < sizeof(bytes) && (n = read(fd, bytes + got, sizeof(bytes) - got)) > 0)
+		got += (size_t)n;
+	if (n < 0) {
+		words_set_errno(words, errno, "the file of %s = %s cannot be read", column, name);
+		error = ERROR_SYSTEM;
+	} else if (got == sizeof(bytes)) {
+		words_set(words, "the file of %s = %s is larger than 64 KiB", column, name);
+	} else if (!set_secret(secret, bytes, got)) {
+		words_set(words, "the file of %s = %s is empty", column, name);
+	} else {
+		error = OK;
+	}
+	explicit_bzero(bytes, sizeof(bytes));
+	return error;
+}
+
+static enum error open_and_read(int folder, const char *column, const char *name, struct secret *secret,
+                                struct words *words)
+{
+	int fd = folder < 0 ? -1
+	                    : openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	enum error error = ERROR_NOT_FOUND;
+	struct stat st;
+
+	if (fd < 0) {
+		words_set_errno(words, errno, "the file of %s = %s cannot be read", column, name);
+		return error;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		words_set(words, "the file of %s = %s is not a regular file", column, name);
+		error = ERROR_REFUSED;
+	} else {
+		error = read_all(fd, column, name, secret, words);
+	}
+	close(fd);
+	return error;
+}
+
+enum error secret_file_read(const char *folder, const char *column, const char *name, struct secret *secret,
+                            struct words *words)
+{
+	enum error error;
+	int fd;
+
+	if (!folder) {
+		words_set(words, "%s is set, but outboxd has no secrets_dir", column);
+		return ERROR_REFUSED;
+	}
+	if (!secret_file_is_name(name)) {
+		words_set(words, "%s = %s is not the name of a file in secrets_dir", column, name);
+		return ERROR_REFUSED;
+	}
+	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	error = open_and_read(fd, column, name, secret, words);
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
