@@ -111,7 +111,6 @@ static enum error compose(struct workplace *place, struct words *words)
 		.instance = storage_instance(place->worker->outbox->storage),
 		.eight_bit_mime = offers_eight_bit_mime(place),
 	};
-
 	enum error error = dsn_parse(place->mail->dsn_notify, place->mail->dsn_return, &place->dsn, words);
 
 	if (error != OK)
