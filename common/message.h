@@ -89,8 +89,13 @@ struct message {
 	bool cancelled;          /* storage: it was cancelled meanwhile and stays so */
 	bool past_end;           /* the end of its data may be with the server */
 	bool suspect;            /* a thread crashed, stalled or ended while it had it: it goes alone */
-	int64_t ready_ms;        /* monotonic: in the supervisor's line since then */
-	void *worker;            /* the supervisor's own: who has it */
+	bool limited;            /* somebody was left out of its transactions by a limit of the tenant's */
+	bool start_reserved;     /* a start is reserved for it in its tenant's quota */
+	size_t granted;          /* recipients of the transaction under way that the quota has set apart */
+	int64_t usage_since;     /* s: the part of the day in which usage counts */
+	int64_t usage;    /* recipients that were named to the server, to be remembered with its result */
+	int64_t ready_ms; /* monotonic: in the supervisor's line since then */
+	void *worker;     /* the supervisor's own: who has it */
 	const struct tenant_settings
 		*judged_by;      /* likewise: the settings of that worker, while it is judged */
 	int journal_slot;        /* -1 = none */

@@ -96,6 +96,11 @@ typedef void storage_tenant_each(void *context, struct tenant_settings *settings
 enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
                            void *context, struct words *words);
 
+/* supervisor: recipients that a tenant used, by the parts (since, s) in which they were settled. */
+typedef void storage_usage_each(void *context, int64_t since, int64_t recipients);
+enum error storage_usage(struct storage *storage, const char *tenant, storage_usage_each *each, void *context,
+                         struct words *words);
+
 /* supervisor: how many are queued and deferred, counted in the table (linear: once a tenant, then keep
  * deltas). */
 struct storage_counts {

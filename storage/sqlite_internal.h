@@ -92,6 +92,7 @@ enum look_statement {
 	LOOK_COUNT,
 	LOOK_FIND,
 	LOOK_EXPIRED,
+	LOOK_USAGE,
 	LOOK_STATEMENTS
 };
 

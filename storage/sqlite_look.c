@@ -66,6 +66,7 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_EXPIRED] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_due"
 			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
 			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))",
+	[LOOK_USAGE] = "SELECT since, recipients FROM outbox_usage WHERE tenant = ?1",
 };
 
 struct connection *storage_look_begin(struct storage *storage, int *rc)
@@ -349,4 +350,22 @@ enum error storage_count(struct storage *storage, const char *tenant, struct sto
 	}
 	rc = connection_read_end(look, rc);
 	return connection_error(look, rc, "cannot count a tenant's mail", words);
+}
+
+enum error storage_usage(struct storage *storage, const char *tenant, storage_usage_each *each, void *context,
+                         struct words *words)
+{
+	int rc;
+	struct connection *look = storage_look_begin(storage, &rc);
+
+	if (rc == SQLITE_OK) {
+		struct statement row = statement_begin(look, LOOK_USAGE);
+
+		statement_text(&row, 1, tenant);
+		while (statement_row(&row))
+			each(context, sqlite3_column_int64(row.stmt, 0), sqlite3_column_int64(row.stmt, 1));
+		rc = statement_end(&row);
+	}
+	rc = connection_read_end(look, rc);
+	return connection_error(look, rc, "cannot read what a tenant has sent within a day", words);
 }

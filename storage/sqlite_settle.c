@@ -16,7 +16,8 @@
 #include "common/clock.h"
 #include "storage/sqlite_settle.h"
 
-#define GAP_MIN_US 2000
+#define GAP_MIN_US   2000
+#define USAGE_KEPT_S (25 * 3600) /* a day, and what is left of the part that began before it */
 /* ?1 id, ?2 state, ?3 attempts, ?4 due_at, ?5 result, ?6 message_id, ?7 now, ?8 requeues */
 #define SETTLE_COLUMNS                                                                                       \
 	" attempts = ?3, due_at = ?4, message_id = coalesce(?6, message_id), updated_at_ms = ?7,"            \
@@ -67,6 +68,10 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 		" worker_restarts = excluded.worker_restarts, last_error = excluded.last_error,"
 		" last_sent_at = coalesce(excluded.last_sent_at, last_sent_at),"
 		" updated_at = excluded.updated_at",
+	[SETTLE_USAGE] =
+		"INSERT INTO outbox_usage (tenant, since, recipients) VALUES (?1, ?2, ?3)"
+		" ON CONFLICT (tenant, since) DO UPDATE SET recipients = recipients + excluded.recipients",
+	[SETTLE_USAGE_OLD] = "DELETE FROM outbox_usage WHERE tenant = ?1 AND since < ?2",
 	[SETTLE_FEED] = "DELETE FROM outbox_change WHERE seq = ?1",
 	[SETTLE_FEED_ALL] = "DELETE FROM outbox_change WHERE seq <= ?1",
 	[RETAIN_FINISHED] = "SELECT outbox_id, finished_at_ms FROM outbox_status WHERE state = ?1"
@@ -211,6 +216,29 @@ static int write_deliveries(struct connection *writer, const struct message *mes
 	return rc;
 }
 
+/* What it counts in its tenant's day; what is older than that goes. */
+static int write_usage(struct connection *writer, const struct message *message)
+{
+	struct statement row;
+	int rc;
+
+	if (message->usage == 0)
+		return SQLITE_OK;
+	row = statement_begin(writer, SETTLE_USAGE);
+	statement_text(&row, 1, message->tenant_name);
+	statement_int(&row, 2, message->usage_since);
+	statement_int(&row, 3, message->usage);
+	(void)statement_row(&row);
+	rc = statement_end(&row);
+	if (rc != SQLITE_OK)
+		return rc;
+	row = statement_begin(writer, SETTLE_USAGE_OLD);
+	statement_text(&row, 1, message->tenant_name);
+	statement_int(&row, 2, message->usage_since - USAGE_KEPT_S);
+	(void)statement_row(&row);
+	return statement_end(&row);
+}
+
 /* (e): only what still waits is settled; what was cancelled too late is settled too, and says so. */
 static int settle_message(struct connection *writer, struct message *message, int64_t now_ms)
 {
@@ -222,6 +250,9 @@ static int settle_message(struct connection *writer, struct message *message, in
 		rc = update_row(writer, SETTLE_CANCELLED, message, now_ms, &changed);
 	if (rc == SQLITE_OK && !changed)
 		rc = ask_row(writer, message, &found);
+	/* A commit that is repeated finds its own work, and has counted. */
+	if (rc == SQLITE_OK && !found.own)
+		rc = write_usage(writer, message);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (!found.exists) {

@@ -78,7 +78,7 @@ struct tenant_status {
 /* What one commit writes. */
 struct storage_batch {
 	struct queue_link
-		*messages; /* chain of struct message: state, attempts, due_at, result, recipients */
+		*messages; /* chain of struct message: state, attempts, due_at, result, recipients, usage */
 	struct queue_link
 		*uncertain; /* chain: before the end of data (hold): recipients with outcome UNCERTAIN */
 	struct queue_link *statuses; /* chain of struct tenant_status */

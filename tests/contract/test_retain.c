@@ -1,5 +1,6 @@
 /*
- * test_retain.c - finished messages go when their time is over, and nothing else does.
+ * test_retain.c - finished messages go when their time is over, and nothing else does; what a
+ * tenant has sent is kept for a day.
  */
 #include <stdlib.h>
 
@@ -180,6 +181,111 @@ START_TEST(a_failed_commit_removes_nothing)
 }
 END_TEST
 
+/* ---- what a tenant has sent within a day ---------------------------------------- */
+
+struct usage {
+	int rows;
+	int64_t recipients, first, last;
+};
+
+static void see_usage(void *context, int64_t since, int64_t recipients)
+{
+	struct usage *usage = context;
+
+	if (usage->rows++ == 0 || since < usage->first)
+		usage->first = since;
+	if (since > usage->last)
+		usage->last = since;
+	usage->recipients += recipients;
+}
+
+static struct usage usage_of(const char *tenant)
+{
+	struct usage usage = { 0 };
+
+	ck_ok(storage_usage(bed.storage, tenant, see_usage, &usage, &bed.words));
+	return usage;
+}
+
+static struct message *used(int64_t since, int64_t recipients)
+{
+	struct message *message;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+	bed_judge(message, MESSAGE_SENT, "said");
+	message->usage_since = since;
+	message->usage = recipients;
+	return message;
+}
+
+START_TEST(usage_is_counted_with_the_results_and_the_last_day_is_kept)
+{
+	static const int64_t sinces[] = { 1000000, 1000000, 1000900, 1000900 + 26 * 3600 };
+	static const struct usage wanted[] = { { 1, 3, 1000000, 1000000 },
+		                               { 1, 6, 1000000, 1000000 },
+		                               { 2, 9, 1000000, 1000900 },
+		                               { 1, 3, 1000900 + 26 * 3600, 1000900 + 26 * 3600 } };
+
+	APP->add_tenant(bed.outbox, "other");
+	ck_assert_int_eq(usage_of("acme").rows, 0);
+	for (int i = 0; i < 4; i++) {
+		struct message *message = used(sinces[i], 3);
+		struct usage usage;
+
+		bed_settle(message);
+		usage = usage_of("acme");
+		ck_assert_int_eq(usage.rows, wanted[i].rows);
+		ck_assert_int_eq(usage.recipients, wanted[i].recipients);
+		ck_assert_int_eq(usage.first, wanted[i].first);
+		ck_assert_int_eq(usage.last, wanted[i].last);
+		message_destroy(&message);
+	}
+	ck_assert_int_eq(usage_of("other").rows, 0);
+}
+END_TEST
+
+START_TEST(a_commit_that_is_repeated_counts_its_usage_once)
+{
+	struct message *message = used(1000000, 3);
+
+	bed_settle(message);
+	bed_settle(message);
+	ck_assert_int_eq(message->settled, SETTLED);
+	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	message_destroy(&message);
+}
+END_TEST
+
+START_TEST(a_commit_that_fails_counts_no_usage)
+{
+	struct message *message = used(1000000, 3);
+
+	APP->fail_writes(bed.outbox, 0);
+	ck_assert_int_eq(bed_settle_by(message, deadline_after_ms(1000)), ERROR_UNAVAILABLE);
+	APP->fail_writes(bed.outbox, -1);
+	ck_assert_int_eq(usage_of("acme").rows, 0);
+	bed_settle(message);
+	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	message_destroy(&message);
+}
+END_TEST
+
+/* Whatever became of the row meanwhile: the recipients were named. */
+START_TEST(usage_of_a_message_that_is_gone_counts)
+{
+	struct message *message = used(1000000, 3);
+
+	APP->set_state(bed.outbox, message->id, "cancelled");
+	APP->remove(bed.outbox, message->id);
+	bed_settle(message);
+	ck_assert_int_eq(message->settled, SETTLED_GONE);
+	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	message_destroy(&message);
+}
+END_TEST
+
 void contract_retain(TCase *tests)
 {
 	tcase_add_test(tests, each_state_goes_by_its_own_time);
@@ -189,4 +295,8 @@ void contract_retain(TCase *tests)
 	tcase_add_test(tests, a_lock_that_somebody_has_is_left_to_them);
 	tcase_add_test(tests, where_there_is_nothing_nothing_is_locked);
 	tcase_add_test(tests, a_failed_commit_removes_nothing);
+	tcase_add_test(tests, usage_is_counted_with_the_results_and_the_last_day_is_kept);
+	tcase_add_test(tests, a_commit_that_is_repeated_counts_its_usage_once);
+	tcase_add_test(tests, a_commit_that_fails_counts_no_usage);
+	tcase_add_test(tests, usage_of_a_message_that_is_gone_counts);
 }
