@@ -17,6 +17,7 @@
 #include "common/wait.h"
 #include "daemon/fault.h"
 #include "daemon/judge.h"
+#include "daemon/limit.h"
 #include "daemon/worker_internal.h"
 #include "daemon/writer.h"
 
@@ -377,7 +378,10 @@ static void send_all(struct workplace *place, struct message *message)
 	for (;;) {
 		bool answered;
 
+		if (!limit_begin(place->worker->quota, message))
+			return;
 		transact(place, message);
+		limit_end(place->worker->quota, message);
 		answered = keep_answered(message);
 		if (!has_untried(message) || message->outcome.trouble != TROUBLE_NONE ||
 		    atomic_load(&place->worker->stop) != STOP_NONE)
@@ -452,6 +456,8 @@ void deliver(struct workplace *place)
 		goto out;
 	if (message->offline) {
 		finish_offline(message);
+		if (message->recovered)
+			limit_recovered(worker->quota, message);
 		goto out;
 	}
 	if (nobody_wanted(message)) {

@@ -74,7 +74,7 @@ static enum delivery_state state_after(enum verdict verdict, enum delivery_state
 
 struct tally {
 	int sent, failed, open, uncertain;
-	bool answered;
+	bool answered, later;       /* later: one at least is to be tried again because the server said so */
 	const struct outcome *last; /* what result tells: the worst that was said */
 };
 
@@ -100,6 +100,7 @@ static void tally_recipient(struct tally *tally, struct recipient *recipient)
 		    (!tally->last || weight(outcome->verdict) > weight(tally->last->verdict)))
 			tally->last = outcome;
 	}
+	tally->later = tally->later || outcome->verdict == VERDICT_RETRY;
 	switch (recipient->state) {
 	case DELIVERY_SENT: tally->sent++; break;
 	case DELIVERY_FAILED:
@@ -147,7 +148,7 @@ void judge_message(struct message *message, const struct tenant_settings *settin
 {
 	struct tally tally = { 0 };
 	int64_t expiry = judge_expiry(message, settings->max_age);
-	int64_t due;
+	int64_t due, wait_s;
 
 	for (size_t i = 0; i < message->recipient_count; i++)
 		tally_recipient(&tally, &message->recipients[i]);
@@ -176,9 +177,15 @@ void judge_message(struct message *message, const struct tenant_settings *settin
 		message->state = MESSAGE_FAILED;
 		return;
 	}
-	due = moment->now_s + (tally.uncertain > 0 ? UNCERTAIN_PAUSE_S
-	                                           : backoff_message_s(message->attempts, settings->retry_min,
-	                                                               settings->retry_max, moment->dice));
+	wait_s = backoff_message_s(message->attempts, settings->retry_min, settings->retry_max, moment->dice);
+	if (tally.uncertain > 0)
+		wait_s = UNCERTAIN_PAUSE_S;
+	else if (message->limited && !tally.later) {
+		wait_s = 0;
+		set_result(message, &tally,
+		           "others wait for a limit of the tenant; the last that was known: ", "");
+	}
+	due = moment->now_s + wait_s;
 	message->state = MESSAGE_DEFERRED;
 	message->due_at = due < expiry ? due : expiry;
 }

@@ -17,6 +17,7 @@
 #include "common/message.h"
 #include "common/tenant.h"
 #include "daemon/breaker.h"
+#include "daemon/quota.h"
 #include "daemon/service_internal.h"
 #include "daemon/timers.h"
 #include "daemon/worker.h"
@@ -39,6 +40,12 @@ struct tenant {
 	bool look;        /* the table has or may have more than we hold */
 	bool fresh;       /* an application wrote since the last look */
 	int64_t next_due; /* s; of the earliest that is not due yet */
+
+	struct quota *quota;       /* messages_per_minute, recipients_per_day; NULL: there was no limit yet */
+	bool usage_unread;         /* what earlier processes sent is still to be read */
+	struct quota_wait limited; /* limit != QUOTA_FREE: its mail waits until then */
+	int64_t limit_look_ms;     /* while the day is used up: not looked at before */
+	int64_t next_limit_told_ms; /* tenant.limited is not told again before */
 
 	struct worker *workers;
 	int worker_count;            /* not retired */

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
@@ -126,6 +127,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 		                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
 	}
+	if (tenant->quota)
+		worker->quota = quota_hold(tenant->quota);
 	supervisor->places_told = false;
 	supervisor->workers++;
 	worker->tenant = tenant;
@@ -174,6 +177,7 @@ static void give(struct tenant *tenant, struct worker *worker, int count)
 		struct message *message = ready_take(tenant);
 
 		message->worker = worker;
+		limit_give(worker, message);
 		tenant->alone = tenant->alone || message->suspect;
 		*last = &message->link;
 		last = &message->link.next;
@@ -306,11 +310,14 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	}
 	if (probe && !tenant->breaker.probing)
 		wait_for_probe(supervisor, tenant, now);
+	limit_prepare(supervisor, tenant);
 	look_tenant(supervisor, tenant);
 	give_offline(supervisor, tenant);
+	if (!tenant->ready)
+		limit_idle(supervisor, tenant);
 	if (!tenant_may_send(tenant) || !tenant->ready)
 		return;
-	allowance = allowance_of(supervisor, tenant);
+	allowance = limit_allowance(supervisor, tenant, allowance_of(supervisor, tenant));
 	if (allowance == 0 || handful(tenant, 1) == 0)
 		return;
 	if (probe) {

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "daemon/judge.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_suspect.h"
@@ -262,7 +263,7 @@ void look_tenant(struct supervisor *supervisor, struct tenant *tenant)
 		return;
 	look_expired(supervisor, tenant);
 	if (!tenant_may_send(tenant) || !tenant->look || query.limit <= 0 ||
-	    breaker_allowance(&tenant->breaker, now) == 0)
+	    breaker_allowance(&tenant->breaker, now) == 0 || limit_keeps_waiting(tenant))
 		return;
 	if (storage_due(supervisor->outbox->storage, &query, &first, &tenant->next_due, &words) != OK) {
 		storage_trouble(supervisor, &words);

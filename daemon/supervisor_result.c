@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "daemon/fault.h"
 #include "daemon/judge.h"
+#include "daemon/limit.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
@@ -168,13 +169,14 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 		return;
 	}
 	/* Untried although nobody called it off: something is short here, so not again at once. */
-	if (message->outcome.trouble == TROUBLE_NONE && !called_off)
+	if (message->outcome.trouble == TROUBLE_NONE && !called_off && !message->limited)
 		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 	put_back(supervisor, tenant, message);
 }
 
-static void tenant_got_back(struct tenant *tenant)
+static void tenant_got_back(struct tenant *tenant, const struct worker *worker, struct message *message)
 {
+	limit_returned(worker->quota, message);
 	tenant->with_workers--;
 	if (tenant->with_workers == 0)
 		tenant->alone = false;
@@ -188,7 +190,7 @@ static void take_result(struct supervisor *supervisor, struct message *message)
 	journal_own(supervisor->outbox->journal, message->journal_slot);
 	fault_here("supervisor", tenant->name);
 	worker->given--;
-	tenant_got_back(tenant);
+	tenant_got_back(tenant, worker, message);
 	message->worker = NULL;
 	message->judged_by = worker->settings;
 	adapt_batch(worker);
@@ -276,7 +278,7 @@ static void take_back(struct supervisor *supervisor, struct worker *worker)
 
 			chains[i] = chains[i]->next;
 			worker->given--;
-			tenant_got_back(worker->tenant);
+			tenant_got_back(worker->tenant, worker, message);
 			if (worker->probe)
 				breaker_probe_untried(&worker->tenant->breaker, clock_monotonic_ms());
 			put_back(supervisor, worker->tenant, message);

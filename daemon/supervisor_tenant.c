@@ -10,6 +10,7 @@
 #include "common/digest.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_tenant.h"
@@ -202,11 +203,7 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 {
 	tenant->refused.text[0] = '\0';
-	if (tenant->settings->messages_per_minute > 0)
-		words_set(&tenant->refused, "messages_per_minute is not built yet");
-	else if (tenant->settings->recipients_per_day > 0)
-		words_set(&tenant->refused, "recipients_per_day is not built yet");
-	else if (session_settings_check(tenant->settings, &tenant->refused) == OK)
+	if (session_settings_check(tenant->settings, &tenant->refused) == OK)
 		tenant->refused.text[0] = '\0';
 	if (!tenant->refused.text[0])
 		return;
@@ -237,6 +234,7 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
 	                                   sizeof(old->connection_digest)) != 0;
 	tenant->settings = settings;
+	limit_adopt(tenant);
 	if (old)
 		retire_workers(supervisor, tenant, connection_changed);
 	if (!settings->enabled && (!old || old->enabled))
@@ -262,6 +260,7 @@ static void tenant_gone(struct supervisor *supervisor, const char *name)
 	retire_workers(supervisor, tenant, true);
 	ready_drop(supervisor, tenant);
 	tenant_settings_release(&tenant->settings);
+	limit_adopt(tenant);
 	timers_clear(&supervisor->timers, &tenant->timer);
 }
 
@@ -299,6 +298,7 @@ void tenant_free_all(struct supervisor *supervisor)
 		next = tenant->hh.next;
 		tenant_settings_release(&tenant->settings);
 		loader_stamp_release(&tenant->stamp);
+		quota_release(&tenant->quota);
 		free(tenant->last_error);
 		free(tenant->name);
 		free(tenant);
@@ -319,6 +319,8 @@ static const char *state_in_words(const struct tenant *tenant)
 	}
 	if (tenant->refused.text[0])
 		return "backoff";
+	if (tenant->limited.limit != QUOTA_FREE)
+		return "limited";
 	return tenant->with_workers > 0 || tenant->unsettled > 0 ? "sending" : "idle";
 }
 
@@ -384,10 +386,12 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 {
 	struct tenant_status *status;
 	bool down = tenant->breaker.state != BREAKER_CLOSED;
-	bool counted;
+	bool counted, limited;
+	struct words words;
 
 	if (!tenant->settings)
 		return true;
+	limited = !tenant->down && limit_describe(tenant, &words);
 	counted = count_queue(supervisor, tenant, now);
 	status = memory_alloc(sizeof(*status));
 	status->tenant = memory_strdup(tenant->name);
@@ -400,8 +404,10 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 		status->retry_at = (clock_wall_ms() + tenant->quarantine_until_ms - now + 999) / 1000;
 	else if (down)
 		status->retry_at = (clock_wall_ms() + tenant->breaker.retry_at_ms - now + 999) / 1000;
+	else if (limited)
+		status->retry_at = (clock_wall_ms() + tenant->limited.next_ms - now + 999) / 1000;
 	status->worker_restarts = tenant->worker_restarts;
-	status->last_error = memory_strdup(tenant->last_error);
+	status->last_error = memory_strdup(limited ? words.text : tenant->last_error);
 	status->last_sent_at = tenant->last_sent_at;
 	tenant->status_at_ms = now;
 	writer_status(supervisor->outbox->writer, status);

@@ -15,6 +15,7 @@
 #include "common/text.h"
 #include "common/wait.h"
 #include "daemon/fault.h"
+#include "daemon/quota.h"
 #include "daemon/thread.h"
 #include "daemon/worker_internal.h"
 
@@ -296,6 +297,7 @@ void worker_destroy(struct worker **worker)
 	pthread_join(ended->thread, NULL);
 	queue_fini(&ended->inbox);
 	free(ended->place);
+	quota_release(&ended->quota);
 	tenant_settings_release(&ended->settings);
 	free(ended);
 	*worker = NULL;

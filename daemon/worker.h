@@ -19,12 +19,14 @@
 #include "common/tenant.h"
 #include "daemon/service_internal.h"
 
+struct quota;
 struct workplace;
 
 struct worker {
 	struct queue_link exit_link; /* first member: the letter to outbox->exits */
 	struct outbox *outbox;
 	struct tenant_settings *settings; /* held: never others than these on this connection */
+	struct quota *quota;              /* held, NULL = no limits; set before the first message */
 	int number;                       /* of this tenant's sessions, from 1 */
 	pthread_t thread;
 	struct queue inbox; /* struct message */

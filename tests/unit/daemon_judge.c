@@ -95,6 +95,31 @@ START_TEST(outcomes_become_states)
 }
 END_TEST
 
+/* Who was left out by a limit waits for the limit, not for a server that is well. */
+START_TEST(left_out_by_a_limit_is_due_at_once)
+{
+	struct tenant_settings *settings = tenant_settings_create("acme");
+	const struct judge_moment moment = { NOW, 1 };
+	struct judge_case one = cases[3];
+	struct message *message = message_of(&one);
+
+	message->limited = true;
+	judge_message(message, settings, &moment);
+	ck_assert_int_eq(message->state, MESSAGE_DEFERRED);
+	ck_assert_int_eq(message->due_at, NOW);
+	ck_assert_str_eq(message->result,
+	                 "others wait for a limit of the tenant; the last that was known: words of 0");
+	message_destroy(&message);
+	one.first = VERDICT_RETRY;
+	message = message_of(&one);
+	message->limited = true;
+	judge_message(message, settings, &moment);
+	ck_assert_int_ge(message->due_at, NOW + 48);
+	message_destroy(&message);
+	tenant_settings_release(&settings);
+}
+END_TEST
+
 START_TEST(result_tells_the_worst)
 {
 	static const struct judge_case one = {
@@ -213,6 +238,7 @@ TCase *judge_tests(void)
 	TCase *tests = tcase_create("judge");
 
 	tcase_add_loop_test(tests, outcomes_become_states, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tests, left_out_by_a_limit_is_due_at_once);
 	tcase_add_test(tests, result_tells_the_worst);
 	tcase_add_test(tests, result_tells_that_no_notification_was_asked_for);
 	tcase_add_test(tests, invalid_is_failed_without_an_attempt);
