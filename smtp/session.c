@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/text.h"
-#include "smtp/session_internal.h"
+#include "smtp/session_window.h"
 #include "smtp/tls_identity.h"
 
 #define QUIT_MS 2000
@@ -32,7 +32,26 @@ void session_facts(const struct session *session, struct session_facts *facts)
 
 bool session_usable(const struct session *session)
 {
-	return session->usable;
+	int most = session->capabilities.mail_max; /* RFC 9422 */
+
+	return session->usable && !session->domains_full && (most == 0 || session->mails < most);
+}
+
+int session_window(const struct session *session)
+{
+	const struct capabilities *offers = &session->capabilities;
+	int depth = session->tenant->pipeline_depth;
+
+	if (!offers->pipelining)
+		return 1;
+	if (!offers->chunking || depth <= 1)
+		return 2;
+	return depth < SESSION_WINDOW_MOST ? depth : SESSION_WINDOW_MOST;
+}
+
+int session_under_way(const struct session *session)
+{
+	return session->flight_count;
 }
 
 int session_fd(const struct session *session)
@@ -87,8 +106,9 @@ void session_close(struct session **session)
 
 	if (!closed)
 		return;
-	if (closed->stream && closed->usable)
+	if (closed->stream && closed->usable && !closed->flights)
 		quit(closed);
+	window_fini(closed);
 	stream_close(&closed->stream);
 	tls_trust_release(&closed->trust);
 	tls_identity_release(&closed->identity);

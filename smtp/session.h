@@ -41,6 +41,8 @@ struct session_observer {
 	 * comes next. Not OK: the transaction ends here, UNTRIED, connection closed.
 	 */
 	enum error (*before_end)(void *context, struct transaction *transaction);
+	/* Its outcomes are set and the session knows it no more. May not give another. */
+	void (*over)(void *context, struct transaction *transaction);
 };
 
 struct session_settings {
@@ -95,7 +97,25 @@ struct transaction {
 	struct outcome outcome;
 };
 
-/* Runs the transaction. Blocks for at most the tenant's timeouts. */
+/*
+ * How many transactions may be under way: 1 without PIPELINING, 2 with it (the end of one
+ * goes in a group with the next one's MAIL, RCPT and DATA), with CHUNKING too
+ * pipeline_depth, at most SESSION_WINDOW_MOST.
+ */
+#define SESSION_WINDOW_MOST 64
+int session_window(const struct session *session);
+int session_under_way(const struct session *session);
+
+/*
+ * Begins the transaction behind those under way, after waiting for room in the window. It
+ * must live until the observer hears that it is over: at once if it cannot be begun, else in this
+ * or a later call for this session. Whoever has no other to give finishes it: its end may wait for
+ * company. Blocks for at most the tenant's timeouts.
+ */
+void session_give(struct session *session, struct transaction *transaction);
+/* Waits until the oldest that is under way is over; false if there is none. Blocks likewise. */
+bool session_finish(struct session *session);
+/* Gives it, and finishes all that are under way. */
 void session_send(struct session *session, struct transaction *transaction);
 
 /* Whether another transaction may follow on this connection. */

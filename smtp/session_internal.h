@@ -2,11 +2,12 @@
  * session_internal.h - what the files of the session share; nobody else includes it.
  *
  * session_wire.c   lines out, replies in, deadlines, judging
+ * session_window.c what is under way, replies matched, losses (session_window.h)
  * session_open.c   resolve … STARTTLS, EHLO again
  * session_auth.c   AUTH
  * session_mask.c   secrets in what the server says (session_mask.h)
  * session_envelope.c  what may be said in MAIL and RCPT, and how (session_envelope.h)
- * session_send.c   the transaction;  session_text.c  the message
+ * session_send.c   the transaction;  session_text.c  its text for DATA;  session_chunk.c  for BDAT
  * session.c        what is left: facts, parking, QUIT
  */
 #ifndef OUTBOXD_SMTP_SESSION_INTERNAL_H
@@ -21,6 +22,25 @@
 #include "smtp/verdict.h"
 
 #define SAID_MAX 8 /* responses of one SASL exchange that are masked in replies */
+
+struct flight;
+
+/* What a reply answers. */
+enum answer_to { TO_RSET, TO_MAIL, TO_RCPT, TO_DATA, TO_CHUNK, TO_END };
+
+/*
+ * Commands that wait for their replies at once. 256 replies of 200 octets fit into the
+ * buffers between the server and us, so that both never write at once with nobody reading
+ * (RFC 2920 3.1).
+ */
+#define AWAITED_MOST 256
+
+struct awaited {
+	struct flight *flight;
+	uint64_t said_at; /* the stream's count behind it: no answer to it can come before it has left */
+	size_t recipient; /* TO_RCPT: its number */
+	enum answer_to kind;
+};
 
 struct session {
 	struct tenant_settings *tenant;
@@ -38,11 +58,22 @@ struct session {
 	struct capabilities capabilities;
 	struct reply_parser parser;
 	struct reply reply;    /* the last one heard, secrets masked */
+	bool hearing;          /* a part of it was read */
 	bool usable;           /* the server listens to a next command */
 	bool reused;           /* a message went before */
 	bool open_transaction; /* MAIL was accepted and nothing has ended it: RSET first */
 	bool handshake_failed; /* at STARTTLS: opportunistic may go on in clear */
-	int messages;
+	int messages, mails;   /* given; MAIL commands said */
+	/* what is under way, the oldest first; the one that is given or finished just now */
+	struct flight *flights, *giving;
+	int flight_count;
+	bool farewell;                        /* a 421 was heard: what is behind it may not be answered */
+	struct awaited awaited[AWAITED_MOST]; /* a ring */
+	size_t awaited_first, awaited_count;
+	/* RFC 9422, RCPTDOMAINMAX: the recipients' domains so far */
+	char **domains;
+	int domain_count;
+	bool domains_full; /* a recipient had to be left out for it */
 	char *server;
 	char address[INET6_ADDRSTRLEN];
 	const char *auth;
@@ -81,17 +112,15 @@ enum error session_check_silence(struct session *session);
 void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome);
 void session_judge_loss(struct session *session, enum error error, const struct words *words,
                         struct outcome *outcome);
+/* The same for another place than the session's present one. */
+void session_judge_reply_at(struct session *session, const struct verdict_place *place,
+                            struct outcome *outcome);
+void session_judge_loss_at(struct session *session, const struct verdict_place *place, enum error error,
+                           const struct words *words, struct outcome *outcome);
 
 /* --- session_auth.c -------------------------------------------------------------- */
 
 /* Logs in if the tenant's settings say so. Not OK: *trouble is judged. */
 enum error session_log_in(struct session *session, struct outcome *trouble);
-
-/* --- session_text.c -------------------------------------------------------------- */
-
-/* After the 354: text, end of the data, reply. Sets the transaction's outcome. */
-void session_give_text(struct session *session, struct transaction *transaction);
-/* A 354 although no recipient was accepted (RFC 2920 3.1): a lone dot, and its reply is ignored. */
-void session_give_nothing(struct session *session);
 
 #endif

@@ -1,240 +1,74 @@
 /*
- * session_send.c - one transaction: the envelope, and an outcome for every recipient.
+ * session_send.c - transactions: the envelope, the text, who waits for whom.
  *
- * With PIPELINING (RFC 2920) MAIL, the RCPTs and DATA leave in one group and their
- * replies are matched in order; without it the same loop goes one by one.
- * Promises that every wanted recipient has an outcome at the end.
+ * With PIPELINING (RFC 2920) MAIL, the RCPTs and DATA leave in one group, behind the end of the
+ * message before; their replies are matched in order (session_window.c). Without it
+ * the same lines go one by one. With chunks a whole message leaves at once. Promises
+ * that every wanted recipient has an outcome when the observer hears that it is over.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/buffer.h"
-#include "common/text.h"
 #include "smtp/session_envelope.h"
-#include "smtp/session_internal.h"
+#include "smtp/session_text.h"
 
-/*
- * Commands under way at once: their replies must fit into the buffers between the
- * server and us, so that both never write at once with nobody reading (RFC 2920 3.1).
- */
-#define GROUP_COMMANDS 100
+#define LARGE_BYTES  262144 /* such a text goes in chunks where it may, whatever pipeline_depth is */
+#define DOMAINS_MOST 1000   /* of RCPTDOMAINMAX no more are remembered: then the session is over too */
 
-/* The envelope as a list of commands: RSET (if needed), MAIL, RCPT…, DATA. */
-struct envelope {
-	struct session *session;
-	struct transaction *transaction;
-	size_t *takes_part; /* numbers of recipients */
-	size_t count;
-	size_t first_rcpt, total; /* numbers of commands */
-	size_t said, heard;
-	size_t accepted;
-	bool mail_refused;
-	bool over;        /* the transaction's outcome is set, the connection is of no more use */
-	bool data_agreed; /* 354 */
-};
+/* --- who takes part -------------------------------------------------------------------- */
 
-/* --- before anything is said ----------------------------------------------------- */
-
-/* Collects who takes part; bad addresses have their outcome at once. */
-static void collect(struct envelope *envelope)
+static void leave_out(struct recipient *recipient, const char *host, const char *what, int most)
 {
-	struct transaction *transaction = envelope->transaction;
+	recipient->outcome.verdict = VERDICT_UNTRIED;
+	recipient->outcome.scope = SCOPE_RECIPIENT;
+	recipient->outcome.stage = STAGE_RCPT;
+	outcome_say(&recipient->outcome, "left for later: %s takes at most %d %s", host, most, what);
+}
 
-	envelope->takes_part = memory_alloc((transaction->recipient_count + 1) * sizeof(size_t));
+/* RFC 9422 5.3: so many domains a session, this one among them? */
+static bool domain_fits(struct session *session, const char *address)
+{
+	int most = session->capabilities.rcpt_domain_max;
+	const char *at = strrchr(address, '@'), *domain = at ? at + 1 : "";
+
+	if (most == 0)
+		return true;
+	for (int i = 0; i < session->domain_count; i++)
+		if (strcasecmp(session->domains[i], domain) == 0)
+			return true;
+	if (session->domain_count >= (most < DOMAINS_MOST ? most : DOMAINS_MOST))
+		return false;
+	session->domains = memory_resize(session->domains,
+	                                 (size_t)(session->domain_count + 1) * sizeof(char *));
+	session->domains[session->domain_count++] = memory_strdup(domain);
+	return true;
+}
+
+/* Bad addresses have their outcome at once; whom the server's limits leave out is untried. */
+static void collect(struct session *session, struct flight *flight)
+{
+	struct transaction *transaction = flight->transaction;
+	const struct capabilities *offers = &session->capabilities;
+	const char *host = session->tenant->host;
+
+	flight->takes_part = memory_alloc((transaction->recipient_count + 1) * sizeof(size_t));
 	for (size_t i = 0; i < transaction->recipient_count; i++) {
 		struct recipient *recipient = &transaction->recipients[i];
 
-		if (!recipient->wanted)
+		if (!recipient->wanted || !session_check_recipient(session, recipient))
 			continue;
-		if (session_check_recipient(envelope->session, recipient))
-			envelope->takes_part[envelope->count++] = i;
-	}
-	envelope->first_rcpt = envelope->session->open_transaction ? 2 : 1;
-	envelope->total = envelope->first_rcpt + envelope->count + 1;
-}
-
-/* --- the commands ------------------------------------------------------------------ */
-
-static enum stage stage_of(const struct envelope *envelope, size_t command)
-{
-	if (command < envelope->first_rcpt)
-		return STAGE_MAIL;
-	return command + 1 < envelope->total ? STAGE_RCPT : STAGE_DATA;
-}
-
-static struct recipient *recipient_of(const struct envelope *envelope, size_t command)
-{
-	return &envelope->transaction->recipients[envelope->takes_part[command - envelope->first_rcpt]];
-}
-
-static enum error say_command(const struct envelope *envelope, size_t command)
-{
-	struct session *session = envelope->session;
-
-	if (command + 1 < envelope->first_rcpt)
-		return session_say(session, "RSET");
-	if (command < envelope->first_rcpt)
-		return session_say_mail(session, envelope->transaction);
-	if (command + 1 < envelope->total)
-		return session_say_rcpt(session, envelope->transaction, recipient_of(envelope, command));
-	return session_say(session, "DATA");
-}
-
-/* --- the replies ------------------------------------------------------------------- */
-
-static void hear_mail(struct envelope *envelope, bool positive)
-{
-	struct session *session = envelope->session;
-
-	if (positive) {
-		session->open_transaction = true;
-		return;
-	}
-	session_judge_reply(session, false, &envelope->transaction->outcome);
-	envelope->mail_refused = true;
-}
-
-static void hear_rcpt(struct envelope *envelope, struct recipient *recipient, bool positive)
-{
-	struct session *session = envelope->session;
-
-	if (positive) {
-		envelope->accepted++;
-		return;
-	}
-	session_judge_reply(session, envelope->accepted > 0, &recipient->outcome);
-	if (session->usable)
-		return;
-	/* it was not this recipient that was answered, but all of us */
-	outcome_copy(&envelope->transaction->outcome, &recipient->outcome);
-}
-
-static void hear_data(struct envelope *envelope)
-{
-	struct session *session = envelope->session;
-
-	envelope->data_agreed = session->reply.code / 100 == 3;
-	if (envelope->data_agreed)
-		return;
-	if (envelope->accepted > 0 || session->reply.code == 421 || session->reply.code < 400)
-		session_judge_reply(session, false, &envelope->transaction->outcome);
-}
-
-/* RFC 5321 4.1.1.5: RSET is always answered by a 250. */
-static void hear_reset(struct envelope *envelope, bool positive)
-{
-	struct session *session = envelope->session;
-
-	session->open_transaction = false;
-	if (positive)
-		return;
-	if (session->reply.code == 421)
-		session_judge_reply(session, false, &envelope->transaction->outcome);
-	else
-		session_judge_loss(session, ERROR_PROTOCOL, NULL, &envelope->transaction->outcome);
-}
-
-static void hear_command(struct envelope *envelope, size_t command)
-{
-	struct session *session = envelope->session;
-	bool positive = session->reply.code / 100 == 2;
-
-	if (command + 1 < envelope->first_rcpt)
-		hear_reset(envelope, positive);
-	else if (command < envelope->first_rcpt)
-		hear_mail(envelope, positive);
-	else if (command + 1 == envelope->total)
-		hear_data(envelope);
-	else if (!envelope->mail_refused)
-		hear_rcpt(envelope, recipient_of(envelope, command), positive);
-	else if (session->reply.code ==
-	         421) /* what it says of RCPT after a refused MAIL means nothing else */
-		session->usable = false;
-	envelope->over = !session->usable;
-}
-
-/* --- saying and hearing in groups ------------------------------------------------------- */
-
-static bool worth_saying(const struct envelope *envelope)
-{
-	bool all_heard = envelope->said == envelope->heard;
-
-	if (envelope->said == envelope->total || envelope->mail_refused)
-		return false;
-	/* DATA needs a recipient; while answers are outstanding there may be one */
-	return envelope->said + 1 < envelope->total || envelope->accepted > 0 || !all_heard;
-}
-
-static void lose(struct envelope *envelope, enum error error)
-{
-	envelope->over = true;
-	if (envelope->mail_refused) /* an answer stays an answer, whatever comes behind it */
-		envelope->session->usable = false;
-	else
-		session_judge_loss(envelope->session, error, NULL, &envelope->transaction->outcome);
-}
-
-static enum error say_group(struct envelope *envelope)
-{
-	struct session *session = envelope->session;
-	size_t most = session->capabilities.pipelining ? GROUP_COMMANDS : 1;
-	enum error error = OK;
-
-	session_enter(session, stage_of(envelope, envelope->said));
-	session_allow_command(session);
-	while (error == OK && envelope->said - envelope->heard < most && worth_saying(envelope))
-		error = say_command(envelope, envelope->said++);
-	return error == OK ? session_flush(session) : error;
-}
-
-/* Until the server agreed to DATA, or there is nothing left to say. */
-static void give_envelope(struct envelope *envelope)
-{
-	struct session *session = envelope->session;
-
-	while (!envelope->over && worth_saying(envelope)) {
-		enum error error = say_group(envelope);
-
-		/* a server that closed may have answered before */
-		if (error != OK && error != ERROR_CLOSED)
-			return lose(envelope, error);
-		while (!envelope->over && envelope->heard < envelope->said) {
-			session_enter(session, stage_of(envelope, envelope->heard));
-			session_allow_command(session);
-			error = session_hear(session, false);
-			if (error != OK)
-				return lose(envelope, error);
-			hear_command(envelope, envelope->heard++);
+		if (offers->rcpt_max > 0 && flight->count >= (size_t)offers->rcpt_max) {
+			leave_out(recipient, host, "recipients a transaction", offers->rcpt_max);
+		} else if (!domain_fits(session, recipient->address)) {
+			leave_out(recipient, host, "recipients' domains a session", offers->rcpt_domain_max);
+			session->domains_full = true;
+		} else {
+			flight->takes_part[flight->count++] = i;
 		}
 	}
 }
-
-/* Nothing must have been said since the last reply: a farewell, or a server that we do not understand. */
-static bool is_ready(struct envelope *envelope)
-{
-	struct session *session = envelope->session;
-	enum error error;
-
-	session_enter(session, STAGE_MAIL);
-	if (session_is_stopped(session)) {
-		bool usable = session->usable;
-
-		lose(envelope, ERROR_INTERRUPTED);
-		session->usable = usable; /* for a QUIT */
-		return false;
-	}
-	error = session_check_silence(session);
-	if (error == OK)
-		return true;
-	session_allow_command(session);
-	if (error == ERROR_PROTOCOL && session_hear(session, false) == OK && session->reply.code == 421)
-		session_judge_reply(session, false, &envelope->transaction->outcome);
-	else
-		lose(envelope, error);
-	return false;
-}
-
-/* --- an outcome for everybody -------------------------------------------------------- */
 
 static void begin_outcomes(struct transaction *transaction)
 {
@@ -244,63 +78,231 @@ static void begin_outcomes(struct transaction *transaction)
 			outcome_clear(&transaction->recipients[i].outcome);
 }
 
-/* Who has no answer of his own has the transaction's; the transaction has the worst trouble of any. */
-static void settle_outcomes(struct transaction *transaction)
+/* --- before anything is said ---------------------------------------------------------------- */
+
+static void not_begun(struct session *session, struct flight *flight, const char *words)
 {
-	struct outcome *whole = &transaction->outcome;
-	const struct outcome *first = NULL, *troubled = NULL;
+	struct outcome *outcome = &flight->transaction->outcome;
 
-	for (size_t i = 0; i < transaction->recipient_count; i++) {
-		struct recipient *recipient = &transaction->recipients[i];
+	outcome->verdict = VERDICT_UNTRIED;
+	outcome->scope = SCOPE_MESSAGE;
+	outcome->stage = STAGE_MAIL;
+	outcome_say(outcome, "%s", words);
+	window_over(session, flight);
+}
 
-		if (!recipient->wanted)
-			continue;
-		if (recipient->outcome.verdict == VERDICT_NONE)
-			outcome_copy(&recipient->outcome, whole);
-		if (recipient->outcome.verdict == VERDICT_NONE) {
-			recipient->outcome.verdict = VERDICT_UNTRIED;
-			recipient->outcome.scope = SCOPE_MESSAGE;
-		}
-		if (!first)
-			first = &recipient->outcome;
-		if (!troubled && recipient->outcome.trouble != TROUBLE_NONE)
-			troubled = &recipient->outcome;
+/*
+ * With nothing under way nothing must have been said since the last reply: a farewell, or a
+ * server that we do not understand.
+ */
+static bool is_ready(struct session *session, struct flight *flight)
+{
+	struct verdict_place place = { .stage = STAGE_MAIL, .reused = flight->reused };
+	enum error error;
+
+	if (session->flights != flight)
+		return true;
+	error = session_check_silence(session);
+	if (error == OK)
+		return true;
+	session_allow_command(session);
+	if (error == ERROR_PROTOCOL && session_hear(session, false) == OK && session->reply.code == 421)
+		session_judge_reply_at(session, &place, &flight->transaction->outcome);
+	window_lose(session, error, NULL);
+	return false;
+}
+
+/* False: it is over, nothing was said. */
+static bool may_begin(struct session *session, struct flight *flight)
+{
+	struct transaction *transaction = flight->transaction;
+
+	if (session_check_message(session, transaction))
+		collect(session, flight);
+	if (flight->count == 0) {
+		window_over(session, flight);
+		return false;
 	}
-	if (troubled && whole->trouble == TROUBLE_NONE)
-		outcome_copy(whole, troubled);
-	else if (first && whole->verdict == VERDICT_NONE)
-		outcome_copy(whole, first);
+	if (!session->usable) {
+		not_begun(session, flight, "the connection is of no more use");
+		return false;
+	}
+	session_enter(session, STAGE_MAIL);
+	if (session_is_stopped(session)) {
+		not_begun(session, flight, "stopped at MAIL");
+		return false;
+	}
+	flight->chunks = session->capabilities.chunking &&
+	                 (session->tenant->pipeline_depth > 1 || transaction->size > LARGE_BYTES);
+	if (flight->chunks && !session_measure(session, flight))
+		return false;
+	return is_ready(session, flight);
+}
+
+/* --- the envelope ----------------------------------------------------------------------------- */
+
+static enum error say_command(struct session *session, struct flight *flight, enum answer_to kind,
+                              size_t number)
+{
+	switch (kind) {
+	case TO_RSET: return session_say(session, "RSET");
+	case TO_MAIL: session->mails++; return session_say_mail(session, flight->transaction);
+	case TO_RCPT:
+		return session_say_rcpt(session, flight->transaction,
+		                        &flight->transaction->recipients[number]);
+	case TO_DATA: return session_say(session, "DATA");
+	case TO_CHUNK:
+	case TO_END: break;
+	}
+	abort();
+}
+
+static bool worth_saying(const struct flight *flight, enum answer_to kind)
+{
+	if (flight->over || flight->mail_refused)
+		return false;
+	/* DATA needs a recipient; while answers are outstanding there may be one */
+	return kind != TO_DATA || flight->accepted > 0 || flight->outstanding > 0;
+}
+
+/* False: nothing more is to be said of this envelope. */
+static bool say(struct session *session, struct flight *flight, enum answer_to kind, size_t number)
+{
+	enum error error;
+
+	if (!window_make_room(session) || !worth_saying(flight, kind))
+		return false;
+	session_allow_command(session);
+	error = say_command(session, flight, kind, number);
+	window_await(session, flight, kind, number, stream_given(session->stream));
+	if (error == OK)
+		return true;
+	window_fail(session, flight, error);
+	return false;
+}
+
+/*
+ * Behind chunks whose answer is not known RSET goes before MAIL: a server that refused them may
+ * still be in that transaction, and would add this one's recipients to it.
+ */
+static bool wants_reset(const struct session *session, const struct flight *flight)
+{
+	const struct flight *before = session->flights;
+
+	if (before == flight)
+		return session->open_transaction;
+	while (before->next != flight)
+		before = before->next;
+	return before->chunks;
+}
+
+static bool say_envelope(struct session *session, struct flight *flight)
+{
+	if (wants_reset(session, flight) && !say(session, flight, TO_RSET, 0))
+		return false;
+	if (!say(session, flight, TO_MAIL, 0))
+		return false;
+	session->reused = true;
+	for (size_t i = 0; i < flight->count; i++)
+		if (!say(session, flight, TO_RCPT, flight->takes_part[i]))
+			return false;
+	return flight->chunks || say(session, flight, TO_DATA, 0);
+}
+
+/* Hears all that answers the envelope. False: it is over. */
+static bool hear_envelope(struct session *session, struct flight *flight)
+{
+	enum error error = flight->over ? OK : session_flush(session);
+
+	if (error != OK && error != ERROR_CLOSED)
+		window_fail(session, flight, error);
+	window_hear_all(session, flight);
+	return !flight->over;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static void give_rest(struct session *session, struct flight *flight, bool all_said)
+{
+	if (flight->chunks && all_said && session_goes_along(session, flight)) {
+		session_give_chunks(session, flight);
+		return;
+	}
+	if (!hear_envelope(session, flight))
+		return;
+	if (flight->chunks && flight->accepted > 0 && !flight->mail_refused)
+		session_give_chunks(session, flight);
+	else if (flight->data_agreed && flight->accepted > 0 && !flight->mail_refused)
+		session_give_text(session, flight);
+	else if (flight->data_agreed)
+		session_give_nothing(session, flight);
+	else
+		window_over(session, flight);
+}
+
+/* The flight that was given or finished is not looked at any more. */
+static void let_go(struct session *session)
+{
+	struct flight *flight = session->giving;
+
+	session->giving = NULL;
+	if (flight->over) {
+		free(flight->takes_part);
+		free(flight);
+	}
+}
+
+static void give_held_end(struct session *session, const struct flight *flight)
+{
+	struct flight *before = session->flights;
+
+	if (before != flight && before->end_held)
+		session_give_end(session, before);
+}
+
+void session_give(struct session *session, struct transaction *transaction)
+{
+	struct flight *flight;
+
+	begin_outcomes(transaction);
+	session->messages++;
+	while (session->flight_count >= session_window(session))
+		session_finish(session);
+	flight = session->giving = window_begin(session, transaction);
+	if (may_begin(session, flight)) {
+		transaction->source->rewind(transaction->source);
+		give_held_end(session, flight);
+		/* its end may have failed, and the connection with it */
+		if (!flight->over && !session->usable)
+			not_begun(session, flight, "the connection is of no more use");
+		if (!flight->over)
+			give_rest(session, flight, say_envelope(session, flight));
+	}
+	let_go(session);
+}
+
+bool session_finish(struct session *session)
+{
+	struct flight *flight = session->flights;
+	enum error error;
+
+	if (!flight)
+		return false;
+	session->giving = flight;
+	if (flight->end_held)
+		session_give_end(session, flight);
+	error = flight->over ? OK : session_flush(session);
+	if (error != OK && error != ERROR_CLOSED)
+		window_fail(session, flight, error);
+	while (!flight->over)
+		window_hear(session);
+	let_go(session);
+	return true;
 }
 
 void session_send(struct session *session, struct transaction *transaction)
 {
-	struct envelope envelope = { .session = session, .transaction = transaction };
-
-	begin_outcomes(transaction);
-	session->messages++;
-	if (!session_check_message(session, transaction))
-		goto out;
-	collect(&envelope);
-	if (envelope.count == 0)
-		goto out;
-	if (!session->usable) {
-		transaction->outcome.verdict = VERDICT_UNTRIED;
-		transaction->outcome.scope = SCOPE_MESSAGE;
-		outcome_say(&transaction->outcome, "the connection is of no more use");
-		goto out;
-	}
-	if (!is_ready(&envelope))
-		goto out;
-	give_envelope(&envelope);
-	/* The text may take minutes, and the observer may end the thread in it: nothing is held meanwhile. */
-	free(envelope.takes_part);
-	envelope.takes_part = NULL;
-	if (envelope.data_agreed && envelope.accepted > 0)
-		session_give_text(session, transaction);
-	else if (envelope.data_agreed)
-		session_give_nothing(session);
-	session->reused = true;
-out:
-	settle_outcomes(transaction);
-	free(envelope.takes_part);
+	session_give(session, transaction);
+	while (session_finish(session))
+		;
 }

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "smtp/session_internal.h"
 #include "smtp/session_mask.h"
+#include "smtp/session_window.h"
 
 void session_enter(struct session *session, enum stage stage)
 {
@@ -67,29 +67,61 @@ enum error session_flush(struct session *session)
 	return stream_flush(session->stream, session->deadline_ms);
 }
 
-enum error session_hear(struct session *session, bool is_challenge)
+/* Feeds what has been read to the parser. */
+static enum reply_progress feed(struct session *session)
 {
+	size_t length, consumed;
+	const char *input = stream_input(session->stream, &length);
 	enum reply_progress progress = REPLY_MORE;
 
-	reply_begin(&session->parser, &session->reply);
-	for (;;) {
-		size_t length, consumed;
-		const char *input = stream_input(session->stream, &length);
-		enum error error;
+	if (!session->hearing)
+		reply_begin(&session->parser, &session->reply);
+	session->hearing = true;
+	if (length > 0) {
+		progress = reply_feed(&session->parser, input, length, &consumed);
+		stream_consume(session->stream, consumed);
+	}
+	if (progress != REPLY_MORE)
+		session->hearing = false;
+	return progress;
+}
 
-		if (length > 0) {
-			progress = reply_feed(&session->parser, input, length, &consumed);
-			stream_consume(session->stream, consumed);
-		}
-		if (progress != REPLY_MORE)
-			break;
-		error = stream_fill(session->stream, session->deadline_ms);
-		if (error != OK)
+enum error session_hear(struct session *session, bool is_challenge)
+{
+	enum reply_progress progress;
+
+	while ((progress = feed(session)) == REPLY_MORE) {
+		enum error error = stream_fill(session->stream, session->deadline_ms);
+
+		if (error != OK) {
+			session->hearing = false;
 			return error;
+		}
 	}
 	if (!is_challenge || session->reply.code != 334)
 		session_mask_reply(session);
 	return progress == REPLY_DONE ? OK : ERROR_PROTOCOL;
+}
+
+enum error session_hear_ready(struct session *session, bool *whole)
+{
+	enum reply_progress progress = feed(session);
+
+	*whole = false;
+	if (progress == REPLY_MORE) {
+		enum error error = stream_fill_now(session->stream);
+		size_t length;
+
+		stream_input(session->stream, &length);
+		if (length == 0)
+			return error;
+		progress = feed(session);
+	}
+	if (progress == REPLY_MORE)
+		return OK;
+	session_mask_reply(session);
+	*whole = progress == REPLY_DONE;
+	return *whole ? OK : ERROR_PROTOCOL;
 }
 
 enum error session_ask(struct session *session)
@@ -115,10 +147,11 @@ enum error session_check_silence(struct session *session)
 	return error;
 }
 
-static void describe_loss(const struct session *session, enum error error, struct words *words)
+static void describe_loss(const struct session *session, enum stage stage, enum error error,
+                          struct words *words)
 {
-	const char *host = session->tenant->host, *place = stage_place(session->stage);
-	const char *unanswered = session->stage == STAGE_END ? ", before its answer" : "";
+	const char *host = session->tenant->host, *place = stage_place(stage);
+	const char *unanswered = stage == STAGE_END ? ", before its answer" : "";
 	const struct tls *tls = session->stream ? stream_tls(session->stream) : NULL;
 
 	if (tls && tls_refusal(tls) && (error == ERROR_CLOSED || error == ERROR_PROTOCOL))
@@ -136,32 +169,45 @@ static void describe_loss(const struct session *session, enum error error, struc
 		words_set(words, "%s (%s)", error_text(error), place);
 }
 
+void session_judge_reply_at(struct session *session, const struct verdict_place *place,
+                            struct outcome *outcome)
+{
+	verdict_from_reply(place, &session->reply, outcome);
+	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what
+	 */
+	if (session->reply.code == 421 ||
+	    (session->reply.code < 400 && !(place->stage == STAGE_END && session->reply.code / 100 == 2)))
+		session->usable = false;
+}
+
 void session_judge_reply(struct session *session, bool accepted_before, struct outcome *outcome)
 {
 	struct verdict_place place = { .stage = session->stage,
 		                       .reused = session->reused,
 		                       .accepted_before = accepted_before };
 
-	verdict_from_reply(&place, &session->reply, outcome);
-	/* 421 announces a close (RFC 5321 3.8); after a 2xx or 3xx out of place nobody knows who answers what
-	 */
-	if (session->reply.code == 421 ||
-	    (session->reply.code < 400 && !(session->stage == STAGE_END && session->reply.code / 100 == 2)))
-		session->usable = false;
+	session_judge_reply_at(session, &place, outcome);
+}
+
+void session_judge_loss_at(struct session *session, const struct verdict_place *place, enum error error,
+                           const struct words *words, struct outcome *outcome)
+{
+	struct words own;
+
+	if (!words) {
+		describe_loss(session, place->stage, error, &own);
+		words = &own;
+	}
+	verdict_from_loss(place, error, words, outcome);
+	if (outcome->text)
+		session_mask(session, outcome->text);
+	session->usable = false;
 }
 
 void session_judge_loss(struct session *session, enum error error, const struct words *words,
                         struct outcome *outcome)
 {
 	struct verdict_place place = { .stage = session->stage, .reused = session->reused };
-	struct words own;
 
-	if (!words) {
-		describe_loss(session, error, &own);
-		words = &own;
-	}
-	verdict_from_loss(&place, error, words, outcome);
-	if (outcome->text)
-		session_mask(session, outcome->text);
-	session->usable = false;
+	session_judge_loss_at(session, &place, error, words, outcome);
 }

@@ -30,9 +30,12 @@ struct stream {
 	struct tls *tls;
 	enum error in_error;       /* why nothing more can be read, OK = it can */
 	enum error out_error;      /* likewise written */
+	bool said_all;             /* we ended it, no write failed: what was said is still answered */
 	short in_want, out_want;   /* what the last step in that direction waits for */
 	size_t in_start, in_end;   /* unconsumed input */
 	size_t out_start, out_end; /* unwritten output */
+	uint64_t given;            /* octets ever put into out */
+	size_t attempted;          /* of out: the TLS layer may have a part of them, and send the rest */
 	char in[STREAM_IN_BYTES];
 	char out[STREAM_OUT_BYTES];
 };
@@ -72,9 +75,29 @@ void stream_consume(struct stream *stream, size_t length)
 		stream->in_start = stream->in_end = 0;
 }
 
-size_t stream_room(const struct stream *stream)
+static size_t room_in(const struct stream *stream)
 {
 	return STREAM_OUT_BYTES - (stream->out_end - stream->out_start);
+}
+
+uint64_t stream_given(const struct stream *stream)
+{
+	return stream->given;
+}
+
+uint64_t stream_sent(const struct stream *stream)
+{
+	return stream->given - (stream->out_end - stream->out_start) + stream->attempted;
+}
+
+void stream_end_output(struct stream *stream)
+{
+	stream->given = stream_sent(stream);
+	stream->out_start = stream->out_end = stream->attempted = 0;
+	if (stream->out_error == OK) {
+		stream->out_error = ERROR_CLOSED;
+		stream->said_all = true;
+	}
 }
 
 static bool input_is_full(const struct stream *stream)
@@ -169,6 +192,7 @@ static enum error step_out(struct stream *stream, size_t *done)
 	else
 		stream->out_error = clear_write(stream->fd, stream->out + stream->out_start, length, done,
 		                                &stream->out_want);
+	stream->attempted = stream->tls && *done == 0 ? length : 0;
 	stream->out_start += *done;
 	if (stream->out_start == stream->out_end)
 		stream->out_start = stream->out_end = 0;
@@ -190,7 +214,9 @@ static int64_t last_words(const struct stream *stream, int64_t deadline_ms)
 {
 	int64_t soon = deadline_after_ms(STREAM_LAST_WORDS_MS);
 
-	return stream->out_error != OK && soon < deadline_ms ? soon : deadline_ms;
+	if (stream->out_error == OK || stream->said_all || soon >= deadline_ms)
+		return deadline_ms;
+	return soon;
 }
 
 enum error stream_fill(struct stream *stream, int64_t deadline_ms)
@@ -213,7 +239,7 @@ enum error stream_fill(struct stream *stream, int64_t deadline_ms)
 		if (could_write)
 			until_ms = last_words(stream, deadline_ms);
 		error = step_wait(stream, until_ms);
-		if (error == ERROR_TIMEOUT && stream->out_error != OK)
+		if (error == ERROR_TIMEOUT && stream->out_error != OK && !stream->said_all)
 			return stream->out_error;
 		if (error != OK)
 			return error;
@@ -234,7 +260,7 @@ enum error stream_fill_now(struct stream *stream)
 /* Writes until at least room octets are free, reading meanwhile. */
 static enum error make_room(struct stream *stream, size_t room, int64_t deadline_ms)
 {
-	while (stream_room(stream) < room) {
+	while (room_in(stream) < room) {
 		size_t got = 0, sent = 0;
 		enum error error = step_out(stream, &sent);
 
@@ -260,7 +286,7 @@ enum error stream_write(struct stream *stream, const void *bytes, size_t length,
 	if (stream->out_error != OK)
 		return stream->out_error;
 	while (length > 0) {
-		size_t part = stream_room(stream);
+		size_t part = room_in(stream);
 		enum error error;
 
 		if (part == 0) {
@@ -274,6 +300,7 @@ enum error stream_write(struct stream *stream, const void *bytes, size_t length,
 		close_ranks(stream->out, &stream->out_start, &stream->out_end);
 		memcpy(stream->out + stream->out_end, from, part);
 		stream->out_end += part;
+		stream->given += part;
 		from += part;
 		length -= part;
 	}

@@ -53,8 +53,12 @@ enum error stream_fill_now(struct stream *stream);
 enum error stream_write(struct stream *stream, const void *bytes, size_t length, int64_t deadline_ms);
 /* Blocks until all is handed to the system; reads meanwhile and fails like stream_write(). */
 enum error stream_flush(struct stream *stream, int64_t deadline_ms);
-/* Room left before stream_write() would block. */
-size_t stream_room(const struct stream *stream);
+
+/* How many octets stream_write() has taken so far, and how many of them the peer may get to read. */
+uint64_t stream_given(const struct stream *stream);
+uint64_t stream_sent(const struct stream *stream);
+/* Nothing more is written, what waits to be is dropped; reading goes on. */
+void stream_end_output(struct stream *stream);
 
 /*
  * Starts TLS. Everything that was read before is forgotten, but bytes that wait

@@ -93,6 +93,10 @@ def authentication(line):
     return None
 
 
+def behind_refused(line):
+    return "503" if line.code == 503 and line.accepted == "behind" else None
+
+
 def unspoken(line):
     return str(line.code) if line.code in (500, 502, 503) else None
 
@@ -117,7 +121,7 @@ def throttle(line):
 
 
 def too_many(line):
-    if not line.accepted:
+    if line.accepted != "accepted":
         return None
     if line.code == 452 and (line.enhanced == "4.5.3" or not line.enhanced
                              and has(line.text, "recipient")):
@@ -177,6 +181,9 @@ ROWS = (
         lambda line: ("retry", "message", "plain"), lambda stage: LOST),
     Row("After the end of the data: a loss", ("end",), BOTH, lost,
         lambda line: ("uncertain", "message", "plain"), lambda stage: LOST),
+    Row("MAIL that was pipelined behind a message that is refused", ("mail",),
+        ("reused",), behind_refused, lambda line: AT_ONCE,
+        lambda stage: ("503",)),
     Row("Authentication is required", ENVELOPE + BODY, BOTH, authentication,
         lambda line: TENANT,
         lambda stage: ("530", '5.7.0 "authentication required"', "5.7.30",

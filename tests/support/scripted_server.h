@@ -28,6 +28,7 @@ struct scripted_server {
 	int connections, handshakes;
 	struct buffer heard;                  /* all commands, one a line */
 	struct buffer received[RECEIVED_MAX]; /* messages as they were on the wire, without the lone dot */
+	bool in_chunks[RECEIVED_MAX];         /* by BDAT */
 	int received_count;
 	struct buffer problem; /* empty = the client kept to the page */
 };

@@ -174,14 +174,25 @@ static bool do_hello(struct play *play, const char *rest)
 	return play_say(play, "220 mail.test.example ESMTP") && do_ehlo(play, rest);
 }
 
-static bool do_envelope(struct play *play, const char *rest)
+static bool do_mail(struct play *play, const char *rest)
 {
 	if (!hear_command(play, "MAIL FROM:<", false) || !play_say(play, "250 2.1.0 ok"))
 		return false;
 	for (int left = atoi(rest); left > 0; left--)
 		if (!hear_command(play, "RCPT TO:<", false) || !play_say(play, "250 2.1.5 ok"))
 			return false;
-	return hear_command(play, "DATA", true) && play_say(play, "354 go on");
+	return true;
+}
+
+static bool do_envelope(struct play *play, const char *rest)
+{
+	return do_mail(play, rest) && hear_command(play, "DATA", true) && play_say(play, "354 go on");
+}
+
+static bool do_rset(struct play *play, const char *rest)
+{
+	(void)rest;
+	return hear_command(play, "RSET", true) && play_say(play, "250 2.0.0 reset");
 }
 
 static struct buffer *next_received(struct play *play)
@@ -241,6 +252,58 @@ static bool do_data(struct play *play, const char *rest)
 	buffer_consume(in, length + 3);
 	if (play->server->echo)
 		fprintf(play->server->echo, "%d D: %zu octets\n", play->server->connections, length);
+	return true;
+}
+
+/* RFC 3030: "BDAT 17" or "BDAT 17 LAST", and exactly so many octets. *last says which it was. */
+static bool hear_chunk(struct play *play, const char *wanted, bool *last)
+{
+	size_t before = play->server->heard.length, octets;
+	struct buffer *in = &play->peer.in;
+	const char *line;
+	char *end;
+
+	if (!hear_command(play, "BDAT ", false))
+		return false;
+	line = play->server->heard.data + before;
+	octets = (size_t)strtoul(line + strlen("BDAT "), &end, 10);
+	*last = strcmp(end, " LAST\n") == 0;
+	if (!*last && strcmp(end, "\n") != 0)
+		return play_problem(play, "not a number in \"%.100s\"", line);
+	if (*wanted && octets != (size_t)strtoul(wanted, NULL, 10))
+		return play_problem(play, "expected %s octets, heard of %zu", wanted, octets);
+	if (!play->chunks) {
+		play->chunks = next_received(play);
+		play->server->in_chunks[play->chunks - play->server->received] = true;
+	}
+	while (in->length < octets)
+		if (!fill(play, "more of the chunk"))
+			return false;
+	buffer_append(play->chunks, in->length > 0 ? in->data : "", octets);
+	buffer_consume(in, octets);
+	if (*last && has_bare(play->chunks->data, play->chunks->length))
+		play_problem(play, "a bare CR or LF in the message");
+	if (*last)
+		play->chunks = NULL;
+	return true;
+}
+
+static bool do_bdat(struct play *play, const char *rest)
+{
+	bool last;
+
+	return hear_chunk(play, rest, &last);
+}
+
+static bool do_take(struct play *play, const char *rest)
+{
+	bool last = false;
+
+	if (!do_mail(play, rest))
+		return false;
+	while (!last)
+		if (!hear_chunk(play, "", &last) || !play_say(play, "250 2.0.0 ok"))
+			return false;
 	return true;
 }
 
@@ -452,6 +515,10 @@ static const struct {
 	{ "ehlo", do_ehlo },
 	{ "envelope", do_envelope },
 	{ "accept", do_accept },
+	{ "mail", do_mail },
+	{ "rset", do_rset },
+	{ "bdat", do_bdat },
+	{ "take", do_take },
 	{ "data", do_data },
 	{ "tls", do_tls },
 	{ "not-tls", do_not_tls },

@@ -10,6 +10,7 @@ struct play {
 	struct scripted_server *server;
 	struct peer peer;
 	const struct page_line *line; /* the present one */
+	struct buffer *chunks;        /* the message that BDAT is in the middle of */
 	bool over;                    /* closed by the page itself, or the client went as it should */
 };
 

@@ -5,10 +5,11 @@
 #define OUTBOXD_TESTS_UNIT_SMTP_SCRIPTS_H
 
 #include "common/buffer.h"
+#include "common/source.h"
 #include "smtp/session.h"
 #include "tests/support/scripted_server.h"
 
-#define MESSAGES_MAX   8
+#define MESSAGES_MAX   24
 #define RECIPIENTS_MAX 400
 
 /* What came of one message. */
@@ -19,10 +20,21 @@ struct result {
 	struct recipient recipients[RECIPIENTS_MAX];
 	size_t recipient_count;
 	bool usable;
-	struct buffer text;          /* as it was given */
 	int ends;                    /* how often before_end was called */
 	char *tls, *auth, *fallback; /* session_facts */
 	char *parked;                /* what session_lost() said behind it, NULL = was not parked */
+};
+
+/* One message of a page, until its transaction is over. */
+struct letter {
+	char *sender;
+	struct buffer text;
+	int64_t size; /* 0 = that of the text */
+	bool eight_bit, smtputf8;
+	struct dsn_request dsn;
+	struct source_memory source;
+	struct transaction transaction;
+	bool over;
 };
 
 struct client {
@@ -37,8 +49,11 @@ struct client {
 	int stop_level; /* at stop_stage */
 	enum stage stop_stage;
 	int64_t deadline_ms; /* the last one that the observer was told */
-	bool hold_end, no_server;
+	bool no_server;
+	int hold_end;  /* the message whose end is held back, -1 = each, 0 = none */
+	bool together; /* messages are given while those before are under way */
 	struct session *session;
+	struct letter letters[MESSAGES_MAX];
 	struct result results[MESSAGES_MAX];
 	int count;
 	struct buffer problem;
@@ -55,7 +70,8 @@ void client_check(struct client *client, const struct scripted_server *server);
 /*
  * What came of each message and recipient, a line each of fields between tabs: page, variant, message,
  * recipient (0 = the message as a whole, or the session that was not opened), "reused" or "new" connection,
- * "accepted" if a recipient before it was, verdict, scope, trouble, stage, code, enhanced code, text.
+ * "accepted" if a recipient before it was ("behind" a refused message), verdict, scope, trouble, stage, code,
+ * enhanced code, text.
  */
 void client_tell(const struct client *client, FILE *table);
 

@@ -13,15 +13,6 @@
 #define PARK_MS    10000
 #define TEXT_LIMIT (64 << 20)
 
-/* One message of a page. */
-struct letter {
-	char *sender;
-	struct buffer text;
-	int64_t size; /* 0 = that of the text */
-	bool eight_bit, smtputf8;
-	struct dsn_request dsn;
-};
-
 static void problem(struct client *client, const struct page_line *line, const char *what)
 {
 	buffer_printf(&client->problem, "line %d: %s: %s %s\n", line->number, what, line->word, line->rest);
@@ -93,9 +84,11 @@ bool client_init(struct client *client, const struct page *page, int port)
 		else if (strcmp(line->word, "stop") == 0)
 			take_stop(client, line);
 		else if (strcmp(line->word, "hold-end") == 0)
-			client->hold_end = true;
+			client->hold_end = line->rest[0] ? atoi(line->rest) : -1;
 		else if (strcmp(line->word, "no-server") == 0)
 			client->no_server = true;
+		else if (strcmp(line->word, "together") == 0)
+			client->together = true;
 		else if (strcmp(line->word, "identity") == 0)
 			client->wants_identity = true;
 	}
@@ -117,11 +110,12 @@ void client_fini(struct client *client)
 			outcome_clear(&result->recipients[k].outcome);
 			free(result->recipients[k].address);
 		}
-		buffer_fini(&result->text);
 		free(result->tls);
 		free(result->auth);
 		free(result->fallback);
 		free(result->parked);
+		free(client->letters[i].sender);
+		buffer_fini(&client->letters[i].text);
 	}
 	secret_wipe(&client->password);
 	tenant_settings_release(&client->settings);
@@ -151,15 +145,36 @@ static void observe_stage(void *context, enum stage stage)
 		atomic_store(&client->stop, client->stop_level);
 }
 
+static int number_of(const struct client *client, const struct transaction *transaction)
+{
+	for (int i = 0; i < MESSAGES_MAX; i++)
+		if (&client->letters[i].transaction == transaction)
+			return i;
+	abort();
+}
+
 static enum error observe_end(void *context, struct transaction *transaction)
 {
 	struct client *client = context;
+	int number = number_of(client, transaction);
 
-	client->results[client->count].ends++;
+	client->results[number].ends++;
 	for (size_t i = 0; i < transaction->recipient_count; i++)
 		if (transaction->recipients[i].outcome.verdict == VERDICT_SENT)
 			buffer_append_text(&client->problem, "sent before the end of the data\n");
-	return client->hold_end ? ERROR_UNAVAILABLE : OK;
+	return client->hold_end == -1 || client->hold_end == number + 1 ? ERROR_UNAVAILABLE : OK;
+}
+
+static void observe_over(void *context, struct transaction *transaction)
+{
+	struct client *client = context;
+	int number = number_of(client, transaction);
+
+	if (client->letters[number].over)
+		buffer_append_text(&client->problem, "a transaction was over twice\n");
+	client->letters[number].over = true;
+	client->results[number].outcome = transaction->outcome;
+	client->results[number].usable = session_usable(client->session);
 }
 
 /* --- messages ---------------------------------------------------------------------------- */
@@ -282,7 +297,13 @@ static void fill_text(struct letter *letter, long octets)
 
 static bool open_session(struct client *client, struct result *result)
 {
-	struct session_observer observer = { client, observe_deadline, observe_stage, observe_end };
+	struct session_observer observer = {
+		.context = client,
+		.deadline = observe_deadline,
+		.stage = observe_stage,
+		.before_end = observe_end,
+		.over = observe_over,
+	};
 	struct session_settings settings = {
 		.tenant = client->settings,
 		.password = secret_is_set(&client->password) ? &client->password : NULL,
@@ -312,38 +333,44 @@ static void note_facts(struct client *client, struct result *result)
 	result->tls = memory_strdup(facts.tls);
 	result->auth = memory_strdup(facts.auth);
 	result->fallback = memory_strdup(facts.fallback);
-	result->usable = session_usable(client->session);
+}
+
+static void finish_all(struct client *client)
+{
+	while (client->session && session_finish(client->session))
+		;
 }
 
 static void send_letter(struct client *client, struct letter *letter)
 {
 	struct result *result = &client->results[client->count];
-	struct source_memory source;
-	struct transaction transaction = {
+	struct session_facts facts;
+
+	letter->transaction = (struct transaction){
 		.sender = letter->sender,
 		.recipients = result->recipients,
 		.recipient_count = result->recipient_count,
-		.source = &source.source,
+		.source = &letter->source.source,
 		.eight_bit = letter->eight_bit,
 		.smtputf8 = letter->smtputf8,
 		.dsn = &letter->dsn,
 	};
-
-	source_memory_init(&source, letter->text.data ? letter->text.data : "", letter->text.length);
-	transaction.size = letter->size > 0 ? letter->size : (int64_t)letter->text.length;
+	source_memory_init(&letter->source, letter->text.data ? letter->text.data : "", letter->text.length);
+	letter->transaction.size = letter->size > 0 ? letter->size : (int64_t)letter->text.length;
+	if (client->session && !session_usable(client->session))
+		finish_all(client);
 	result->opened = open_session(client, result);
-	if (result->opened) {
-		struct session_facts facts;
-
-		session_facts(client->session, &facts);
-		result->reused = facts.messages > 0;
-		session_send(client->session, &transaction);
-		result->outcome = transaction.outcome;
-		note_facts(client, result);
-	}
 	client->count++;
-	free(letter->sender);
-	result->text = letter->text;
+	if (!result->opened)
+		return;
+	session_facts(client->session, &facts);
+	result->reused = facts.messages > 0;
+	session_give(client->session, &letter->transaction);
+	if (session_under_way(client->session) > session_window(client->session))
+		buffer_append_text(&client->problem, "more under way than the window has room for\n");
+	if (!client->together)
+		finish_all(client);
+	note_facts(client, result);
 }
 
 /* Waits until the server says something or closes, as a worker does between messages. */
@@ -353,6 +380,7 @@ static void park(struct client *client)
 	struct pollfd fd = { .events = POLLIN };
 	struct words words = { "" };
 
+	finish_all(client);
 	if (!client->session)
 		return;
 	fd.fd = session_fd(client->session);
@@ -369,32 +397,37 @@ static void park(struct client *client)
 void client_run(struct client *client)
 {
 	const struct page *page = client->page;
-	struct letter letter;
 	bool begun = false;
 
 	for (size_t i = 0; i <= page->count; i++) {
 		const struct page_line *line = i < page->count ? &page->lines[i] : NULL;
 		bool action = !line || line->part != PAGE_CLIENT || strcmp(line->word, "message") == 0 ||
 		              strcmp(line->word, "park") == 0;
+		struct letter *letter = &client->letters[client->count];
 
 		if (action && begun) {
-			send_letter(client, &letter);
+			send_letter(client, letter);
 			begun = false;
+			letter++;
 		}
 		if (!line || line->part != PAGE_CLIENT)
 			break;
 		if (strcmp(line->word, "message") == 0 && client->count < MESSAGES_MAX) {
-			take_letter(&letter, &client->results[client->count], line->rest);
+			take_letter(letter, &client->results[client->count], line->rest);
 			begun = true;
 		} else if (strcmp(line->word, "|") == 0 && begun) {
-			take_text(&letter, line);
+			take_text(letter, line);
 		} else if (strcmp(line->word, "fill") == 0 && begun) {
-			fill_text(&letter, strtol(line->rest, NULL, 10));
+			fill_text(letter, strtol(line->rest, NULL, 10));
 		} else if (strcmp(line->word, "pad") == 0 && begun) {
-			pad_text(&letter, strtol(line->rest, NULL, 10));
+			pad_text(letter, strtol(line->rest, NULL, 10));
 		} else if (strcmp(line->word, "park") == 0) {
 			park(client);
 		}
 	}
+	finish_all(client);
+	for (int i = 0; i < client->count; i++)
+		if (client->results[i].opened && !client->letters[i].over)
+			buffer_printf(&client->problem, "message %d never was over\n", i + 1);
 	session_close(&client->session);
 }

@@ -227,8 +227,8 @@ static void check_always(struct client *client, const struct result *result, int
 		              result->ends);
 }
 
-/* RFC 5321 4.5.2 and 2.3.8, written here a second time. */
-static void put_on_wire(const struct buffer *text, struct buffer *wire)
+/* RFC 5321 4.5.2 and 2.3.8 (chunks: RFC 3030), written here a second time. */
+static void put_on_wire(const struct buffer *text, bool chunks, struct buffer *wire)
 {
 	const char *at = text->data, *end = text->data + text->length;
 
@@ -239,12 +239,26 @@ static void put_on_wire(const struct buffer *text, struct buffer *wire)
 
 		if (length > 0 && at[length - 1] == '\r')
 			length--;
-		if (at[0] == '.')
+		if (at[0] == '.' && !chunks)
 			buffer_append_char(wire, '.');
 		buffer_append(wire, at, length);
 		buffer_append_text(wire, "\r\n");
 		at = newline ? newline + 1 : end;
 	}
+}
+
+static bool was_received(const struct scripted_server *server, int at, const struct buffer *text)
+{
+	const struct buffer *received = &server->received[at];
+	struct buffer wire;
+	bool same;
+
+	buffer_init(&wire, SIZE_MAX);
+	put_on_wire(text, server->in_chunks[at], &wire);
+	same = received->length == wire.length &&
+	       (wire.length == 0 || memcmp(received->data, wire.data, wire.length) == 0);
+	buffer_fini(&wire);
+	return same;
 }
 
 /* What was accepted is what was given, octet by octet, and was received in that order. */
@@ -256,19 +270,12 @@ static void check_received(struct client *client, const struct scripted_server *
 		if (strcmp(client->page->lines[i].word, "data") == 0 && client->page->lines[i].rest[0])
 			return; /* in pieces */
 	for (int i = 0; i < client->count; i++) {
-		struct buffer wire;
-
 		if (client->results[i].outcome.verdict != VERDICT_SENT)
 			continue;
-		buffer_init(&wire, SIZE_MAX);
-		put_on_wire(&client->results[i].text, &wire);
-		while (at < server->received_count &&
-		       (server->received[at].length != wire.length ||
-		        (wire.length > 0 && memcmp(server->received[at].data, wire.data, wire.length) != 0)))
+		while (at < server->received_count && !was_received(server, at, &client->letters[i].text))
 			at++;
 		if (at++ == server->received_count)
 			buffer_printf(&client->problem, "message %d is not what was received\n", i + 1);
-		buffer_fini(&wire);
 	}
 }
 
@@ -302,6 +309,14 @@ void client_check(struct client *client, const struct scripted_server *server)
 
 /* --- told ------------------------------------------------------------------------------------- */
 
+/* "behind": given while the one before it was under way, which was refused. */
+static const char *place_of(const struct client *client, int number, bool accepted_before)
+{
+	if (client->together && number > 1 && client->results[number - 2].outcome.code >= 400)
+		return "behind";
+	return accepted_before ? "accepted" : "";
+}
+
 static void tell_outcome(const struct client *client, int number, size_t recipient, bool accepted_before,
                          const struct outcome *outcome, FILE *table)
 {
@@ -310,7 +325,7 @@ static void tell_outcome(const struct client *client, int number, size_t recipie
 	flockfile(table);
 	fprintf(table, "%s\t%s\t%d\t%zu\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", client->page->name,
 	        client->page->variant, number, recipient, result->reused ? "reused" : "new",
-	        accepted_before ? "accepted" : "", verdict_names[outcome->verdict],
+	        place_of(client, number, accepted_before), verdict_names[outcome->verdict],
 	        scope_names[outcome->scope], trouble_names[outcome->trouble], stage_name(outcome->stage),
 	        outcome->code, outcome->enhanced, said(outcome));
 	funlockfile(table);

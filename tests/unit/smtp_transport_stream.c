@@ -199,14 +199,35 @@ START_TEST(writing_blocks_only_when_the_buffer_is_full)
 {
 	char got[STREAM_OUT_BYTES];
 
-	ck_assert_uint_eq(stream_room(stream), STREAM_OUT_BYTES);
 	ck_assert_int_eq(stream_write(stream, pattern, STREAM_OUT_BYTES, 0), OK); /* a deadline long past */
-	ck_assert_uint_eq(stream_room(stream), 0);
+	ck_assert_uint_eq(stream_given(stream), STREAM_OUT_BYTES);
+	ck_assert_uint_eq(stream_sent(stream), 0);
 	ck_assert_int_eq(recv(ends[1], got, 1, MSG_DONTWAIT), -1); /* nothing was written yet */
 	ck_assert_int_eq(stream_flush(stream, later()), OK);
-	ck_assert_uint_eq(stream_room(stream), STREAM_OUT_BYTES);
+	ck_assert_uint_eq(stream_sent(stream), STREAM_OUT_BYTES);
 	ck_assert(peer_read_all(ends[1], got, sizeof(got)));
 	ck_assert_mem_eq(got, pattern, sizeof(got));
+}
+END_TEST
+
+/* What waited is dropped and no longer counts; reading goes on. */
+START_TEST(output_that_has_ended_says_nothing_more)
+{
+	char got[3];
+
+	ck_assert_int_eq(stream_write(stream, "abc", 3, later()), OK);
+	ck_assert_int_eq(stream_flush(stream, later()), OK);
+	ck_assert_int_eq(stream_write(stream, "def", 3, later()), OK);
+	stream_end_output(stream);
+	ck_assert_uint_eq(stream_given(stream), 3);
+	ck_assert_uint_eq(stream_sent(stream), 3);
+	ck_assert_int_eq(stream_write(stream, "g", 1, later()), ERROR_CLOSED);
+	say("250 ok\r\n");
+	ck_assert_int_eq(stream_fill(stream, later()), OK);
+	expect_input("250 ok\r\n");
+	ck_assert(peer_read_all(ends[1], got, sizeof(got)));
+	ck_assert_mem_eq(got, "abc", 3);
+	ck_assert_int_eq(recv(ends[1], got, 1, MSG_DONTWAIT), -1);
 }
 END_TEST
 
@@ -405,6 +426,7 @@ TCase *smtp_transport_stream_cases(void)
 	tcase_add_test(cases, what_was_said_before_the_end_is_read_and_then_the_end);
 	tcase_add_test(cases, fill_now_never_waits);
 	tcase_add_test(cases, writing_blocks_only_when_the_buffer_is_full);
+	tcase_add_test(cases, output_that_has_ended_says_nothing_more);
 	tcase_add_test(cases, fill_hands_on_what_was_not_flushed);
 	tcase_add_test(cases, much_arrives_whole_and_in_order);
 	tcase_add_test(cases, two_full_pipes_do_not_wait_for_each_other);
