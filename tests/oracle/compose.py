@@ -4,10 +4,12 @@
 Makes up ROWS rows (1500) from a fixed SEED (20), lets compose_rows compose them, and compares with what went
 in: subject, names, addresses, groups, envelope, fields, the tree of parts, texts, attachments octet for octet.
 Checks what RFC 5322, 2045, 2046 and 2047 say of lines, fields and encoded-words. Then half of the messages go
-out again as complete messages, with a Bcc field, and must come back octet for octet but for that field.
+out again as complete messages, with a Bcc field, and must come back octet for octet but for that field; and a tenth
+is composed again with its own boundaries as lines of its texts.
 
 `--require-gmime` fails where gmime_read was not built; without it GMime's part is left out, and that is said.
 """
+import dataclasses
 import multiprocessing
 import os
 import re
@@ -15,8 +17,9 @@ import sys
 
 import reading
 import rows
-from maker import Maker, lines_of
+from maker import PARAMETERS, Maker, lines_of
 
+HOSTILE = 10  # one row of so many is composed again with its own boundaries in its texts
 BLOCK = 250  # rows that one process makes and checks at a time
 TOLD = 400  # octets told of a column or message that is wrong
 ONCE = ("date", "message-id", "mime-version", "from", "content-type")
@@ -33,20 +36,20 @@ def same(what, got, expected):
 # --- lines and fields: what the octets must be, whoever reads them --------------------
 
 
-def check_header_line(line):
+def check_header_line(line, utf8):
     """RFC 5322 2.1.1, RFC 2047 2; what is longer holds a single token, which cannot be folded."""
     words = re.findall(rb"=\?utf-8\?[QB]\?[^? ]*\?=", line)
     assert all(len(word) <= 75 for word in words), f"an encoded-word of more than 75 octets: {line}"
     tokens = re.findall(rb'(?:"(?:[^"\\]|\\.)*"|[^ ])+', re.sub(rb"^[^ :]+: ", b"", line))
     assert len(line) <= (76 if words else 78) or len(tokens) == 1, f"a line that could be folded: {line}"
-    assert line.strip() and line.isascii() and len(line) <= 998, line
+    assert line.strip() and (utf8 or line.isascii()) and len(line) <= 998, line
 
 
 def check_lines(message, flags):
     """RFC 5322 2.3, RFC 2045 2.7 and 2.8."""
     header = message.partition(b"\r\n\r\n")[0]
     for line in header.split(b"\r\n"):
-        check_header_line(line)
+        check_header_line(line, "smtputf8" in flags)
     bare = message.replace(b"\r\n", b"")
     assert b"\n" not in bare and b"\r" not in bare and b"\0" not in bare
     assert max(map(len, message.split(b"\r\n"))) <= 998
@@ -85,27 +88,42 @@ def tree_of(row):
     if html:
         pictured = leaf("text/html", html)
         if inline:
-            pictured = ("multipart/related", [pictured, *(attached(one, "inline") for one in inline)])
+            pictured = ("multipart/related", [pictured, *(attached(row, one, "inline") for one in inline)])
         tree = ("multipart/alternative", [tree, pictured]) if tree else pictured
     others = [one for one in row.attachments if one not in inline]
     if others:
-        tree = ("multipart/mixed", ([tree] if text or html else []) + [attached(one, "attachment") for one in others])
+        tree = ("multipart/mixed", ([tree] if text or html else []) + [attached(row, one, "attachment") for one in others])
     return flat(tree, "")
 
 
 def leaf(kind, text):
-    return (kind, "utf-8", None, None, None, lines_of(text).encode())
+    return (kind, {"charset": "utf-8"}, None, None, None, lines_of(text).encode())
 
 
-def attached(one, disposition):
-    return ((one.content_type or "application/octet-stream").lower(), None, disposition, one.content_id, one.filename,
-            one.content)
+def attached(row, one, disposition):
+    kind = (one.content_type or "application/octet-stream").partition(";")[0].lower()
+    filename, content = one.filename, one.content
+    if kind == "message/rfc822":
+        if any(mark in content for mark in row.marks) or not may_be_message(content, row.eight_bit):
+            kind, filename = "application/octet-stream", filename or "message.eml"
+        else:
+            head, _, body = re.sub(rb"\r?\n", b"\r\n", content).partition(b"\r\n\r\n")
+            content = re.search(rb"Subject: (.*)", head)[1] + b"\n" + body
+    return (kind, PARAMETERS.get(one.content_type, {}), disposition, one.content_id, filename, content)
+
+
+def may_be_message(content, eight_bit):
+    """RFC 2046 5.2.1: it is never encoded, so what would have to be is sent as a file."""
+    lines = re.split(rb"\r?\n", content)
+    head = re.split(rb"\r?\n\r?\n", content)[0]
+    return (not any(b"\r" in line or b"\0" in line or len(line) > 998 for line in lines) and head.isascii()
+            and (eight_bit or content.isascii()))
 
 
 def flat(tree, path):
     if len(tree) > 2:
         return [(path, *tree)]
-    found = [(path, tree[0], None, None, None, None, None)]
+    found = [(path, tree[0], {}, None, None, None, None)]
     for i, child in enumerate(tree[1], 1):
         found += flat(child, f"{path}.{i}".lstrip("."))
     return found
@@ -176,7 +194,9 @@ def check_envelope(row, answer):
         same("message_id", f"<{answer.message_id}>", row.expected["message-id"])
     else:
         assert answer.message_id.endswith("@" + sender.rpartition("@")[2])
-    assert "smtputf8" not in answer.flags
+    people = [address for field in ("from", "to", "cc", "reply-to") for _, members in row.expected[field]
+              for _, address in members]
+    same("smtputf8", "smtputf8" in answer.flags, not "".join(people).isascii())
 
 
 def check_row(row, answer, told):
@@ -192,7 +212,7 @@ def check_row(row, answer, told):
     check_encodings(answer.message, read.parts)
     if told is not None:
         try:
-            check_reading(reading.gmime_reading(told), row, answer, lambda name: name)
+            check_reading(reading.gmime_reading(told, "smtputf8" in answer.flags), row, answer, lambda name: name)
         except AssertionError as error:
             raise AssertionError(f"GMime: {error}") from error
 
@@ -216,22 +236,43 @@ def check_complete(row, first, answer):
     same("complete: recipients", answer.recipients.splitlines(), merged(shown))
 
 
+# --- delimiters of our own in what applications write ---------------------------------------
+
+
+def hostile_row(row, answer):
+    """
+    The row again, with its own boundaries, which are a function of the row, as lines of its texts and of a message
+    within it: RFC 2046 5.1.1 wants them nowhere in a part.
+    """
+    marks = sorted(set(re.findall(rb'boundary="([^"]+)"', answer.message)))
+    lines = "".join(f"\n--{mark.decode()}\n\nnot a part\n--{mark.decode()}--\n" for mark in marks)
+    columns = {name: value + lines if name in ("body_text", "body_html") and value else value
+               for name, value in row.columns.items()}
+    attachments = [dataclasses.replace(one, content=one.content + lines.encode()) for one in row.attachments]
+    return dataclasses.replace(row, columns=columns, attachments=attachments, marks=marks)
+
+
 # --- all of it ------------------------------------------------------------------------------
 
 
+def read_all(made):
+    """[(row, answer, what GMime tells or None)]"""
+    answers = rows.compose(made)
+    told = rows.gmime([answer.message for answer in answers]) if rows.have_gmime() else [None] * len(made)
+    return list(zip(made, answers, told))
+
+
 def check_block(block):
-    """None, or what is wrong, in words; and how many complete messages."""
+    """None, or what is wrong, in words."""
     seed, first, count = block
     maker = Maker(f"{seed}:{first}")
-    made = [maker.row(first + i) for i in range(count)]
-    answers = rows.compose(made)
-    told = rows.gmime([answer.message for answer in answers]) if rows.have_gmime() else [None] * count
-    again = rows.compose([complete_row(row, answer, maker.dice.choice([b"\n", b"\r\n"]))
-                          for row, answer in zip(made[::2], answers[::2])])
-    for i, (row, answer) in enumerate(zip(made, answers)):
+    read = read_all([maker.row(first + i) for i in range(count)])
+    again = rows.compose([complete_row(row, answer, maker.dice.choice([b"\n", b"\r\n"])) for row, answer, _ in read[::2]])
+    read += read_all([hostile_row(row, answer) for row, answer, _ in read[:count:HOSTILE] if b"boundary=" in answer.message])
+    for i, (row, answer, told) in enumerate(read):
         try:
-            check_row(row, answer, told[i])
-            if i % 2 == 0:
+            check_row(row, answer, told)
+            if i % 2 == 0 and i < count:
                 check_complete(row, answer, again[i // 2])
         except AssertionError as error:
             return f"row {row.id} of seed {seed}: {error}\n{row.columns}\n{row.attachments}\n{answer.message!r}"

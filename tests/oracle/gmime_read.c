@@ -133,6 +133,16 @@ static void set_text(json_t *part, GMimeObject *object)
 	g_free(text);
 }
 
+/* A message within the message: its subject, and its text as it is. */
+static void set_message(json_t *part, GMimeMessage *message)
+{
+	GMimeObject *body = message ? g_mime_message_get_mime_part(message) : NULL;
+
+	json_object_set_new(part, "subject", text_of(message ? g_mime_message_get_subject(message) : NULL));
+	if (body && GMIME_IS_PART(body))
+		set_content(part, g_mime_part_get_content(GMIME_PART(body)));
+}
+
 static json_t *part_of(GMimeObject *object);
 
 static json_t *children_of(GMimeMultipart *multipart)
@@ -160,12 +170,15 @@ static json_t *part_of(GMimeObject *object)
 	json_object_set_new(
 		part, "disposition",
 		text_of(disposition ? g_mime_content_disposition_get_disposition(disposition) : NULL));
+	json_object_set_new(part, "filename",
+	                    text_of(g_mime_object_get_content_disposition_parameter(object, "filename")));
 	json_object_set_new(part, "id", text_of(g_mime_object_get_content_id(object)));
 	json_object_set_new(part, "headers", headers_of(object));
 	if (GMIME_IS_MULTIPART(object)) {
 		json_object_set_new(part, "children", children_of(GMIME_MULTIPART(object)));
+	} else if (GMIME_IS_MESSAGE_PART(object)) {
+		set_message(part, g_mime_message_part_get_message(GMIME_MESSAGE_PART(object)));
 	} else if (GMIME_IS_PART(object)) {
-		json_object_set_new(part, "filename", text_of(g_mime_part_get_filename(GMIME_PART(object))));
 		set_content(part, g_mime_part_get_content(GMIME_PART(object)));
 		set_text(part, object);
 	}

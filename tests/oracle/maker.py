@@ -19,7 +19,11 @@ LINES = [".", "..", ".x", "From me", ">From you", "", "--", "-- ", "--=_", "--x-
          "y" * 997 + " ", "z" * 75 + "=", "q" * 76 + " ", "r" * 77 + "\t", "ü" * 499, "日" * 400, "e\u0301" * 200]
 TYPES = ["application/pdf", "audio/wav", "audio/x-wav", "image/png", "image/tiff", "image/svg+xml", "text/csv",
          "text/plain", "text/html", "text/x-vcard", "application/octet-stream", "application/zip",
-         "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/x.a-b_c+d"]
+         "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/x.a-b_c+d",
+         "Application/PDF", "message/rfc822"]
+PARAMETERS = {'text/plain; charset="iso-8859-1"; format=flowed': {"charset": "iso-8859-1", "format": "flowed"},
+              "text/calendar;method=REQUEST ; charset=utf-8": {"method": "REQUEST", "charset": "utf-8"},
+              'application/x-y; a="b; c=(\\"d\\")"; e=f': {"a": 'b; c=("d")', "e": "f"}}
 NAMES = ["voice mail.wav", "fax.tif", "Überweisung März.pdf", "請求書.pdf", "😀👩‍💻.png", 'a "quoted" name.txt', "back\\slash",
          "it's 100% =?utf-8?Q?x?= *'new'.txt", "semi;colon=x.txt", "utf-8''%41.txt", "filename*=x", ".hidden", "dot.", "x" * 255,
          "ü" * 255, "日" * 255, "😀" * 255, "noending", "e\u0301.txt", "שלום.doc", "a" * 70 + ".txt", "b" * 78, "%", "(c).txt",
@@ -96,6 +100,8 @@ class Maker:
                 local = written = '"' + content + '"'
         else:
             local = written = ".".join(self.some(plain, 1, 12) for _ in range(d.randint(1, 3)))
+        if d.randrange(120) == 0:
+            local = written = self.some("äöüß日本語кто😀", 1, 8)
         if kind == 1:
             label = "".join(d.choice("bücherähöñé") for _ in range(d.randint(2, 12))) + "ü"
             return f"{local}@{label.encode('idna').decode()}.example", f"{written}@{label}.example"
@@ -166,6 +172,15 @@ class Maker:
             return d.randbytes(d.choice([56, 57, 58, 4095, 4096, 4097, 20000, 70000]))
         return d.randbytes(d.randint(1, 3000))
 
+    def message(self):
+        """What an application attaches as message/rfc822: most are messages, some are not."""
+        d = self.dice
+        if d.randrange(6) == 0:
+            return b"\0" + self.content()
+        name = d.choice(["Joe", "Joe", "Joe", "J\u00f6"])
+        body = d.choice(["short\n", "short", "From me\n.\n", "J\u00f6rg\n", "x" * 1200, "a\rb"])
+        return f"From: {name} <j@x.example>\nSubject: inner\n\n{body}".replace("\n", d.choice(["\n", "\r\n"])).encode()
+
     def filename(self):
         d = self.dice
         kind = d.randrange(4)
@@ -184,7 +199,9 @@ class Maker:
         made = []
         for _ in range(d.choice([0, 0, 0, 1, 1, 2, 3, 5])):
             identified = self.content_id() if d.randrange(3) == 0 else None
-            made.append(Attachment(self.content(), self.filename(), d.choice(TYPES + [None]), identified))
+            kind = d.choice(TYPES + list(PARAMETERS) + [None])
+            content = self.content() if kind != "message/rfc822" else self.message()
+            made.append(Attachment(content, self.filename(), kind, identified))
         return made
 
     def field(self, name):

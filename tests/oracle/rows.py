@@ -25,6 +25,7 @@ class Row:
     queued_ms: int = 1764039900000
     eight_bit: bool = False  # the server has 8BITMIME
     expected: object = None  # what a reader must see: maker.py
+    marks: list = dataclasses.field(default_factory=list)  # boundaries that stand in its texts
 
     def values(self):
         assert set(self.columns) <= set(COLUMNS), self.columns.keys()
