@@ -73,6 +73,14 @@ class Case:
         settings.update(columns)
         (box or self.outbox()).tenant(name, **settings)
 
+    def secret(self, name, text):
+        """A file in secrets_dir, which serve() is then told of."""
+        os.makedirs(self.path("secrets"), 0o700, exist_ok=True)
+        with open(self.path("secrets/" + name), "w") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(text)
+        return name
+
     def serve(self, *names, settings=(), start=True):
         """outboxd for these databases (default: outbox.db)."""
         paths = [self.path(name) for name in names or ("outbox.db",)]

@@ -42,6 +42,13 @@ def _certtool(arguments):
     return done.stdout
 
 
+def _validity(valid):
+    if not valid:
+        return ["expiration_days = 365"]
+    return ['activation_date = "%s 00:00:00 UTC"' % valid[0],
+            'expiration_date = "%s 00:00:00 UTC"' % valid[1]]
+
+
 class Authority:
     """An authority whose files lie in `directory`, named after `name`."""
 
@@ -78,11 +85,17 @@ class Authority:
         template = ["cn = %s" % names[0], "tls_www_server", "signing_key"]
         template += ["dns_name = %s" % word for word in names]
         template += ["ip_address = %s" % word for word in addresses]
-        if valid:
-            template += ['activation_date = "%s 00:00:00 UTC"' % valid[0],
-                         'expiration_date = "%s 00:00:00 UTC"' % valid[1]]
-        else:
-            template += ["expiration_days = 365"]
+        template += _validity(valid)
+        pair = self._key(name)
+        self._sign(name, ["--generate-certificate", "--load-ca-certificate",
+                          self.pair.certificate, "--load-ca-privkey",
+                          self.pair.key], template)
+        return pair
+
+    def client(self, name, email, valid=None):
+        """A client's certificate for an address; `valid` as server()'s."""
+        template = ["cn = %s" % name, "tls_www_client", "signing_key",
+                    'email = "%s"' % email] + _validity(valid)
         pair = self._key(name)
         self._sign(name, ["--generate-certificate", "--load-ca-certificate",
                           self.pair.certificate, "--load-ca-privkey",

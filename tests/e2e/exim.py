@@ -25,6 +25,8 @@ tls_on_connect_ports = {implicit}
 tls_advertise_hosts = *
 tls_certificate = {certificate}
 tls_privatekey = {key}
+tls_try_verify_hosts = *
+tls_verify_certificates = {authority}
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 host_lookup =
 rfc1413_hosts =
@@ -85,6 +87,14 @@ cram:
   public_name = CRAM-MD5
   server_secret = ${{lookup{{$auth1}}lsearch{{{work}/users}}{{$value}}fail}}
   server_set_id = $auth1
+# who the certificate is for may act as itself
+external:
+  driver = external
+  public_name = EXTERNAL
+  server_advertise_condition = $tls_in_certificate_verified
+  server_param2 = ${{certextract{{subj_altname,mail,>:}}{{$tls_in_peercert}}}}
+  server_condition = ${{if forany{{$auth2}}{{eq{{$item}}{{$auth1}}}}}}
+  server_set_id = $auth1
 """
 
 
@@ -93,8 +103,9 @@ class Exim(jailed.Server):
 
     NAME = "exim"
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, authority):
         super().__init__(*arguments)
+        self.authority = authority
         self.log = logfile.LogFile(self.work + "/log/mainlog")
         for name in ("spool", "log"):
             self.jail.directory(os.path.join(self.work, name), 0o755,
@@ -110,7 +121,8 @@ class Exim(jailed.Server):
         self.jail.write("/etc/exim4/exim4.conf", _CONFIGURATION.format(
             work=self.work, mail=self.mail, host=HOST_NAME,
             certificate=self.certificate.certificate,
-            key=self.certificate.key, **self.ports))
+            key=self.certificate.key, authority=self.authority,
+            **self.ports))
 
     def argv(self):
         return ["exim4", "-bdf", "-q10s"]

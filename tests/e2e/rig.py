@@ -101,7 +101,8 @@ class Rig:
             self.postfix.start()
         if "exim" in servers:
             self.exim = exim.Exim(self.jail, self.exim_pair, self.accounts,
-                                  self.addresses, self.mail)
+                                  self.addresses, self.mail,
+                                  authority=self.authority.file)
             self.exim.start()
         if "others" in servers:
             self._start_others()
@@ -131,6 +132,12 @@ class Rig:
         self.unknown = self.stranger.server("unknown", names, ["127.0.0.1"])
         self.exim_pair = self.authority.server(
             "exim", [exim.HOST_NAME, "localhost"], ["127.0.0.1"])
+        self.clients = {
+            tenant: self.authority.client(
+                "client-" + tenant, "user@%s.example" % tenant)
+            for tenant in TENANTS[:2]}
+        self.expired_client = self.authority.client(
+            "client-expired", "user@acme.example", ("2020-03-01", "2021-03-01"))
         self.others_pair = self.authority.server(
             "others", ["localhost"], ["127.0.0.1"])
 
@@ -153,6 +160,10 @@ class Rig:
             "clear-weak": service("none", None, ["plain", "login"]),
             "open": service("required", self.good, []),
             "relay": service("none", None, []),
+            # nobody without a certificate of the authority's
+            "certificate": service("required", self.good, options={
+                "smtpd_tls_req_ccert": "yes",
+                "smtpd_tls_CAfile": self.authority.file}),
             # takes mail for users that are none: the refusal is a notification
             "unlisted": service("required", self.good, options={
                 "smtpd_reject_unlisted_recipient": "no"}),
