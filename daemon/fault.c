@@ -6,6 +6,7 @@
 #ifdef WITH_FAULT_INJECTION
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,15 @@ static int descend(int left)
 	return deeper(left - 1) + frame[0];
 }
 
+/* The whole process, once in all processes: whoever removes the token. */
+static void kill_once(void)
+{
+	const char *token = getenv("OUTBOXD_FAULT_TOKEN");
+
+	if (token && unlink(token) == 0)
+		kill(getpid(), SIGKILL);
+}
+
 static void act(const char *action)
 {
 	volatile uintptr_t nowhere = sizeof(int); /* nothing is mapped there */
@@ -75,6 +85,8 @@ static void act(const char *action)
 		abort();
 	} else if (strcmp(action, "segv") == 0) {
 		*(volatile int *)nowhere = 1;
+	} else if (strcmp(action, "kill") == 0) {
+		kill_once();
 	} else if (strcmp(action, "stall") == 0) {
 		for (;;)
 			pause();

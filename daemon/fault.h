@@ -6,8 +6,9 @@
  * tenant. Points: worker-end worker-stall (a message is in hand), deliver-mail (before
  * MAIL), deliver-data (all but the end of the data is given), deliver-past-end (the end
  * may go), supervisor (a result is judged), storage (a batch is committed), heartbeat
- * (tenant -), and what older tests name. Actions: end (pthread_exit deep inside), abort,
- * segv (a wild pointer), overflow (of the stack), stall; without one the point's own.
+ * (tenant -), journal (a slot was changed), and what older tests name. Actions: end
+ * (pthread_exit deep inside), abort, segv (a wild pointer), overflow (of the stack), stall,
+ * kill (SIGKILL by whoever can remove the file OUTBOXD_FAULT_TOKEN); without one the point's own.
  * NAME=NUMBER changes a figure: heartbeat-lost-ms=2000, count-us (what counting a queue costs). In any other
  * build there is nothing here.
  */

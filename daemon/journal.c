@@ -16,6 +16,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/fault.h"
 
 /* What this thread has in hand is on this page; for the handler of fatal signals. */
 static _Thread_local struct journal_page *own_page;
@@ -29,6 +30,20 @@ static void read_boot_id(char text[JOURNAL_BOOT_ID_BYTES])
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
+}
+
+/* The name of a new file is on the disk when its folder is. */
+static void sync_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	free(folder);
+	if (fd < 0)
+		return;
+	fsync(fd);
+	close(fd);
 }
 
 static enum error map_file(const char *path, struct journal_page **page, struct words *words)
@@ -56,6 +71,8 @@ static enum error map_file(const char *path, struct journal_page **page, struct 
 		words_set_errno(words, errno, "cannot map the in-flight journal %s", path);
 		goto out;
 	}
+	if (st.st_size == 0)
+		sync_folder_of(path);
 	error = OK;
 out:
 	close(fd);
@@ -209,6 +226,7 @@ int journal_take(struct journal *journal, const struct message *message)
 	snprintf(slot->tenant, sizeof(slot->tenant), "%s", message->tenant_name);
 	journal_own(journal, index);
 	atomic_store_explicit(&slot->stage, JOURNAL_IN_HAND, memory_order_release);
+	fault_here("journal", slot->tenant);
 	return index;
 }
 
@@ -218,6 +236,7 @@ void journal_mark(struct journal *journal, int slot, enum journal_stage stage)
 		return;
 	journal_own(journal, slot);
 	atomic_store_explicit(&slot_of(journal, slot)->stage, (int32_t)stage, memory_order_release);
+	fault_here("journal", slot_of(journal, slot)->tenant);
 }
 
 void journal_own(struct journal *journal, int slot)
@@ -240,6 +259,7 @@ void journal_give(struct journal *journal, int slot)
 		return;
 	journal_release(journal, slot);
 	atomic_store_explicit(&slot_of(journal, slot)->stage, JOURNAL_FREE, memory_order_release);
+	fault_here("journal", slot_of(journal, slot)->tenant);
 	pthread_mutex_lock(&journal->lock);
 	journal->next_free[slot] = journal->first_free;
 	journal->first_free = slot;
