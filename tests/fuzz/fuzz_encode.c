@@ -233,12 +233,10 @@ static void check_subject(const char *text)
 	buffer_fini(&back);
 }
 
+/* What stands behind "utf-8''", in one piece or several. */
 static void read_extended(const char *field, struct buffer *out)
 {
-	const char *at = strstr(field, "utf-8''") + 7;
-
-	for (; *at != ';' || strncmp(at, ";\r\n filename*", 13) == 0 || strncmp(at, "; filename*", 11) == 0;
-	     at++) {
+	for (const char *at = strstr(field, "utf-8''") + 7; *at != '\r' || at[2] == ' '; at++) {
 		if (*at == ';') {
 			at = strchr(at, '=');
 		} else if (*at == '%') {
@@ -250,38 +248,62 @@ static void read_extended(const char *field, struct buffer *out)
 	}
 }
 
-static void check_filename(const char *name)
+/* The field's parameters, behind "x;" and a space or a fold. */
+static char *write_name(void (*put)(struct field *field, const char *filename), const char *name)
 {
 	struct buffer out;
-	struct buffer back;
 	struct field field;
-	struct words words;
-	const char *first;
-	const char *plain;
+	char *value;
 
-	if (filename_check("x", name, &words) != OK)
-		return;
 	buffer_init(&out, 64 << 20);
-	buffer_init(&back, 64 << 20);
 	field_begin(&field, &out, "Content-Disposition");
 	field_token(&field, "attachment;", 11);
-	filename_put(&field, name);
+	put(&field, name);
 	must(field_end(&field));
 	must(text_is_ascii(out.data, out.length));
 	for (const char *line = out.data; *line; line = strstr(line, "\r\n") + 2)
 		must(strcspn(line, "\r") <= FIELD_LINE);
-	plain = strstr(out.data, " filename=\"");
-	must(plain && strcspn(plain + 11, "\"\\\r") == strlen(plain + 11) - 3);
-	first = out.data + strlen("Content-Disposition: attachment;");
-	first += strspn(first, "\r\n ");
-	if (strncmp(first, "filename*", 9) == 0) {
-		read_extended(first, &back);
-		must(strcmp(back.data, name) == 0);
-	} else {
-		must(strlen(name) == strlen(plain) - 14 && memcmp(plain + 11, name, strlen(name)) == 0);
-	}
+	value = out.data + strlen("Content-Disposition: attachment;");
+	value = memory_strdup(value + strspn(value, "\r\n "));
 	buffer_fini(&out);
-	buffer_fini(&back);
+	return value;
+}
+
+/* Nothing but NAME="…" with no quote or backslash in it; the length of what is quoted. */
+static size_t check_quoted(const char *parameter, const char *name)
+{
+	size_t start = strlen(name);
+	size_t length = strlen(parameter);
+
+	must(strncmp(parameter, name, start) == 0 && length >= start + 3);
+	must(strcspn(parameter + start, "\"\\\r") == length - start - 3);
+	must(strcmp(parameter + length - 3, "\"\r\n") == 0);
+	return length - start - 3;
+}
+
+static void check_filename(const char *name)
+{
+	struct words words;
+	struct buffer back;
+	char *text;
+
+	if (filename_check("x", name, &words) != OK)
+		return;
+	text = write_name(filename_put, name);
+	if (strncmp(text, "filename*", 9) == 0) {
+		buffer_init(&back, 64 << 20);
+		read_extended(text, &back);
+		must(strcmp(back.data, name) == 0);
+		buffer_fini(&back);
+	} else {
+		size_t length = check_quoted(text, "filename=\"");
+
+		must(length == strlen(name) && strncmp(text + 10, name, length) == 0);
+	}
+	free(text);
+	text = write_name(filename_put_fallback, name);
+	must(check_quoted(text, "name=\"") > 0);
+	free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
