@@ -20,25 +20,20 @@
 #include "common/secret_file.h"
 #include "daemon/command.h"
 #include "daemon/thread.h"
-
-/* Authorities of one file as long as the file is the same. */
-struct cached {
-	struct cached *next;
-	char *path; /* "" = the system's */
-	struct stat st;
-	struct tls_trust *trust;
-};
+#include "daemon/trust_cache.h"
 
 struct loader {
 	atomic_int references; /* the service, and each thread that is under way */
 	char *secrets_dir, *command_dir;
-	pthread_mutex_t lock; /* of the cache */
-	struct cached *cache;
-	atomic_int threads;
+	struct trust_cache trust;
+	pthread_mutex_t lock; /* of all that follows */
+	int threads;
+	struct request *waiting, **waiting_end; /* for one of them, in their order */
 };
 
 struct request {
 	struct queue_link link; /* first member: the letter to the waiting worker */
+	struct request *next;   /* in the line for a thread */
 	atomic_int references;  /* loader thread and worker */
 	struct loader *loader;
 	struct tenant_settings *settings;
@@ -63,26 +58,16 @@ struct loader *loader_create(const char *secrets_dir, const char *command_dir)
 	loader->secrets_dir = memory_strdup(secrets_dir);
 	loader->command_dir = memory_strdup(command_dir);
 	pthread_mutex_init(&loader->lock, NULL);
+	trust_cache_init(&loader->trust);
+	loader->waiting_end = &loader->waiting;
 	return loader;
-}
-
-static void free_cache(struct cached *cached)
-{
-	while (cached) {
-		struct cached *next = cached->next;
-
-		tls_trust_release(&cached->trust);
-		free(cached->path);
-		free(cached);
-		cached = next;
-	}
 }
 
 static void loader_release(struct loader *loader)
 {
 	if (atomic_fetch_sub(&loader->references, 1) > 1)
 		return;
-	free_cache(loader->cache);
+	trust_cache_fini(&loader->trust);
 	pthread_mutex_destroy(&loader->lock);
 	free(loader->secrets_dir);
 	free(loader->command_dir);
@@ -98,54 +83,7 @@ void loader_destroy(struct loader **loader)
 
 void loader_forget(struct loader *loader)
 {
-	struct cached *cache;
-
-	pthread_mutex_lock(&loader->lock);
-	cache = loader->cache;
-	loader->cache = NULL;
-	pthread_mutex_unlock(&loader->lock);
-	free_cache(cache);
-}
-
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-/* A held reference, NULL if the file is not in the cache as it is now. st NULL: the system's. */
-static struct tls_trust *cache_find(struct loader *loader, const char *path, const struct stat *st)
-{
-	struct tls_trust *trust = NULL;
-
-	pthread_mutex_lock(&loader->lock);
-	for (struct cached *cached = loader->cache; cached && !trust; cached = cached->next) {
-		if (strcmp(cached->path, path) == 0 && (!st || same_file(&cached->st, st)))
-			trust = tls_trust_hold(cached->trust);
-	}
-	pthread_mutex_unlock(&loader->lock);
-	return trust;
-}
-
-static void cache_put(struct loader *loader, const char *path, const struct stat *st, struct tls_trust *trust)
-{
-	struct cached **link, *cached;
-	struct tls_trust *old = NULL;
-
-	pthread_mutex_lock(&loader->lock);
-	for (link = &loader->cache; *link && strcmp((*link)->path, path) != 0; link = &(*link)->next)
-		continue;
-	if (!*link) {
-		*link = memory_alloc(sizeof(**link));
-		(*link)->path = memory_strdup(path);
-	}
-	cached = *link;
-	old = cached->trust;
-	cached->trust = tls_trust_hold(trust);
-	if (st)
-		cached->st = *st;
-	pthread_mutex_unlock(&loader->lock);
-	tls_trust_release(&old);
+	trust_cache_forget(&loader->trust);
 }
 
 static bool needs_trust(const struct tenant_settings *settings)
@@ -156,24 +94,10 @@ static bool needs_trust(const struct tenant_settings *settings)
 
 static enum error load_trust(struct request *request)
 {
-	struct loader *loader = request->loader;
-	const char *path = request->settings->tls_ca_file;
-	struct stat st = { 0 };
-	enum error error;
-
 	if (!needs_trust(request->settings))
 		return OK;
-	if (path && stat(path, &st) != 0) {
-		words_set_errno(&request->words, errno, "tls_ca_file %s cannot be read", path);
-		return ERROR_NOT_FOUND;
-	}
-	request->materials.trust = cache_find(loader, path ? path : "", path ? &st : NULL);
-	if (request->materials.trust)
-		return OK;
-	error = tls_trust_load(path, &request->materials.trust, &request->words);
-	if (error == OK)
-		cache_put(loader, path ? path : "", path ? &st : NULL, request->materials.trust);
-	return error;
+	return trust_cache_load(&request->loader->trust, request->settings->tls_ca_file,
+	                        &request->materials.trust, &request->words);
 }
 
 static enum error load_password(struct request *request)
@@ -253,14 +177,49 @@ static void request_release(struct request *request)
 	free(request);
 }
 
+static void answer(struct request *request)
+{
+	load(request);
+	queue_push(&request->answer, &request->link);
+	request_release(request);
+}
+
+/* NULL: nobody waits, and the thread that asked is counted no more. */
+static struct request *next_waiting(struct loader *loader)
+{
+	struct request *request;
+
+	pthread_mutex_lock(&loader->lock);
+	request = loader->waiting;
+	if (request) {
+		loader->waiting = request->next;
+		if (!loader->waiting)
+			loader->waiting_end = &loader->waiting;
+	} else {
+		loader->threads--;
+	}
+	pthread_mutex_unlock(&loader->lock);
+	return request;
+}
+
+/* What a thread does before it ends: others wait for it where all are busy. */
+static void answer_waiting(struct loader *loader)
+{
+	struct request *request;
+
+	while ((request = next_waiting(loader)))
+		answer(request);
+}
+
 static void *loader_main(void *argument)
 {
 	struct request *request = argument;
+	struct loader *loader = request->loader;
 
-	load(request);
-	atomic_fetch_sub(&request->loader->threads, 1);
-	queue_push(&request->answer, &request->link);
-	request_release(request);
+	atomic_fetch_add(&loader->references, 1);
+	answer(request);
+	answer_waiting(loader);
+	loader_release(loader);
 	return NULL;
 }
 
@@ -272,7 +231,7 @@ static bool load_without_disk(struct loader *loader, const struct tenant_setting
 	    needs_identity(settings))
 		return false;
 	if (needs_trust(settings)) {
-		materials->trust = cache_find(loader, "", NULL);
+		materials->trust = trust_cache_at_hand(&loader->trust);
 		if (!materials->trust)
 			return false;
 	}
@@ -294,21 +253,42 @@ static struct request *request_create(struct loader *loader, const struct tenant
 	return request;
 }
 
+/* True: the caller starts a thread. False: all are busy, and request (if any) has its place in the line. */
+static bool take_thread(struct loader *loader, struct request *request)
+{
+	bool taken;
+
+	pthread_mutex_lock(&loader->lock);
+	taken = loader->threads < LOADER_THREADS;
+	if (taken) {
+		loader->threads++;
+	} else if (request) {
+		*loader->waiting_end = request;
+		loader->waiting_end = &request->next;
+	}
+	pthread_mutex_unlock(&loader->lock);
+	return taken;
+}
+
+/* One that could not be started; who waits in the line is answered by the others. */
+static void give_thread_back(struct loader *loader)
+{
+	pthread_mutex_lock(&loader->lock);
+	loader->threads--;
+	pthread_mutex_unlock(&loader->lock);
+}
+
 static enum error start_thread(struct request *request, struct words *words)
 {
+	struct loader *loader = request->loader;
 	pthread_t thread;
 	int code;
 
-	if (atomic_fetch_add(&request->loader->threads, 1) >= LOADER_THREADS) {
-		atomic_fetch_sub(&request->loader->threads, 1);
-		words_set(words,
-		          "the disk or program that secrets come from does not answer (%d requests wait)",
-		          LOADER_THREADS);
-		return ERROR_UNAVAILABLE;
-	}
+	if (!take_thread(loader, request))
+		return OK;
 	code = thread_start(&thread, "loader", loader_main, request);
 	if (code != 0) {
-		atomic_fetch_sub(&request->loader->threads, 1);
+		give_thread_back(loader);
 		words_set_errno(words, code, "cannot start a thread that reads the secrets");
 		return ERROR_UNAVAILABLE;
 	}
@@ -384,7 +364,7 @@ static void *stamp_main(void *argument)
 			         (uint64_t)st.st_mtim.tv_nsec;
 	atomic_store(&stamp->stamp, (int64_t)(times & INT64_MAX));
 	atomic_store(&stamp->known, true);
-	atomic_fetch_sub(&stamp->loader->threads, 1);
+	answer_waiting(stamp->loader);
 	stamp_release(stamp);
 	return NULL;
 }
@@ -435,16 +415,14 @@ struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant
 
 	if (!loader->secrets_dir || count == 0)
 		return NULL;
-	if (atomic_fetch_add(&loader->threads, 1) >= LOADER_THREADS) {
-		atomic_fetch_sub(&loader->threads, 1);
+	if (!take_thread(loader, NULL))
 		return NULL;
-	}
 	stamp = stamp_create(loader, names, count);
 	if (thread_start(&thread, "loader", stamp_main, stamp) == 0) {
 		pthread_detach(thread);
 		return stamp;
 	}
-	atomic_fetch_sub(&loader->threads, 1);
+	give_thread_back(loader);
 	atomic_store(&stamp->references, 1);
 	stamp_release(stamp);
 	return NULL;

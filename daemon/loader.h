@@ -2,9 +2,10 @@
  * loader.h - what a session needs from files and programs: authorities, secrets.
  *
  * They may lie on a disk that hangs, so no worker reads them: a short-lived
- * thread `loader` a request does (at most LOADER_THREADS at once), and the
- * worker waits for it under its own deadline. Authorities are shared by file as
- * long as it does not change; secrets are read anew for each session.
+ * thread `loader` a request does (at most LOADER_THREADS at once, further requests
+ * stand in line for them), and the worker waits for it under its own deadline.
+ * Authorities are shared by file as long as it does not change, and read once however many
+ * ask for them at a time; secrets are read anew for each session.
  */
 #ifndef OUTBOXD_DAEMON_LOADER_H
 #define OUTBOXD_DAEMON_LOADER_H

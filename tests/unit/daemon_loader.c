@@ -3,7 +3,9 @@
  */
 #include <fcntl.h>
 #include <gnutls/x509.h>
+#include <pthread.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,6 +323,54 @@ START_TEST(a_changed_certificate_has_another_stamp)
 }
 END_TEST
 
+enum { CROWD = 3 * LOADER_THREADS };
+
+static atomic_int asking;
+
+static void *ask_in_a_crowd(void *error)
+{
+	struct materials materials;
+	struct words words;
+
+	atomic_fetch_add(&asking, 1);
+	*(enum error *)error = get(&materials, &words, 20000);
+	materials_fini(&materials);
+	return NULL;
+}
+
+/* More requests than threads stand in line: nobody is told that the program does not answer. */
+START_TEST(a_crowd_stands_in_line)
+{
+	pthread_t threads[CROWD];
+	enum error errors[CROWD];
+	char path[128];
+
+	path_of("gate", path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	write_file("ask", "#!/bin/sh\nread word < \"${0%/*}/gate\"\necho word\n", 0700);
+	set("password_command", "ask");
+	atomic_store(&asking, 0);
+	for (int i = 0; i < CROWD; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_in_a_crowd, &errors[i]), 0);
+	while (atomic_load(&asking) < CROWD)
+		poll(NULL, 0, 1);
+	/* whoever holds the gate open for writing lets the programs through; a reading end keeps it from
+	 * breaking */
+	{
+		int gate = open(path, O_RDWR);
+
+		ck_assert_int_ge(gate, 0);
+		for (int i = 0; i < CROWD; i++)
+			ck_assert_int_eq(write(gate, "go\n", 3), 3);
+		for (int i = 0; i < CROWD; i++) {
+			pthread_join(threads[i], NULL);
+			ck_assert_int_eq(errors[i], OK);
+		}
+		close(gate);
+	}
+}
+END_TEST
+
 TCase *loader_tests(void)
 {
 	TCase *tests = tcase_create("loader");
@@ -337,5 +387,6 @@ TCase *loader_tests(void)
 	tcase_add_test(tests, a_client_certificate_is_read_anew_each_time);
 	tcase_add_test(tests, a_changed_file_has_another_stamp);
 	tcase_add_test(tests, a_changed_certificate_has_another_stamp);
+	tcase_add_test(tests, a_crowd_stands_in_line);
 	return tests;
 }
