@@ -68,7 +68,8 @@ static void adopt_known(struct message *message, const struct mail *mail, bool h
 				continue;
 			recipient->state = mail->known[k].state;
 			recipient->attempts = mail->known[k].attempts;
-			recipient->once_uncertain = mail->known[k].once_uncertain;
+			recipient->once_uncertain = mail->known[k].once_uncertain ||
+			                            recipient->state == DELIVERY_UNCERTAIN;
 			if (hold && is_held(&mail->known[k]))
 				recipient->wanted = false;
 		}

@@ -1057,7 +1057,7 @@ BEGIN
 	-- a repeat may be a duplicate and must be the same byte for byte.
 	UPDATE outbox_delivery SET state = NEW.state, updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND state = 'deferred' AND NEW.state IN ('cancelled', 'failed');
-	UPDATE outbox_delivery SET state = 'sent', updated_at_ms = (SELECT ms FROM outbox_now)
+	UPDATE outbox_delivery SET state = 'sent', uncertain = 1, updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND state = 'uncertain' AND NEW.state = 'sent';
 	UPDATE outbox_delivery SET attempts = 0, state = CASE state WHEN 'uncertain' THEN state ELSE 'deferred' END,
 		updated_at_ms = (SELECT ms FROM outbox_now)

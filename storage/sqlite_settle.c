@@ -43,7 +43,7 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	[SETTLE_TRIED] =
 		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, enhanced_code,"
 		" response, server, tls, updated_at_ms, uncertain)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?3 = 'uncertain')"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
 		" attempts = excluded.attempts, code = excluded.code,"
 		" enhanced_code = excluded.enhanced_code, response = excluded.response,"
@@ -53,7 +53,7 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	/* no server said anything this time: what one said before stays */
 	[SETTLE_GIVEN_UP] =
 		"INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts, code, response,"
-		" updated_at_ms, uncertain) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?3 = 'uncertain')"
+		" updated_at_ms, uncertain) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)"
 		" ON CONFLICT (outbox_id, recipient) DO UPDATE SET state = excluded.state,"
 		" attempts = excluded.attempts, updated_at_ms = excluded.updated_at_ms,"
 		" uncertain = max(coalesce(uncertain, 0), excluded.uncertain)"
@@ -181,6 +181,8 @@ static int write_delivery(struct connection *writer, const struct message *messa
 {
 	const struct outcome *outcome = &recipient->outcome;
 	bool tried = outcome->verdict != VERDICT_NONE && outcome->verdict != VERDICT_UNTRIED;
+	/* not what hold_message() writes in advance: if an answer comes, there never was a doubt */
+	bool was_uncertain = recipient->once_uncertain || recipient->state == DELIVERY_UNCERTAIN;
 	struct statement row = statement_begin(writer, tried ? SETTLE_TRIED : SETTLE_GIVEN_UP);
 
 	statement_int(&row, 1, message->id);
@@ -194,9 +196,11 @@ static int write_delivery(struct connection *writer, const struct message *messa
 		statement_text(&row, 8, message->server);
 		statement_text(&row, 9, message->tls);
 		statement_int(&row, 10, now_ms);
+		statement_int(&row, 11, was_uncertain);
 	} else {
 		statement_text(&row, 5, outcome->text ? outcome->text : message->result);
 		statement_int(&row, 6, now_ms);
+		statement_int(&row, 7, was_uncertain);
 	}
 	(void)statement_row(&row);
 	return statement_end(&row);

@@ -97,6 +97,37 @@ def test_refused_queued_anew_and_then_sent(case):
     assert first == second, "a repeat is byte for byte the same"
 
 
+def test_hold_leaves_no_doubt_where_an_answer_came(case):
+    """What is committed before the end of the data is a doubt only if no
+    answer follows."""
+    server = case.server()
+    case.tenant("acme", server, on_uncertain="hold")
+    daemon = case.start()
+    box = case.outbox()
+    never = server.on("dot", "550 5.7.1 never")
+    number = box.insert("acme", "bob@example.net")
+    box.wait_state(number, "failed")
+    assert box.deliveries(number)["bob@example.net"]["uncertain"] == 0
+    server.off(never)
+    box.execute("UPDATE outbox_status SET state = 'queued' "
+                "WHERE outbox_id = ?", number)
+    box.wait_state(number, "sent")
+    assert box.deliveries(number)["bob@example.net"]["uncertain"] == 0
+    event = daemon.wait_event("delivery.sent", id=number)[0]
+    assert "duplicate" not in event
+
+
+def test_held_sent_by_decision_stays_known(case):
+    server, daemon, number = uncertain(case, on_uncertain="hold")
+    box = case.outbox()
+    box.wait_state(number, "uncertain")
+    assert box.deliveries(number)["bob@example.net"]["uncertain"] == 1
+    box.execute("UPDATE outbox_status SET state = 'sent' "
+                "WHERE outbox_id = ?", number)
+    row = box.deliveries(number)["bob@example.net"]
+    assert row["state"] == "sent" and row["uncertain"] == 1
+
+
 def test_reply_too_late(case):
     """Silence after the dot is the same as a close."""
     server = case.server()
