@@ -11,7 +11,7 @@ from rogue import Rogue
 REPLICAS = 3
 HEALTHY = 30        # messages of the tenant whose server is well
 # Resident memory of the service for each hostile session: doc/ARCHITECTURE.md.
-SESSION_KIB = 256
+SESSION_KIB = 512
 
 # What the server does; what the tenant's administrator reads.
 TENANTS = {
