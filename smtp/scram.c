@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "common/text.h"
 
 #define REASON_BYTES  200
@@ -261,9 +262,14 @@ static enum error hear_final(struct scram *scram, const char *text, size_t lengt
 /* RFC 5802 7: server-error. A bound login that the server cannot bind has a way out, and it is told. */
 static enum error hear_refusal(struct scram *scram, const char *reason, size_t length, struct words *words)
 {
-	char *clean = text_clean(reason, length, REASON_BYTES);
-	bool unbound = scram->binding.length > 0 && strstr(clean, "channel-binding");
+	const struct secret password = { (unsigned char *)scram->password, strlen(scram->password) };
+	char *whole = memory_strndup(reason, length), *clean;
+	bool unbound;
 
+	secret_mask(&password, whole); /* before it is cut: a part would not be recognised */
+	clean = text_clean(whole, strlen(whole), REASON_BYTES);
+	free(whole);
+	unbound = scram->binding.length > 0 && strstr(clean, "channel-binding");
 	words_set(words, "%s refused %s: %s%s", scram->host, scram->name, clean,
 	          unbound ? " (auth = scram-sha-256 or scram-sha-1 logs in without channel binding)" : "");
 	free(clean);

@@ -115,7 +115,8 @@ START_TEST(a_server_that_cannot_bind_is_told_with_the_way_out)
 	ck_assert_int_eq(hear(FIRST), ERROR_PROTOCOL);
 	end();
 	begin(of_rfc_7677);
-	ck_assert_int_eq(hear("e=unknown-user\x1b[0m"), ERROR_PROTOCOL);
+	ck_assert_int_eq(hear("e=unknown-user pencil\x1b[0m"), ERROR_PROTOCOL);
+	ck_assert_ptr_nonnull(strstr(words.text, "unknown-user ***"));
 	ck_assert_ptr_null(strchr(words.text, '\x1b'));
 	ck_assert_ptr_null(strstr(words.text, "auth ="));
 	end();
