@@ -56,7 +56,8 @@ static void put_delimiter(struct writing *writing, enum level level, bool last)
 	append(writing, writing->line_start ? "--" : "\r\n--");
 	append(writing, boundary);
 	append(writing, last ? "--\r\n" : "\r\n");
-	writing->line_start = true;
+	/* two close-delimiters in a row, or one right behind base64, and s-nail 14.9.24 takes one for content */
+	writing->line_start = !last;
 }
 
 static void put_token_field(struct writing *writing, const char *name, const char *token)
@@ -128,8 +129,7 @@ static void put_part(struct writing *writing, const struct part *part, bool exac
 	if (part->open && !exact)
 		writing->size += 2;
 	writing->eight_bit = writing->eight_bit || part->eight_bit;
-	/* base64 ends its last line itself, which says nothing to a reader */
-	writing->line_start = base64 && part->size > 0;
+	writing->line_start = false;
 }
 
 static bool any_eight_bit(const struct parts *parts, bool inlined)

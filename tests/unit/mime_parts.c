@@ -256,14 +256,18 @@ START_TEST(a_whole_message_of_everything)
 	                       "Content-ID: <logo@acme.example>\r\n"
 	                       "\r\n"
 	                       "iVBORw0KGgo=\r\n"
+	                       "\r\n"
 	                       "--" STEM_42 "-3--\r\n"
+	                       "\r\n"
 	                       "--" STEM_42 "-2--\r\n"
+	                       "\r\n"
 	                       "--" STEM_42 "-1\r\n"
 	                       "Content-Type: application/octet-stream\r\n"
 	                       "Content-Transfer-Encoding: base64\r\n"
 	                       "Content-Disposition: attachment; filename=\"msg0001.wav\"\r\n"
 	                       "\r\n"
 	                       "UklGRg==\r\n"
+	                       "\r\n"
 	                       "--" STEM_42 "-1--\r\n");
 	free(text);
 	ck_assert(!composed->envelope.eight_bit);
@@ -284,8 +288,8 @@ static const struct encoding_case {
 	{ "M\303\244rz Juni Juli\n", false, "quoted-printable", "M=C3=A4rz Juni Juli\r\n" },
 	{ "M\303\244rz Juni Juli", false, "quoted-printable", "M=C3=A4rz Juni Juli" },
 	{ "M\303\244rz Juni Juli ", false, "quoted-printable", "M=C3=A4rz Juni Juli=20" },
-	{ "\346\227\245\346\234\254", false, "base64", "5pel5pys" },
-	{ "\346\227\245\346\234\254\n", false, "base64", "5pel5pysDQo=" },
+	{ "\346\227\245\346\234\254", false, "base64", "5pel5pys\r\n" },
+	{ "\346\227\245\346\234\254\n", false, "base64", "5pel5pysDQo=\r\n" },
 	{ "\303\244\n", true, "8bit", "\303\244\r\n" },
 	{ "\303\244", true, "8bit", "\303\244" },
 	{ "a\n--" STEM_42 "-1\nb", true, "quoted-printable", "a\r\n--=3D_" HASH_B42 "-1\r\nb" },
