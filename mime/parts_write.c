@@ -56,7 +56,7 @@ static void put_delimiter(struct writing *writing, enum level level, bool last)
 	append(writing, writing->line_start ? "--" : "\r\n--");
 	append(writing, boundary);
 	append(writing, last ? "--\r\n" : "\r\n");
-	/* two close-delimiters in a row, or one right behind base64, and s-nail 14.9.24 takes one for content */
+	/* s-nail 14.9.24 takes a close-delimiter right behind another, or behind base64, for content */
 	writing->line_start = !last;
 }
 
