@@ -264,14 +264,18 @@ static void judge_orphan(struct supervisor *supervisor, struct worker *worker, s
 static void take_back(struct supervisor *supervisor, struct worker *worker)
 {
 	struct queue_link *chains[] = { worker->kept, queue_take_all(&worker->inbox) };
-	struct message *current = worker->current;
+	struct queue_link *hand = worker->hand;
 
 	worker->kept = NULL;
-	worker->current = NULL;
+	worker->hand = NULL;
 	/* What it leaves is called off, not short of anything: its successor goes on at once. */
 	worker->retired = true;
-	if (current)
-		judge_orphan(supervisor, worker, current);
+	while (hand) {
+		struct message *message = QUEUE_ITEM(hand, struct message, link);
+
+		hand = hand->next;
+		judge_orphan(supervisor, worker, message);
+	}
 	for (int i = 0; i < 2; i++) {
 		while (chains[i]) {
 			struct message *message = QUEUE_ITEM(chains[i], struct message, link);
@@ -307,7 +311,7 @@ static void take_exit(struct supervisor *supervisor, struct worker *worker)
 	          supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "number", worker->number);
 	if (!clean) {
-		log_number(&supervisor->log, "id", worker->current ? worker->current->id : 0);
+		log_number(&supervisor->log, "id", atomic_load(&worker->message_id));
 		log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
 		tenant->worker_restarts++;
 		tenant->replace++;

@@ -170,8 +170,13 @@ static bool park(struct workplace *place)
 	                        ? 0
 	                        : clock_monotonic_ms() +
 	                                  atomic_load(&worker->outbox->service->idle_timeout_ms);
-	struct words words;
+	struct words words = { "" };
 
+	/* what came together with the last answer has been read already */
+	if (place->session && session_lost(place->session, &words)) {
+		workplace_close(place, words.text[0] ? words.text : "closed by the server");
+		return false;
+	}
 	while (!is_leaving(worker) && clock_monotonic_ms() < until) {
 		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1,
 			             .events = POLLIN };
@@ -191,14 +196,36 @@ static bool park(struct workplace *place)
 	return false;
 }
 
-static void give_result(struct worker *worker)
+void hand_add(struct worker *worker, struct message *message)
 {
-	struct message *message = worker->current;
+	struct queue_link **last = &worker->hand;
 
-	worker->current = NULL;
+	while (*last)
+		last = &(*last)->next;
+	message->link.next = NULL;
+	*last = &message->link;
+	if (worker->hand == &message->link)
+		atomic_store(&worker->message_id, message->id);
+}
+
+void hand_remove(struct worker *worker, struct message *message)
+{
+	struct queue_link **at = &worker->hand;
+
+	while (*at != &message->link)
+		at = &(*at)->next;
+	*at = message->link.next;
+	message->link.next = NULL;
+	atomic_store(&worker->message_id,
+	             worker->hand ? QUEUE_ITEM(worker->hand, struct message, link)->id : 0);
+}
+
+void hand_give_result(struct worker *worker, struct message *message)
+{
+	hand_remove(worker, message);
 	journal_release(worker->outbox->journal, message->journal_slot);
-	atomic_store(&worker->message_id, 0);
-	atomic_store(&worker->stage, STAGE_NONE);
+	if (!worker->hand)
+		atomic_store(&worker->stage, STAGE_NONE);
 	queue_push(&worker->outbox->results, &message->link);
 }
 
@@ -207,25 +234,20 @@ static void serve(struct workplace *place)
 	struct worker *worker = place->worker;
 
 	for (;;) {
-		struct message *message = is_leaving(worker) ? NULL : next_message(worker);
+		/* What has to go again goes first. Where the server is in trouble the rest of the inbox is
+		 * not tried on it. */
+		struct job *job = deliver_waiting(place);
+		bool takes = !job && !place->troubled && !is_leaving(worker);
+		struct message *message = takes ? next_message(worker) : NULL;
 
-		if (message) {
-			bool trouble;
-
-			worker->current = message;
-			atomic_store(&worker->message_id, message->id);
-			if (fault_here("worker-end", worker->settings->name))
-				pthread_exit(NULL);
-			deliver(place);
-			place->served = true;
-			trouble = message->outcome.trouble != TROUBLE_NONE;
-			give_result(worker);
-			/* The server is in trouble: the rest of the inbox is not tried on it. */
-			if (trouble)
-				break;
-		} else if (is_leaving(worker) || !park(place)) {
+		if (job)
+			deliver_give(place, job);
+		else if (message)
+			deliver_take(place, message);
+		else if (place->jobs)
+			deliver_finish(place);
+		else if (place->troubled || is_leaving(worker) || !park(place))
 			break;
-		}
 	}
 	workplace_close(place, is_leaving(worker) ? "told to leave" : "the server is in trouble");
 }
@@ -251,6 +273,7 @@ static struct workplace *workplace_create(struct worker *worker)
 		.deadline = observe_deadline,
 		.stage = observe_stage,
 		.before_end = deliver_before_end,
+		.over = deliver_over,
 	};
 	log_batch_init(&place->log, worker->outbox->service->log);
 	return place;
@@ -293,7 +316,7 @@ void worker_destroy(struct worker **worker)
 {
 	struct worker *ended = *worker;
 
-	assert(!ended->current && !ended->kept);
+	assert(!ended->hand && !ended->kept);
 	pthread_join(ended->thread, NULL);
 	queue_fini(&ended->inbox);
 	free(ended->place);

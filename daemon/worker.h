@@ -2,7 +2,8 @@
  * worker.h - a thread that holds one session with one tenant's server.
  *
  * Straight-line code: take a message from the inbox, open a session if none is
- * open, read the row, run the transaction, give the result back. It parks with
+ * open, read the row, run the transaction, give the result back; the next ones meanwhile, as
+ * far as the session's window goes. It parks with
  * its connection for idle_timeout, then ends. Its exit is a letter embedded in it,
  * pushed by a thread-specific destructor: an exit cannot fail and cannot be silent.
  */
@@ -39,13 +40,13 @@ struct worker {
 	_Atomic int64_t
 		deadline_ms; /* the step it is in ends by then; DEADLINE_NEVER while parked or in storage */
 	atomic_int stage;    /* enum stage */
-	_Atomic int64_t message_id; /* in hand, 0 = none */
+	_Atomic int64_t message_id; /* the oldest in hand, 0 = none */
 	atomic_bool clean;          /* it ended on purpose */
 
 	struct workplace *place; /* the worker's own things (worker_internal.h) */
 
 	/* the worker's until its exit, then the supervisor's */
-	struct message *current; /* in hand */
+	struct queue_link *hand; /* messages in hand, the oldest first */
 	struct queue_link *kept; /* taken from the inbox, not begun */
 
 	/* the supervisor's own */
@@ -71,7 +72,7 @@ struct worker *worker_start(struct outbox *outbox, struct tenant_settings *setti
 /* Once a process, before the first worker. */
 void worker_setup(void);
 
-/* After its exit letter: joins the thread and frees; kept and current must have been taken. */
+/* After its exit letter: joins the thread and frees; kept and hand must have been taken. */
 void worker_destroy(struct worker **worker);
 
 /* Tells it to stop (STOP_…), or to leave; wakes it. Supervisor thread. */
