@@ -12,6 +12,7 @@
 #include "cli/send_parts.h"
 #include "common/buffer.h"
 #include "common/text.h"
+#include "mime/media.h"
 
 #define NAME_MAX_CHARACTERS 255 /* as outbox_attachment takes them */
 #define PARTS_MAX           1000
@@ -86,25 +87,33 @@ static enum error check_name(const char *file, const char *name, struct words *w
 	return ERROR_INVALID;
 }
 
-/* CID of "CID=FILE": what stands between < and > in the part's Content-ID, in ASCII without spaces. */
-static enum error take_content_id(const char *value, char **content_id, struct words *words)
+/* CID of "CID=FILE"; parts are those before it. */
+static enum error take_content_id(const char *value, const struct send_parts *parts, char **content_id,
+                                  struct words *words)
 {
-	size_t length = strcspn(value, "=");
+	char *id = memory_strndup(value, strcspn(value, "="));
+	enum error error = content_id_check("--inline, what is before =", id, words);
 
-	for (size_t i = 0; i < length; i++) {
-		if (value[i] > ' ' && value[i] < 0x7f && value[i] != '<' && value[i] != '>')
+	for (size_t i = 0; i < parts->count && error == OK; i++) {
+		const char *other = parts->items[i].content_id;
+
+		if (!other || strcmp(other, id) != 0)
 			continue;
-		words_set(words, "--inline %s: the name before = must be ASCII, without spaces, < and >",
-		          value);
-		return ERROR_INVALID;
+		words_set(words, "--inline %s is given twice", id);
+		error = ERROR_INVALID;
 	}
-	*content_id = memory_strndup(value, length);
-	return OK;
+	if (error == OK)
+		*content_id = id;
+	else
+		free(id);
+	return error;
 }
 
-static int gather(const struct option_given *given, struct file_types *types, struct admin_attachment *item,
-                  struct input *input)
+/* The next of parts, which is counted whatever comes. */
+static int gather(const struct option_given *given, struct file_types *types, struct send_parts *parts)
 {
+	struct admin_attachment *item = &parts->items[parts->count];
+	struct input *input = &parts->inputs[parts->count];
 	const char *file = file_of(given), *slash = strrchr(file, '/');
 	bool standard = strcmp(file, "-") == 0;
 	const char *name = slash ? slash + 1 : file;
@@ -116,8 +125,9 @@ static int gather(const struct option_given *given, struct file_types *types, st
 	*item = (struct admin_attachment){ .content = { .fd = -1 } };
 	error = standard ? OK : check_name(file, name, &words);
 	if (error == OK && strcmp(given->rule->name, "inline") == 0)
-		error = take_content_id(given->value, &content_id, &words);
+		error = take_content_id(given->value, parts, &content_id, &words);
 	item->content_id = content_id;
+	parts->count++;
 	if (error != OK)
 		return cli_fail(error, &words);
 	error = input_open(file, input, &words);
@@ -161,9 +171,7 @@ int send_parts_gather(const struct options *options, struct send_parts *parts)
 	for (size_t i = 0; i < options->given_count && status == EX_OK; i++) {
 		if (!names_a_part(&options->given[i]))
 			continue;
-		status = gather(&options->given[i], types, &parts->items[parts->count],
-		                &parts->inputs[parts->count]);
-		parts->count++;
+		status = gather(&options->given[i], types, parts);
 	}
 	file_types_close(&types);
 	return status;

@@ -1,8 +1,8 @@
 /*
  * media.h - what an attachment's columns say of it: content_type, filename, content_id.
  *
- * Internal to mime/. Pure; any thread. place is what the words begin with,
- * as in "attachment 2, content_type".
+ * For mime/, and for who checks such columns before they are written. Pure; any thread. place is what the
+ * words begin with, as in "attachment 2, content_type".
  */
 #ifndef OUTBOXD_MIME_MEDIA_H
 #define OUTBOXD_MIME_MEDIA_H

@@ -120,26 +120,26 @@ static enum error insert(struct admin *admin, const char *sql, const struct admi
 
 /* ---- the attachments ------------------------------------------------------------- */
 
-static enum error attach(struct admin *admin, int64_t id, size_t position,
+/* Nothing is left to the triggers to fill in: that would write the content once more. */
+static const char insert_attachment[] =
+	"INSERT INTO outbox_attachment (outbox_id, position, filename, content_type, content_id, content) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+static enum error attach(struct admin *admin, struct statement *statement, int64_t id, size_t position,
                          const struct admin_attachment *attachment, struct words *words)
 {
-	/* Nothing is left to the triggers to fill in: that would write the content once more. */
-	struct statement statement = admin_prepare(
-		admin,
-		"INSERT INTO outbox_attachment (outbox_id, position, filename, content_type, content_id, "
-		"content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
 	int64_t rowid;
 	enum error error;
 
-	statement_int(&statement, 1, id);
-	statement_int(&statement, 2, (int64_t)position);
-	statement_text(&statement, 3, attachment->filename);
-	statement_text(&statement, 4, attachment->content_type);
-	statement_text(&statement, 5, attachment->content_id);
-	bind_zeros(&statement, 6, &attachment->content);
-	(void)statement_row(&statement);
+	statement_int(statement, 1, id);
+	statement_int(statement, 2, (int64_t)position);
+	statement_text(statement, 3, attachment->filename);
+	statement_text(statement, 4, attachment->content_type);
+	statement_text(statement, 5, attachment->content_id);
+	bind_zeros(statement, 6, &attachment->content);
+	(void)statement_row(statement);
 	rowid = sqlite3_last_insert_rowid(admin->connection.db);
-	error = admin_error(admin, admin_finish(&statement), "writing the attachment", words);
+	error = admin_error(admin, statement_end(statement), "writing the attachment", words);
 	if (error == OK)
 		return copy_file(admin, &attachment->content, "outbox_attachment", "content", rowid, words);
 	if (error == ERROR_INVALID) { /* a rule's sentence does not say of which file */
@@ -150,14 +150,26 @@ static enum error attach(struct admin *admin, int64_t id, size_t position,
 	return error;
 }
 
+/* The last one queues the message, within this transaction. */
+static enum error attach_all(struct admin *admin, int64_t id, const struct admin_mail *mail,
+                             struct words *words)
+{
+	struct statement statement = admin_prepare(admin, insert_attachment);
+	enum error error = OK;
+
+	for (size_t i = 0; i < mail->attachment_count && error == OK; i++)
+		error = attach(admin, &statement, id, i + 1, &mail->attachments[i], words);
+	(void)admin_finish(&statement);
+	return error;
+}
+
 static enum error insert_all(struct admin *admin, const char *sql, const struct admin_mail *mail, int64_t *id,
                              struct words *words)
 {
 	enum error error = insert(admin, sql, mail, id, words);
 
-	/* the last one queues the message, within this transaction */
-	for (size_t i = 0; i < mail->attachment_count && error == OK; i++)
-		error = attach(admin, *id, i + 1, &mail->attachments[i], words);
+	if (error == OK && mail->attachment_count > 0)
+		error = attach_all(admin, *id, mail, words);
 	return error;
 }
 

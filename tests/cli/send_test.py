@@ -186,7 +186,9 @@ def a_name_that_could_not_be_sent_is_refused(scratch):
     page = scratch.file("h.html", b"<p>")
     for value in ("a b=" + picture, "<a@b>=" + picture, "\u00fc=" + picture, "a\nb=" + picture):
         scratch.run("send", *TO, "--html", page, "--inline", value, status=65)
-        assert "must be ASCII" in scratch.errors, scratch.errors
+        assert "--inline, what is before =, character" in scratch.errors, scratch.errors
+    scratch.run("send", *TO, "--html", page, "--inline", "a=" + picture, "--inline", "a=" + page, status=65)
+    assert "--inline a is given twice" in scratch.errors, scratch.errors
     for value in ("=" + picture, picture, "a="):
         scratch.run("send", *TO, "--html", page, "--inline", value, status=64)
         assert "CID=FILE" in scratch.errors, scratch.errors
