@@ -227,3 +227,43 @@ def test_what_cannot_be_sent_fails_with_words(case, name):
     good = case.outbox().insert("acme", str(box))
     case.outbox().wait_state(good, "sent")
     box.wait(1)
+
+
+# Published sequences of SMTP smuggling that a complete message may hold.
+SMUGGLING = ["\n.\n", "\n.\r\n", "\r\n.\n", "\r\n.\r\n", "\n\n.\n\n",
+             "\r\n..\r\n", "\n.\n.\n"]
+
+
+def test_smuggled_message_is_text(case):
+    """A second message would arrive too: there is one for each row, and it
+    has every octet. The last one, sent behind them, shows that all came."""
+    box, last = case.box(), case.box()
+    case.tenant("acme", "required", max_connections=1)
+    rows = []
+    for number, end in enumerate(SMUGGLING):
+        evil = ("MAIL FROM:<user@acme.example>\r\nRCPT TO:<%s>\r\nDATA\r\n"
+                "Subject: smuggled\r\n\r\nevil" % box) + end + "QUIT\r\n"
+        rows.append((
+            "From: a@acme.example\nTo: %s\nSubject: row %d\n"
+            "Date: Mon, 23 Nov 2026 10:00:00 +0000\n"
+            "Message-ID: <smuggled-%d@acme.example>\n\nbefore%s%safter\n" % (
+                box, number, number, end, evil)))
+    numbers = [case.outbox().insert("acme", str(box), message=row.encode())
+               for row in rows]
+    numbers += [case.outbox().insert("acme", str(box), subject="row text",
+                                     body_text=row) for row in rows]
+    numbers.append(case.outbox().insert("acme", str(last), priority=-9))
+    case.serve()
+    for number in numbers:
+        case.outbox().wait_state(number, "sent")
+    last.wait(1)
+    found = box.wait(2 * len(rows))
+    assert len(found) == 2 * len(rows), [one.sent[:200] for one in found]
+    assert not any(parsed(one)["Subject"] == "smuggled" for one in found)
+    complete = sorted(one.sent for one in found
+                      if parsed(one)["Subject"] != "row text")
+    assert complete == sorted(row.replace("\r\n", "\n").encode()
+                              for row in rows)
+    texts = sorted(text_of(one) for one in found
+                   if parsed(one)["Subject"] == "row text")
+    assert texts == sorted(row.replace("\r\n", "\n") for row in rows)
