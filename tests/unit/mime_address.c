@@ -199,6 +199,8 @@ static const struct bad_case {
 	{ "bob@[tag:x]", "to, character 5: between '[' and ']' stands an IPv4 address, or 'IPv6:' and "
 	                 "an IPv6 address" },
 	{ "bob@[192.0.2.1", "to, character 5: the '[' has no ']'" },
+	{ A70 A70 A70 A10 A10 A10 A10 "12345@x.test",
+	  "to, character 1: the address is longer than 254 octets" },
 	{ "bob\302\240@x.test", "to, character 4: the invisible character U+00A0 is not allowed in an "
 	                        "address" },
 	{ "\342\200\213bob@x.test", "to, character 1: the invisible character U+200B is not allowed in "
@@ -439,11 +441,47 @@ START_TEST(allowed_senders_are_kept)
 }
 END_TEST
 
+/* What no reader shows may not stand in a local part: it would be another address that looks the same. */
+START_TEST(invisible_characters_are_refused)
+{
+	static const struct {
+		uint32_t first, last;
+	} invisible[] = {
+		{ 0x80, 0xa0 },     { 0xad, 0xad },     { 0x1680, 0x1680 },
+		{ 0x180e, 0x180e }, { 0x2000, 0x200f }, { 0x2028, 0x202f },
+		{ 0x205f, 0x206f }, { 0x3000, 0x3000 }, { 0xfeff, 0xfeff },
+	};
+
+	for (uint32_t c = 0x80; c < 0x10000; c += c == 0xd7ff ? 0x801 : 1) {
+		char text[] = "a___@x.test";
+		size_t at = 1;
+		struct address_list list;
+		struct words words;
+		bool refused = false;
+
+		for (size_t i = 0; i < COUNT(invisible); i++)
+			refused = refused || (c >= invisible[i].first && c <= invisible[i].last);
+		if (c >= 0x800) {
+			text[at++] = (char)(0xe0 | c >> 12);
+			text[at++] = (char)(0x80 | (c >> 6 & 0x3f));
+		} else {
+			text[at++] = (char)(0xc0 | c >> 6);
+		}
+		text[at] = (char)(0x80 | (c & 0x3f));
+		ck_assert_msg((address_list_parse("to", text, strlen(text), &list, &words) ==
+		               ERROR_INVALID) == refused,
+		              "U+%04X", c);
+		address_list_fini(&list);
+	}
+}
+END_TEST
+
 TCase *mime_address_case(void)
 {
 	TCase *tcase = tcase_create("address");
 
 	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, invisible_characters_are_refused);
 	tcase_add_test(tcase, list_is_understood);
 	tcase_add_test(tcase, error_names_the_place);
 	tcase_add_test(tcase, nul_is_refused);

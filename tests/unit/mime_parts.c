@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "mime/parts.h"
 #include "tests/unit/mime_test.h"
 
 #define BODY(text) bed_body_of(text, sizeof(text) - 1)
@@ -528,6 +529,40 @@ START_TEST(a_file_that_cannot_be_read_is_told)
 }
 END_TEST
 
+/* However little room there is for our own text, too little is told, and enough is enough. */
+START_TEST(a_full_header_is_told)
+{
+	struct attachment attachments[] = {
+		{ .filename = TEXT("a.png"), .content_id = TEXT("a"), .content = BODY("x") },
+		{ .filename = TEXT("\303\244"), .content = BODY("y") },
+	};
+	struct mail mail = letter();
+	struct parts parts;
+	struct words words;
+	enum error error = ERROR_LIMIT;
+
+	mail.body_text = BODY("a");
+	mail.body_html = BODY("b");
+	mail.attachments = attachments;
+	mail.attachment_count = 2;
+	ck_assert_int_eq(parts_prepare(&parts, &mail, &bed_options, &words), OK);
+	for (size_t limit = 0; error; limit++) {
+		struct pieces *pieces = pieces_create();
+		struct buffer header;
+		int64_t size = 0;
+		bool eight_bit = false;
+
+		ck_assert_uint_lt(limit, 1000);
+		buffer_init(&header, limit);
+		error = parts_write(&parts, &header, pieces, &size, &eight_bit);
+		ck_assert(error == ERROR_LIMIT || (error == OK && limit > 100));
+		buffer_fini(&header);
+		pieces_destroy(&pieces);
+	}
+	parts_fini(&parts);
+}
+END_TEST
+
 TCase *mime_parts_case(void)
 {
 	TCase *tcase = tcase_create("parts");
@@ -540,6 +575,7 @@ TCase *mime_parts_case(void)
 	tcase_add_test(tcase, what_holds_an_8_bit_part_says_so);
 	tcase_add_test(tcase, attachments_arrive_octet_for_octet);
 	tcase_add_test(tcase, a_wrong_attachment_is_named);
+	tcase_add_test(tcase, a_full_header_is_told);
 	tcase_add_test(tcase, a_file_that_cannot_be_read_is_told);
 	return tcase;
 }

@@ -340,6 +340,25 @@ START_TEST(many_recipients_are_merged_quickly)
 }
 END_TEST
 
+/* 10,000 names of 900 octets would be a header of 13 MB. */
+START_TEST(a_header_has_a_limit)
+{
+	struct mail mail = bed_mail_of(NULL);
+	struct buffer list;
+
+	buffer_init(&list, 16 << 20);
+	for (int i = 0; i < 10000; i++) {
+		buffer_append_text(&list, i ? ",\"" : "\"");
+		for (int j = 0; j < 450; j++)
+			buffer_append_text(&list, "\303\244");
+		buffer_printf(&list, "\" <a%d@x.test>", i);
+	}
+	mail.to_addresses = list.data;
+	bed_check_refused(&mail, "the header is longer than 8388608 octets");
+	buffer_fini(&list);
+}
+END_TEST
+
 TCase *mime_plain_case(void)
 {
 	TCase *tcase = tcase_create("plain");
@@ -354,6 +373,7 @@ TCase *mime_plain_case(void)
 	tcase_add_test(tcase, a_wrong_column_is_named);
 	tcase_add_test(tcase, the_envelope_sender_is_chosen);
 	tcase_add_test(tcase, utf8_addresses_in_the_header_are_marked);
+	tcase_add_test(tcase, a_header_has_a_limit);
 	tcase_add_test(tcase, many_recipients_are_merged_quickly);
 	return tcase;
 }
