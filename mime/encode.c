@@ -45,6 +45,45 @@ static bool qp_flush_space(struct encoder *encoder, bool at_line_end, struct buf
 	return qp_put(encoder, encoder->held[0], at_line_end, out);
 }
 
+static bool is_plain(char c)
+{
+	return c > ' ' && c < 0x7f && c != '=';
+}
+
+/* Octets that go as they are: a space among them if none of white space follows it. */
+static size_t qp_plain_run(const char *bytes, size_t length)
+{
+	size_t run = 0;
+
+	while (run < length &&
+	       (is_plain(bytes[run]) || (bytes[run] == ' ' && run + 1 < length && is_plain(bytes[run + 1]))))
+		run++;
+	return run;
+}
+
+/* The same as qp_put() of each, but quick. */
+static bool qp_copy(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
+{
+	if (!qp_flush_space(encoder, false, out))
+		return false;
+	while (length > 0) {
+		size_t room = ENCODING_LINE_MAX - 1 - encoder->column;
+		size_t take = length < room ? length : room;
+
+		if (!buffer_append(out, bytes, take))
+			return false;
+		encoder->column += take;
+		bytes += take;
+		length -= take;
+		if (length > 0) {
+			if (!buffer_append(out, "=\r\n", 3))
+				return false;
+			encoder->column = 0;
+		}
+	}
+	return true;
+}
+
 static bool qp_octet(struct encoder *encoder, unsigned char c, struct buffer *out)
 {
 	if (!qp_flush_space(encoder, false, out))
@@ -54,7 +93,7 @@ static bool qp_octet(struct encoder *encoder, unsigned char c, struct buffer *ou
 		encoder->held_count = 1;
 		return true;
 	}
-	return qp_put(encoder, c, c < 0x21 || c > 0x7e || c == '=', out);
+	return qp_put(encoder, c, !is_plain((char)c), out);
 }
 
 static bool qp_line_end(struct encoder *encoder, struct buffer *out)
@@ -139,9 +178,14 @@ static bool put_run(struct encoder *encoder, const char *bytes, size_t length, s
 		return buffer_append(out, bytes, length);
 	if (encoder->encoding == ENCODING_BASE64)
 		return base64_octets(encoder, bytes, length, out);
-	for (size_t i = 0; i < length; i++) {
-		if (!qp_octet(encoder, (unsigned char)bytes[i], out))
+	while (length > 0) {
+		size_t run = qp_plain_run(bytes, length);
+
+		if (run > 0 ? !qp_copy(encoder, bytes, run, out)
+		            : !qp_octet(encoder, (unsigned char)bytes[0], out))
 			return false;
+		bytes += run > 0 ? run : 1;
+		length -= run > 0 ? run : 1;
 	}
 	return true;
 }

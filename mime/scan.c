@@ -125,10 +125,28 @@ static bool scan_octet(struct text_scan *scan, char c)
 	return true;
 }
 
+/* Within a line that does not begin with the mark, ASCII of people says nothing but its length. */
+static size_t skip_plain(struct text_scan *scan, const char *chunk, size_t length)
+{
+	struct text_facts *facts = scan->facts;
+	size_t run = 0;
+
+	if (scan->length == 0 || scan->marked == scan->length || scan->cr || scan->utf8.count > 0)
+		return 0;
+	while (run < length && chunk[run] >= ' ' && (unsigned char)chunk[run] < 0x80)
+		run++;
+	scan->length += run;
+	facts->octets += (int64_t)run;
+	if (scan->length > facts->longest)
+		facts->longest = scan->length;
+	return run;
+}
+
 static bool scan_chunk(struct text_scan *scan, const char *chunk, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		if (!scan_octet(scan, chunk[i]))
+		i += skip_plain(scan, chunk + i, length - i);
+		if (i < length && !scan_octet(scan, chunk[i]))
 			return false;
 	}
 	return true;
