@@ -114,3 +114,8 @@ void log_push(struct log_batch *batch)
 	}
 	buffer_clear(&batch->lines);
 }
+
+uint64_t log_dropped(struct log *log)
+{
+	return atomic_load(&log->dropped_ever);
+}

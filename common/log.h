@@ -39,6 +39,9 @@ enum error log_open(const struct log_settings *settings, struct log **log, struc
 /* Writes what is there (for at most 2 s), ends the thread, leaves NULL. Nobody pushes any more. */
 void log_close(struct log **log);
 
+/* Lines that were dropped since log_open(). Any thread. */
+uint64_t log_dropped(struct log *log);
+
 /*
  * Files are closed and opened again by the log thread (SIGHUP). Does not block.
  * What a stuck main file did not take is counted in log.dropped of the new one.

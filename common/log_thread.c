@@ -113,6 +113,7 @@ void log_give(struct log *log, const char *frames, size_t length)
 		left += all;
 	}
 	log->dropped += left;
+	atomic_fetch_add(&log->dropped_ever, left);
 	if (was_idle && !is_idle(log))
 		raise_event(log->event_fd);
 	unlock(log);
@@ -124,6 +125,7 @@ void log_count_dropped(struct log *log, uint64_t lines)
 	if (is_idle(log))
 		raise_event(log->event_fd);
 	log->dropped += lines;
+	atomic_fetch_add(&log->dropped_ever, lines);
 	unlock(log);
 }
 
@@ -156,6 +158,13 @@ static bool wait_writable(void *context, int fd)
 	}
 }
 
+static void lose_line(struct log *log)
+{
+	log->lost++;
+	log->lost_error = ENOMEM;
+	atomic_fetch_add(&log->dropped_ever, 1);
+}
+
 static void write_text(struct log *log)
 {
 	const struct log_patience patience = { wait_writable, log };
@@ -163,6 +172,7 @@ static void write_text(struct log *log)
 
 	if (lost > 0) {
 		log->lost += lost;
+		atomic_fetch_add(&log->dropped_ever, lost);
 		log->lost_error = log->file.error;
 	}
 	buffer_clear(&log->text);
@@ -244,12 +254,10 @@ static size_t gather(struct log *log, const char *frames, size_t length)
 		const char *line = name + frame.name_bytes;
 
 		if (!buffer_append(&log->text, line, frame.line_bytes)) {
-			log->lost++;
-			log->lost_error = ENOMEM;
+			lose_line(log);
 		}
 		if (frame.name_bytes > 0 && !log_dir_add(log->dir, name, line, frame.line_bytes)) {
-			log->lost++;
-			log->lost_error = ENOMEM;
+			lose_line(log);
 		}
 		at += bytes;
 	}

@@ -7,6 +7,7 @@
 #define OUTBOXD_COMMON_LOG_THREAD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,8 @@ struct log {
 	int event_fd;        /* wakes the thread */
 	int done_fd;         /* says that it has ended */
 	struct log_dir *dir; /* NULL or the thread's; that it is there is constant */
+
+	_Atomic uint64_t dropped_ever;
 
 	pthread_mutex_t lock; /* guards all down to the next blank line */
 	struct buffer pending;

@@ -80,14 +80,6 @@ static int check_number(cfg_t *cfg, cfg_opt_t *option, const char *value, void *
 	return 0;
 }
 
-static int refuse_unbuilt(cfg_t *cfg, cfg_opt_t *option, const char *value, void *result)
-{
-	(void)value;
-	(void)result;
-	cfg_error(cfg, "%s is not built yet", option->name);
-	return -1;
-}
-
 /* The value of a word, or -1 with words. */
 static int word_of(const char *name, const char *value, const char *const *words_allowed, struct words *words)
 {
@@ -232,6 +224,7 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->log_file = options->log_file ? memory_strdup(options->log_file) : text_of(cfg, "log_file");
 	config->pid_file = options->pid_file ? memory_strdup(options->pid_file) : text_of(cfg, "pid_file");
 	config->log_dir = text_of(cfg, "log_dir");
+	config->metrics_file = text_of(cfg, "metrics_file");
 	config->spool_dir = text_of(cfg, "spool_dir");
 	config->secrets_dir = text_of(cfg, "secrets_dir");
 	config->command_dir = text_of(cfg, "command_dir");
@@ -256,6 +249,7 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_STR("log_dir", "", CFGF_NONE),
 		CFG_STR("log_format", "logfmt", CFGF_NONE),
 		CFG_STR("log_level", "info", CFGF_NONE),
+		CFG_STR("metrics_file", "", CFGF_NONE),
 		CFG_STR("pid_file", "", CFGF_NONE),
 		CFG_STR("spool_dir", "", CFGF_NONE),
 		CFG_STR("secrets_dir", "", CFGF_NONE),
@@ -268,7 +262,6 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_INT_CB("max_workers", 1000, CFGF_NONE, check_number),
 		CFG_INT_CB("max_probes", 200, CFGF_NONE, check_number),
 		CFG_INT_CB("unsettled_max", 256, CFGF_NONE, check_number),
-		CFG_INT_CB("metrics_file", 0, CFGF_NONE, refuse_unbuilt),
 		CFG_INT_CB("keep_sent", 30 * DAY_MS, CFGF_NONE, check_keep),
 		CFG_INT_CB("keep_failed", 90 * DAY_MS, CFGF_NONE, check_keep),
 		CFG_END(),
@@ -312,6 +305,7 @@ void config_release(struct config **config)
 	free(released->databases);
 	free(released->log_file);
 	free(released->log_dir);
+	free(released->metrics_file);
 	free(released->pid_file);
 	free(released->spool_dir);
 	free(released->secrets_dir);

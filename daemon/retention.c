@@ -97,6 +97,7 @@ static bool remove_some(struct retention *retention)
 		tell_failure(retention, &words);
 	retention->keeping = retention->keeping || round->kept > kept;
 	retention->removed[retention->at] += round->removed - before;
+	atomic_fetch_add(&retention->outbox->removed, (uint64_t)(round->removed - before));
 	return round->removed > before;
 }
 

@@ -27,6 +27,7 @@
 #include "common/wait.h"
 #include "daemon/crash.h"
 #include "daemon/fault.h"
+#include "daemon/metrics.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
 #include "daemon/worker.h"
@@ -46,6 +47,7 @@ struct main_state {
 	struct service service;
 	const struct service_start *start;
 	struct outbox *outboxes;
+	struct metrics *metrics;
 	size_t count, opened, ended;
 	int signal_fd;
 	struct log_batch log;
@@ -146,12 +148,11 @@ static char *name_of_database(const char *path)
 	return memory_strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }
 
-static bool start_outbox(struct main_state *state, struct outbox *outbox, const char *path)
+static bool start_outbox(struct main_state *state, struct outbox *outbox)
 {
 	outbox->service = &state->service;
-	outbox->path = path;
 	if (state->count > 1)
-		outbox->db = name_of_database(path);
+		outbox->db = memory_strdup(outbox->name);
 	if (queue_init(&outbox->results, true) != OK || queue_init(&outbox->settled, true) != OK ||
 	    queue_init(&outbox->exits, true) != OK)
 		return false;
@@ -349,7 +350,16 @@ static bool start_all(struct main_state *state)
 	state->count = config->database_count;
 	state->outboxes = memory_alloc(state->count * sizeof(*state->outboxes));
 	for (size_t i = 0; i < state->count; i++) {
-		if (start_outbox(state, &state->outboxes[i], config->databases[i]))
+		state->outboxes[i].path = config->databases[i];
+		state->outboxes[i].name = name_of_database(config->databases[i]);
+	}
+	if (metrics_start(service, state->outboxes, state->count, &state->metrics, &words) != OK) {
+		log_simple(state, LOG_ERROR, "metrics.failed", words.text);
+		state->exit_status = EX_OSERR;
+		return false;
+	}
+	for (size_t i = 0; i < state->count; i++) {
+		if (start_outbox(state, &state->outboxes[i]))
 			continue;
 		/* Without a thread it has ended already; the others are told to. */
 		state->exit_status = EX_OSERR;
@@ -378,6 +388,7 @@ static void free_all(struct main_state *state)
 		struct outbox *outbox = &state->outboxes[i];
 
 		free(outbox->db);
+		free(outbox->name);
 		if (!outbox->started)
 			continue;
 		queue_fini(&outbox->results);
@@ -412,6 +423,7 @@ int service_run(const struct service_start *start)
 	};
 	struct words words;
 	enum error error;
+	bool clean;
 
 	close_memory();
 	state.signal_fd = open_signals();
@@ -435,10 +447,11 @@ int service_run(const struct service_start *start)
 	log_number(&state.log, "status", state.exit_status);
 	log_end(&state.log);
 	log_push(&state.log);
-	if (!all_clean(&state)) {
-		/* A thread is left behind: nothing that it may touch is freed. */
+	clean = all_clean(&state);
+	/* A thread is left behind: nothing that it may touch is freed. */
+	if (!metrics_stop(&state.metrics) || !clean) {
 		log_close(&state.service.log);
-		_exit(state.exit_status ? state.exit_status : EX_SOFTWARE);
+		_exit(state.exit_status || clean ? state.exit_status : EX_SOFTWARE);
 	}
 	if (state.outboxes)
 		free_all(&state);

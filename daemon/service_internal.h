@@ -49,11 +49,13 @@ enum outbox_news { NEWS_OPENED, NEWS_REFUSED, NEWS_ENDED };
 
 enum { OUTBOX_OPENING, OUTBOX_SERVING, OUTBOX_FAILED };
 
+struct metrics_outbox;
 struct writer;
 
 struct outbox {
 	struct service *service;
 	const char *path; /* of the database */
+	char *name;       /* the file's name without folder and ending */
 	char *db;         /* the file's name without folder and ending; NULL unless there are several */
 	struct storage *storage; /* made by the supervisor before its other threads */
 	struct journal *journal;
@@ -66,6 +68,10 @@ struct outbox {
 	atomic_int stop;          /* STOP_…, main writes */
 	atomic_bool tell_status;  /* main writes, the supervisor clears */
 	atomic_bool disk_trouble; /* storage: the last commit failed; dispatch stops */
+
+	/* for metrics_file */
+	_Atomic(struct metrics_outbox *) picture;           /* the last one, or NULL: see metrics.h */
+	_Atomic uint64_t commits, commit_failures, removed; /* storage writes */
 
 	/* main's own */
 	pthread_t supervisor;

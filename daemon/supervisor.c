@@ -15,10 +15,13 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_picture.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
@@ -31,6 +34,7 @@
 #define WATCH_MS        1000
 #define WAITING_MS      200
 #define STATUS_MS       250
+#define PICTURE_MS      5000
 #define LADDER_FIRST_US 100
 #define LADDER_LAST_US  200000
 #define GIVE_UP_MS      5000 /* after STOP_NOW a worker that does not end is left behind */
@@ -219,6 +223,10 @@ static void run_rounds(struct supervisor *supervisor)
 	if (now >= supervisor->next_inspect_ms) {
 		inspect(supervisor);
 		supervisor->next_inspect_ms = now + INSPECT_MS;
+	}
+	if (supervisor->outbox->service->config->metrics_file && now >= supervisor->next_picture_ms) {
+		picture_give(supervisor);
+		supervisor->next_picture_ms = now + fault_number("metrics-ms", PICTURE_MS);
 	}
 	if (supervisor->dirty && now >= supervisor->next_status_ms) {
 		tenant_write_statuses(supervisor, false);

@@ -17,6 +17,7 @@
 #include "common/message.h"
 #include "common/tenant.h"
 #include "daemon/breaker.h"
+#include "daemon/metrics.h"
 #include "daemon/quota.h"
 #include "daemon/service_internal.h"
 #include "daemon/timers.h"
@@ -73,6 +74,7 @@ struct tenant {
 	int worker_restarts;
 	int64_t last_sent_at;
 	char *last_error;
+	struct metrics_totals totals;
 	bool status_dirty;
 	int64_t status_at_ms;  /* written last */
 	int64_t next_count_ms; /* the queue is not counted before */
@@ -98,17 +100,18 @@ struct supervisor {
 	struct suspect *suspects; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	int waiting_workers;  /* of those: for a worker's place, not for a probe's */
-	bool sharing_out;     /* the line gets what is free just now */
-	struct tenant *dirty; /* status to write */
-	bool reopen;          /* the file was deleted or replaced: close all and open anew */
-	bool reopened;        /* this is not the first opening of the outbox */
-	bool storage_told;    /* a failed look was told */
-	bool places_told;     /* a worker that could not be started was told */
-	bool tenants_stale;   /* settings could not be read: again soon */
-	bool accept_work;     /* false once we stop */
-	int workers;          /* threads that have not given their exit letter */
-	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms;
+	int waiting_workers;        /* of those: for a worker's place, not for a probe's */
+	bool sharing_out;           /* the line gets what is free just now */
+	struct tenant *dirty;       /* status to write */
+	bool reopen;                /* the file was deleted or replaced: close all and open anew */
+	bool reopened;              /* this is not the first opening of the outbox */
+	bool storage_told;          /* a failed look was told */
+	bool places_told;           /* a worker that could not be started was told */
+	bool tenants_stale;         /* settings could not be read: again soon */
+	bool accept_work;           /* false once we stop */
+	struct metrics_delay delay; /* from queued to sent, of all tenants */
+	int workers;                /* threads that have not given their exit letter */
+	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;
 	struct words inspected; /* what the last inspection said: told once */
 	int ladder;             /* step of the ladder after an event, -1 = off */
 };

@@ -16,6 +16,7 @@
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 

@@ -11,6 +11,7 @@
 #include "daemon/limit.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 
 #define ASK_AGAIN_MS 60000 /* the wall clock may be set meanwhile */

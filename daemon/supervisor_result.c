@@ -16,8 +16,10 @@
 #include "daemon/limit.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
+#include "daemon/supervisor_picture.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
 #include "daemon/supervisor_unread.h"
@@ -232,6 +234,7 @@ void take_settled(struct supervisor *supervisor)
 		/* Deferred ones become due again: the next look after that time finds them. */
 		if (message->state == MESSAGE_DEFERRED && message->due_at < tenant->next_due)
 			tenant->next_due = message->due_at;
+		picture_count(supervisor, tenant, message);
 		suspect_settled(supervisor, message);
 		in_hand_leave(supervisor, &message);
 	}

@@ -1,6 +1,6 @@
 /*
  * supervisor_tenant.c - a tenant as the supervisor knows it: settings, the state
- * of its server, its row in outbox_tenant_status. See supervisor.h.
+ * of its server. See supervisor.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +8,14 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/digest.h"
-#include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 #include "smtp/session.h"
 
-#define STATUS_EVERY_MS 1000
-#define COUNT_SHARE     100 /* counting a queue may take one part in so many of the time */
 #define SECRET_CHECK_MS 20000
 #define SECRET_POLL_MS  1000
 
@@ -302,136 +300,5 @@ void tenant_free_all(struct supervisor *supervisor)
 		free(tenant->last_error);
 		free(tenant->name);
 		free(tenant);
-	}
-}
-
-static const char *state_in_words(const struct tenant *tenant)
-{
-	if (!tenant->settings->enabled)
-		return "suspended";
-	if (tenant->quarantine_until_ms)
-		return "quarantined";
-	switch (tenant->breaker.state) {
-	case BREAKER_BACKOFF: return "backoff";
-	case BREAKER_THROTTLED: return "throttled";
-	case BREAKER_AUTH_FAILED: return "auth_failed";
-	case BREAKER_CLOSED: break;
-	}
-	if (tenant->refused.text[0])
-		return "backoff";
-	if (tenant->limited.limit != QUOTA_FREE)
-		return "limited";
-	return tenant->with_workers > 0 || tenant->unsettled > 0 ? "sending" : "idle";
-}
-
-void tenant_tell(struct supervisor *supervisor, struct tenant *tenant)
-{
-	int64_t now = clock_monotonic_ms();
-
-	if (!tenant->settings)
-		return;
-	log_begin(&supervisor->log, LOG_INFO, "tenant.status", supervisor->outbox->db, tenant->name);
-	log_text(&supervisor->log, "state", state_in_words(tenant));
-	log_number(&supervisor->log, "ready", tenant->ready_count);
-	log_number(&supervisor->log, "in_hand", tenant->with_workers);
-	log_number(&supervisor->log, "unsettled", tenant->unsettled);
-	log_text(&supervisor->log, "error", tenant->last_error);
-	if (tenant->breaker.state != BREAKER_CLOSED)
-		log_seconds(&supervisor->log, "retry_in", tenant->breaker.retry_at_ms - now);
-	log_end(&supervisor->log);
-	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
-		int64_t id = atomic_load(&worker->message_id);
-
-		log_begin(&supervisor->log, LOG_INFO, "worker.status", supervisor->outbox->db, tenant->name);
-		log_number(&supervisor->log, "number", worker->number);
-		log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
-		if (id > 0)
-			log_number(&supervisor->log, "id", id);
-		log_number(&supervisor->log, "given", worker->given);
-		log_end(&supervisor->log);
-	}
-}
-
-void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant)
-{
-	if (tenant->status_dirty)
-		return;
-	tenant->status_dirty = true;
-	tenant->next_dirty = supervisor->dirty;
-	supervisor->dirty = tenant;
-}
-
-/*
- * Counting is linear: a long queue is counted seldom enough to cost one part in
- * COUNT_SHARE of the thread's time. Returns false if that was put off.
- */
-static bool count_queue(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
-{
-	struct words words;
-	int64_t began_us, took_us;
-
-	if (now < tenant->next_count_ms)
-		return false;
-	began_us = clock_thread_us();
-	/* What cannot be counted now keeps its old figures; the look that fails beside it is told. */
-	if (storage_count(supervisor->outbox->storage, tenant->name, &tenant->counts, &words) != OK)
-		return true;
-	took_us = fault_number("count-us", (int)(clock_thread_us() - began_us));
-	tenant->next_count_ms = now + took_us * COUNT_SHARE / 1000;
-	return true;
-}
-
-/* Returns false if it had to go out with an old count. */
-static bool write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
-{
-	struct tenant_status *status;
-	bool down = tenant->breaker.state != BREAKER_CLOSED;
-	bool counted, limited;
-	struct words words;
-
-	if (!tenant->settings)
-		return true;
-	limited = !tenant->down && limit_describe(tenant, &words);
-	counted = count_queue(supervisor, tenant, now);
-	status = memory_alloc(sizeof(*status));
-	status->tenant = memory_strdup(tenant->name);
-	status->state = state_in_words(tenant);
-	status->queued = tenant->counts.queued;
-	status->deferred = tenant->counts.deferred;
-	status->oldest_due_at = tenant->counts.oldest_due_at;
-	status->consecutive_failures = tenant->breaker.failures;
-	if (tenant->quarantine_until_ms)
-		status->retry_at = (clock_wall_ms() + tenant->quarantine_until_ms - now + 999) / 1000;
-	else if (down)
-		status->retry_at = (clock_wall_ms() + tenant->breaker.retry_at_ms - now + 999) / 1000;
-	else if (limited)
-		status->retry_at = (clock_wall_ms() + tenant->limited.next_ms - now + 999) / 1000;
-	status->worker_restarts = tenant->worker_restarts;
-	status->last_error = memory_strdup(limited ? words.text : tenant->last_error);
-	status->last_sent_at = tenant->last_sent_at;
-	tenant->status_at_ms = now;
-	writer_status(supervisor->outbox->writer, status);
-	return counted;
-}
-
-void tenant_write_statuses(struct supervisor *supervisor, bool all)
-{
-	struct tenant *tenant = supervisor->dirty;
-	int64_t now = clock_monotonic_ms();
-
-	supervisor->dirty = NULL;
-	while (tenant) {
-		struct tenant *next = tenant->next_dirty;
-
-		tenant->status_dirty = false;
-		tenant->next_dirty = NULL;
-		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
-			/* A count that was put off is made good later. */
-			if (!write_status(supervisor, tenant, now) && !all)
-				tenant_dirty(supervisor, tenant);
-		} else {
-			tenant_dirty(supervisor, tenant);
-		}
-		tenant = next;
 	}
 }

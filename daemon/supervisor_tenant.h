@@ -25,9 +25,5 @@ bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tena
 bool tenant_may_send(const struct tenant *tenant);
 /* While it is down: whether the file of its secret is a new one. */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);
-/* SIGUSR1: the tenant and each of its workers, a line each. */
-void tenant_tell(struct supervisor *supervisor, struct tenant *tenant);
-void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant);
-void tenant_write_statuses(struct supervisor *supervisor, bool all);
 
 #endif

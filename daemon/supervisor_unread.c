@@ -9,6 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 #include "daemon/supervisor_unread.h"
 

@@ -133,10 +133,12 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 
 		if (error == OK) {
 			committed = true;
+			atomic_fetch_add(&writer->outbox->commits, 1);
 			tell_recovery(writer);
 			atomic_store(&writer->dirty, true);
 			report_settled(writer, batch->messages);
 		} else {
+			atomic_fetch_add(&writer->outbox->commit_failures, 1);
 			tell_trouble(writer, &words);
 		}
 		answer_holds(batch->uncertain, error == OK);

@@ -177,11 +177,11 @@ class Case:
     def start(self, *names, **options):
         return self.daemon(*names, **options).start()
 
-    def start_faulty(self, faults, trouble, **options):
+    def start_faulty(self, faults, trouble, names=(), **options):
         """With fault points, and the events that they bring about. Skipped in
         a build without them."""
         need_faults()
-        daemon = self.daemon(faults=faults, **options)
+        daemon = self.daemon(*names, faults=faults, **options)
         daemon.allowed |= trouble
         return daemon.start()
 

@@ -91,7 +91,6 @@ static const struct {
 	{ "database = a.db\nmax_workers = 0\n", NULL, "max_workers = 0 is no whole number" },
 	{ "database = a.db\nmax_workers = -3\n", NULL, "max_workers = -3" },
 	{ "database = a.db\nlog_format = xml\n", NULL, "log_format = xml is not one of: logfmt, json" },
-	{ "database = a.db\nmetrics_file = /m\n", NULL, "metrics_file is not built yet" },
 	{ "database = a.db\nkeep_sent = long\n", NULL,
 	  "keep_sent = long is no duration (such as 12h, 30d) nor forever" },
 	{ "database = a.db\nkeep_failed = -1\n", NULL, "keep_failed = -1 is no duration" },

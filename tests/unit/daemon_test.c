@@ -22,6 +22,7 @@ int main(void)
 	suite_add_tcase(suite, journal_tests());
 	suite_add_tcase(suite, configuration_tests());
 	suite_add_tcase(suite, loader_tests());
+	suite_add_tcase(suite, metrics_tests());
 	suite_add_tcase(suite, monitor_tests());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -14,6 +14,7 @@ TCase *timers_tests(void);
 TCase *journal_tests(void);
 TCase *configuration_tests(void);
 TCase *loader_tests(void);
+TCase *metrics_tests(void);
 TCase *monitor_tests(void);
 
 #endif
