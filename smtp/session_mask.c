@@ -10,14 +10,16 @@
 
 #include "common/text.h"
 
+#define SAID_BYTES 8 /* what is shorter is a password, which is masked by itself, or nothing */
+
 void session_remember(struct session *session, const struct buffer *response)
 {
 	const char *username = session->tenant->username ? session->tenant->username : "";
 	struct buffer plain;
 
 	buffer_init(&plain, SECRET_MAX_BYTES);
-	if (session->said_count < SAID_MAX && response->length > 1 &&
-	    text_base64_decode(&plain, response->data, response->length) &&
+	if (session->said_count < SAID_MAX && response->length > 0 &&
+	    text_base64_decode(&plain, response->data, response->length) && plain.length >= SAID_BYTES &&
 	    (plain.length != strlen(username) || memcmp(plain.data, username, plain.length) != 0))
 		secret_set(&session->said[session->said_count++], plain.data, plain.length);
 	if (plain.length > 0)
