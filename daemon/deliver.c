@@ -14,9 +14,9 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/deliver.h"
 #include "daemon/fault.h"
 #include "daemon/limit.h"
-#include "daemon/worker_internal.h"
 
 #define RECONNECTS_MAX 3 /* of one message, after reused connections that were closed */
 

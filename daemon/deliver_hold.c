@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "common/wait.h"
+#include "daemon/deliver.h"
 #include "daemon/fault.h"
-#include "daemon/worker_internal.h"
 #include "daemon/writer.h"
 
 /* For the commit before the end: accepted recipients are uncertain, in an attempt that counts. And back. */

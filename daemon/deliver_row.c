@@ -11,7 +11,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "daemon/worker_internal.h"
+#include "daemon/deliver.h"
 
 #define TAKE_DEADLINE_MS 30000
 

@@ -236,22 +236,6 @@ static void give_offline(struct supervisor *supervisor, struct tenant *tenant)
 	}
 }
 
-static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant, int *allowance)
-{
-	(void)supervisor;
-	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
-		int count;
-
-		if (worker->retired || worker->given > worker->batch / 2)
-			continue;
-		count = handful(tenant, least(worker->batch - worker->given, *allowance));
-		if (count <= 0)
-			continue;
-		give(tenant, worker, count);
-		*allowance -= count;
-	}
-}
-
 /* Sessions with the server as it is now: a retired one counts until it has ended. */
 static int sessions_of(const struct tenant *tenant)
 {
@@ -265,6 +249,40 @@ static int sessions_of(const struct tenant *tenant)
 			count++;
 	}
 	return count;
+}
+
+/*
+ * How many messages a worker may have: what its session can have under way and, where the server
+ * is quick, as many again in reserve. A server that takes its time gets the second one only where
+ * no further session could take it sooner.
+ */
+static int wanted_by(const struct tenant *tenant, const struct worker *worker)
+{
+	int depth = least(tenant->settings->pipeline_depth, SESSION_WINDOW_MOST);
+	int window = depth > 1 ? depth : 2;
+
+	if (worker->quick)
+		return worker->batch > 2 * window ? worker->batch : 2 * window;
+	return depth > 1 || sessions_of(tenant) >= tenant->settings->max_connections ? window : 1;
+}
+
+static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant, int *allowance)
+{
+	(void)supervisor;
+	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		int count, wanted;
+
+		if (worker->retired)
+			continue;
+		wanted = wanted_by(tenant, worker);
+		if (worker->given > (worker->quick ? wanted / 2 : wanted - 1))
+			continue;
+		count = handful(tenant, least(wanted - worker->given, *allowance));
+		if (count <= 0)
+			continue;
+		give(tenant, worker, count);
+		*allowance -= count;
+	}
 }
 
 /* One more session: the first one at once, further ones for mail that has waited. */
@@ -334,7 +352,8 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 			struct worker *worker = start_worker(supervisor, tenant, false);
 
 			if (worker)
-				give(tenant, worker, 1);
+				give(tenant, worker,
+				     handful(tenant, least(wanted_by(tenant, worker), allowance)));
 			/* What still waits has its own two seconds, whatever becomes of this one. */
 			if (worker && tenant->ready && wants_session(supervisor, tenant))
 				timers_set_earlier(&supervisor->timers, &tenant->timer, now);

@@ -27,6 +27,7 @@
 #define PAUSE_MS       1000
 #define BATCH_MOST     32
 #define BATCH_QUICK_MS 100
+#define QUICK_MS       1000
 
 /* Nothing happened to it: back into the line, or to the table if its line is closed. */
 static void put_back(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
@@ -121,9 +122,11 @@ static void judge_server(struct supervisor *supervisor, struct tenant *tenant, s
 }
 
 /* Quick servers get their messages in larger handfuls. */
-static void adapt_batch(struct worker *worker)
+static void adapt_batch(struct worker *worker, const struct message *message)
 {
 	int64_t now = clock_monotonic_ms();
+
+	worker->quick = message->opened_ms > 0 && message->ended_ms - message->opened_ms < QUICK_MS;
 
 	if (now - worker->batch_given_ms > BATCH_QUICK_MS)
 		worker->batch = 1;
@@ -195,7 +198,7 @@ static void take_result(struct supervisor *supervisor, struct message *message)
 	tenant_got_back(tenant, worker, message);
 	message->worker = NULL;
 	message->judged_by = worker->settings;
-	adapt_batch(worker);
+	adapt_batch(worker, message);
 	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
 	judge_result(supervisor, tenant, message, worker->retired);
 	/* A probe that said nothing of the server: the next one comes soon. */

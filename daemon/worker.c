@@ -14,10 +14,10 @@
 #include "common/digest.h"
 #include "common/text.h"
 #include "common/wait.h"
+#include "daemon/deliver.h"
 #include "daemon/fault.h"
 #include "daemon/quota.h"
 #include "daemon/thread.h"
-#include "daemon/worker_internal.h"
 
 static pthread_key_t exit_key;
 
@@ -165,13 +165,16 @@ static bool is_leaving(struct worker *worker)
 static bool park(struct workplace *place)
 {
 	struct worker *worker = place->worker;
-	/* Without a session there is nothing to keep, but for the first message, which is on its way. */
-	int64_t until = !place->session && place->served
-	                        ? 0
-	                        : clock_monotonic_ms() +
-	                                  atomic_load(&worker->outbox->service->idle_timeout_ms);
 	struct words words = { "" };
+	int64_t until;
 
+	/* It has had as many messages as its server takes. */
+	if (place->session && !session_usable(place->session))
+		workplace_close(place, "not usable after the last message");
+	/* Without a session there is nothing to keep, but for the first message, which is on its way. */
+	until = !place->session && place->served
+	                ? 0
+	                : clock_monotonic_ms() + atomic_load(&worker->outbox->service->idle_timeout_ms);
 	/* what came together with the last answer has been read already */
 	if (place->session && session_lost(place->session, &words)) {
 		workplace_close(place, words.text[0] ? words.text : "closed by the server");

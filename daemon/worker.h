@@ -58,7 +58,8 @@ struct worker {
 	bool makes_room; /* told to leave for others */
 	bool stall_told;
 	int64_t place_since_ms;
-	int batch; /* messages to give it at a time */
+	int batch;  /* messages to give it at a time */
+	bool quick; /* its last message was answered soon: nobody waits long behind another */
 	int64_t batch_given_ms;
 };
 

@@ -10,10 +10,12 @@ answer of None lets the next one decide, in the end the server itself.  What
 they may answer: the text of a reply, CLOSE (FIN), RESET, a list of texts
 (said one after another), or SILENCE (nothing is said, the session goes on).
 Besides the verbs there are the moments "connect" (the greeting), "line" (a
-line of a message's text) and "dot" (its end); of AUTH's dialogue "login".
+line of a message's text), "chunk" (a BDAT that is not the last one) and "dot"
+(its end, or that of the last chunk); of AUTH's dialogue "login".
 """
 
 import base64
+import select
 import socket
 import struct
 import threading
@@ -106,12 +108,46 @@ class Session:
                 return
             self.commands.append(line)
             verb = line.split(" ")[0].upper()
+            if verb == "BDAT":
+                self._chunk(line)
+                continue
             answer = self.server.ask(verb, self, line)
             self.say(answer)
             if verb == "DATA" and str(answer).startswith("354"):
                 self._text()
             elif verb == "QUIT":
                 self.over = True
+
+    def _chunk(self, line):
+        """RFC 3030: its octets, then an answer; the LAST one's moment is
+        "dot"."""
+        words = line.split(" ")
+        octets = self.stream.read(int(words[1]))
+        if len(octets) < int(words[1]):
+            self.over = True
+            return
+        if not self.mail or not self.mail.recipients:
+            self.say("503 5.5.1 no valid recipients")
+            return
+        self.mail.lines += octets.decode("utf-8", "replace").splitlines()
+        if words[-1] != "LAST":
+            self.say(self.server.ask("chunk", self, self.mail))
+            return
+        self.say(self.server.ask("dot", self, self.mail))
+        self.mail = None
+
+    def has_more(self, seconds=0):
+        """Whether the client has said something beyond what was answered."""
+        return bool(select.select([self.connection], [], [], 0)[0] or
+                    self._buffered() or
+                    select.select([self.connection], [], [], seconds)[0])
+
+    def _buffered(self):
+        self.connection.setblocking(False)
+        try:
+            return bool(self.stream.peek(1))
+        finally:
+            self.connection.setblocking(True)
 
     def _text(self):
         mail = self.mail
@@ -291,6 +327,9 @@ class Server:
 
     def _line(self, session, mail, answer):
         return answer
+
+    def _chunk(self, session, mail, answer):
+        return answer or "250 2.0.0 so far"
 
     def _dot(self, session, mail, answer):
         answer = answer or "250 2.0.0 taken"
