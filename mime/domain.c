@@ -76,7 +76,8 @@ static char *to_a_labels(const char *name, struct words *words)
 	if (code == IDN2_OK)
 		ascii = memory_strdup(out);
 	else
-		words_set(words, "'%.200s' is no internationalised domain: %s", name, idn2_strerror(code));
+		words_set(words, "'%.*s' is no internationalised domain: %s",
+		          (int)text_cut(name, strlen(name), 200), name, idn2_strerror(code));
 	idn2_free(out);
 	return ascii;
 }

@@ -217,7 +217,12 @@ static void check_outcome(const struct play *play, const struct outcome *outcome
 
 static bool open_session(struct play *play)
 {
-	struct session_observer observer = { play, observe_deadline, observe_stage, observe_end };
+	struct session_observer observer = {
+		.context = play,
+		.deadline = observe_deadline,
+		.stage = observe_stage,
+		.before_end = observe_end,
+	};
 	struct session_settings settings = {
 		.tenant = play->settings,
 		.password = secret_is_set(&play->password) ? &play->password : NULL,
