@@ -56,6 +56,17 @@ def check_lines(message, flags):
     same("eight_bit", "eight_bit" in flags, not message.isascii())
 
 
+def check_8bit(row, message):
+    """RFC 6152: octets above 127 only where the server takes them, and then text is not encoded without need."""
+    body = message.partition(b"\r\n\r\n")[2]
+    if not row.eight_bit:
+        assert body.isascii(), "8-bit text for a server without 8BITMIME"
+    for text in (row.columns["body_text"], row.columns["body_html"]) if row.eight_bit and not row.marks else ():
+        lines = (text or "").encode().splitlines() or [b""]
+        if text and not text.isascii() and max(map(len, lines)) <= 998 and b"\r\n".join(lines) not in message:
+            raise AssertionError("text is encoded for a server with 8BITMIME")
+
+
 def check_encodings(message, parts):
     """RFC 2045 6.7 and 6.8: lines of at most 76 octets in an encoded part; multiparts are not encoded (6.4)."""
     for encoding, body in re.findall(rb"Content-Transfer-Encoding: ([\w-]+)\r\n(?:[^\r]+\r\n)*\r\n(.*?)(?:\r\n--|\Z)",
@@ -202,6 +213,7 @@ def check_envelope(row, answer):
 def check_row(row, answer, told):
     same("status", answer.status, "ok")
     check_lines(answer.message, answer.flags)
+    check_8bit(row, answer.message)
     check_envelope(row, answer)
     check_names(answer.message, row.expected)
     read = reading.python_read(answer.message)
