@@ -210,6 +210,33 @@ def test_closed_reused_connection(case):
     assert not daemon.events("tenant.down")
 
 
+def test_new_connection_without_8bitmime(case):
+    """What was composed as 8bit is composed anew for a server that offers less."""
+    server = case.server()
+    server.on("MAIL", lambda session, line:
+              ["421 4.3.2 that was enough", CLOSE]
+              if session.mails == 1 else None)
+    server.on("EHLO", lambda session, line:
+              "250-other.example\r\n250 PIPELINING"
+              if session is not server.sessions[0] else None)
+    case.tenant("acme", server, max_connections=1, retry_min=3600,
+                retry_max=3600)
+    box = case.outbox()
+    for i in range(2):
+        box.insert("acme", "bob@example.net", subject="%d" % i,
+                   body_text="Gr\u00fc\u00dfe")
+    daemon = case.start()
+    box.wait_all()
+    assert [mail.subject for mail in server.mails] == ["0", "1"]
+    encodings = ["Content-Transfer-Encoding: 8bit",
+                 "Content-Transfer-Encoding: base64"]
+    for mail, encoding in zip(server.mails, encodings):
+        assert encoding in mail.lines, mail.lines
+    assert [" BODY=8BITMIME" in line for line in server.commands("MAIL")] == \
+        [True, True, False], server.commands("MAIL")
+    assert not daemon.events("tenant.down")
+
+
 def test_421_on_a_new_connection_is_the_tenants(case):
     server = case.server()
     server.on("MAIL", "421 4.3.2 no")
