@@ -295,6 +295,7 @@ static const struct encoding_case {
 	{ "\303\244", true, "8bit", "\303\244" },
 	{ "a\n--" STEM_42 "-1\nb", true, "quoted-printable", "a\r\n--=3D_" HASH_B42 "-1\r\nb" },
 	{ "--" STEM_42, false, "quoted-printable", "--=3D_" HASH_B42 },
+	{ "-- a\n--" STEM_42, false, "quoted-printable", "-- a\r\n--=3D_" HASH_B42 },
 	{ "\303\244--" STEM_42, true, "8bit", "\303\244--" STEM_42 },
 	{ " --" STEM_42, true, "7bit", " --" STEM_42 },
 	{ "--=_f", false, "7bit", "--=_f" },

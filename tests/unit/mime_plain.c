@@ -121,6 +121,7 @@ static const struct encoding_case {
 	{ "M\303\244rz war es\n", 100, "quoted-printable" },
 	{ "\346\227\245\346\234\254\350\252\236\n", 100, "base64" },
 	{ "\303\244", 5000, "base64" },
+	{ "\346\227\245\346\234\254", 1, "base64" },
 };
 
 START_TEST(the_shorter_encoding_is_taken)
