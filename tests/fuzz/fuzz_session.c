@@ -5,17 +5,19 @@
  * The first line of the input is letters, in any order: how the tenant is set and what is
  * sent. The others are the server's (session_peer.h).
  *
- *   tls         S starttls (T is offered too)   I implicit   O opportunistic   else none
+ *   tls         S starttls   I implicit   O opportunistic   else none
  *   auth        a auto   p plain   l login   c cram-md5   1 scram-sha-1   2 scram-sha-256   else none
- *   messages    m one more   r one more recipient   8 an 8-bit one   L a large one   E an empty one
- *               D dots at line starts   N null sender   B bare LF   k parked between   h held back before its
- * end the good    P pipelining   C chunking   9 8bitmime   Z size   A auth   X starttls inside TLS too at the
- * end  g a good server   else it closes
+ *   messages    m one more   r one more recipient   8 an 8-bit one   L a large one   E an empty
+ *               one   D dots at line starts   N null sender   B bare LF   k parked between   h held
+ *               back before its end   w given one behind another (pipeline_depth is 3)
+ *   the good    P pipelining   C chunking   9 8bitmime   Z size   A auth   X starttls in TLS too
+ *   in the end  g a good server   else it closes
  *
- * What must hold: every recipient has an outcome with words; SENT only if the whole text
- * and its end were heard and a 2xx was said behind it; UNCERTAIN only if the observer agreed to
- * the end; nothing but commands and the message on the wire (session_ear.c); the password
- * neither in words nor in clear; waits within the deadline that was told; bounded memory.
+ * What must hold: every message is over once, and every recipient of it has an outcome with
+ * words; SENT only if the whole text and its end were heard and a 2xx was said behind it;
+ * UNCERTAIN only if the observer agreed to the end, and of no more messages than are let under way;
+ * nothing but commands and the message on the wire (session_ear.c); the password neither in
+ * words nor in clear; waits within the deadline that was told; bounded memory.
  */
 #include <gnutls/x509.h>
 #include <stdint.h>
@@ -34,18 +36,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MESSAGES_MAX   4
 #define RECIPIENTS_MAX 5
 #define LARGE_BYTES    70000
-/* Ours, the session's, and the server's TLS session with what it has heard beside. */
-#define MEMORY_BYTES (1 << 20)
+/* Both ends of a session, and what is compared: large messages are kept here three times. */
+#define MEMORY_BYTES       (512 << 10)
+#define MEMORY_LARGE_BYTES (3 << 20)
+
+/* One message. */
+struct letter {
+	struct transaction transaction;
+	struct recipient recipients[RECIPIENTS_MAX];
+	char addresses[RECIPIENTS_MAX][16];
+	struct source_memory source;
+	struct buffer text, expected;
+	int ends; /* how often the observer was asked */
+	bool over;
+};
 
 struct play {
 	char letters[64];
+	struct letter messages[MESSAGES_MAX];
+	int uncertain; /* of the present session */
 	struct session_peer peer;
 	struct tenant_settings *settings;
 	struct secret password;
 	atomic_int stop;
 	struct session *session;
-	struct buffer text, expected;
-	int ends;  /* how often the observer was asked, for this message */
 	bool tell; /* FUZZ_SESSION_TELL=1: what came of it, and the memory it took */
 };
 
@@ -91,6 +105,7 @@ static void set_up_tenant(struct play *play)
 	set(play, "auth", "none");
 	set(play, "tls_verify", "none");
 	set(play, "ehlo_name", "client.example");
+	set(play, "pipeline_depth", "3");
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
 		if (has(play, choices[i].letter))
 			set(play, choices[i].column, choices[i].value);
@@ -122,26 +137,47 @@ static void offer(const struct play *play, struct buffer *offers)
 /* --- the message --------------------------------------------------------------------------------- */
 
 /* Lines begin with "x", so that they are no commands; the ear has them as expected. */
-static void write_text(struct play *play)
+static void write_text(const struct play *play, struct letter *letter, int number)
 {
 	const char *line_end = has(play, 'B') ? "\n" : "\r\n";
+	const char *line = has(play, 'D') ? ".x."
+	                   : has(play, '8')
+	                           ? "x caf\xc3\xa9"
+	                           : "x and a line of a text that is long enough to be sent in pieces";
 
-	buffer_append_text(&play->text, "");
-	buffer_append_text(&play->expected, "");
+	buffer_init(&letter->text, 2 * LARGE_BYTES);
+	buffer_init(&letter->expected, 2 * LARGE_BYTES);
+	buffer_append_text(&letter->text, "");
+	buffer_append_text(&letter->expected, "");
 	if (has(play, 'E'))
 		return;
+	buffer_printf(&letter->text, "x %d%s", number, line_end);
+	buffer_printf(&letter->expected, "x %d\r\n", number);
 	do {
-		const char *line =
-			has(play, 'D') ? ".x\x2e"
-			: has(play, '8')
-				? "x caf\xc3\xa9"
-				: "x and a line of a text that is long enough to be sent in several pieces, as a large one is";
+		buffer_printf(&letter->text, "%s%s", line, line_end);
+		buffer_printf(&letter->expected, "%s\r\n", line);
+	} while (has(play, 'L') && letter->text.length < LARGE_BYTES);
+	buffer_append_text(&letter->text, has(play, 'D') ? "." : "x without an end");
+	buffer_append_text(&letter->expected, has(play, 'D') ? ".\r\n" : "x without an end\r\n");
+}
 
-		buffer_printf(&play->text, "%s%s", line, line_end);
-		buffer_printf(&play->expected, "%s\r\n", line);
-	} while (has(play, 'L') && play->text.length < LARGE_BYTES);
-	buffer_append_text(&play->text, has(play, 'D') ? "." : "x without an end");
-	buffer_append_text(&play->expected, has(play, 'D') ? ".\r\n" : "x without an end\r\n");
+static void write_letter(const struct play *play, struct letter *letter, int number)
+{
+	write_text(play, letter, number);
+	source_memory_init(&letter->source, letter->text.data, letter->text.length);
+	letter->transaction = (struct transaction){
+		.sender = has(play, 'N') ? "" : "a@client.example",
+		.recipients = letter->recipients,
+		.recipient_count = (size_t)count(play, 'r', RECIPIENTS_MAX),
+		.source = &letter->source.source,
+		.size = (int64_t)letter->text.length,
+		.eight_bit = has(play, '8'),
+	};
+	for (size_t i = 0; i < letter->transaction.recipient_count; i++) {
+		snprintf(letter->addresses[i], sizeof(letter->addresses[i]), "b%zu@x.example", i);
+		letter->recipients[i].address = letter->addresses[i];
+		letter->recipients[i].wanted = true;
+	}
 }
 
 /* --- the observer ---------------------------------------------------------------------------------- */
@@ -160,12 +196,23 @@ static void observe_stage(void *context, enum stage stage)
 	MUST(stage > STAGE_NONE && stage < STAGE_COUNT);
 }
 
+static struct letter *letter_of(struct play *play, const struct transaction *transaction)
+{
+	for (int i = 0; i < MESSAGES_MAX; i++)
+		if (transaction == &play->messages[i].transaction)
+			return &play->messages[i];
+	MUST(!"a transaction that was given");
+}
+
 static enum error observe_end(void *context, struct transaction *transaction)
 {
 	struct play *play = context;
+	struct letter *letter = letter_of(play, transaction);
 
-	play->ends++;
-	MUST(!play->peer.ear.end_heard);
+	letter->ends++;
+	MUST(letter->ends == 1 && !letter->over);
+	/* all empty messages look alike */
+	MUST(has(play, 'E') || !session_ear_find(&play->peer.ear, &letter->expected));
 	for (size_t i = 0; i < transaction->recipient_count; i++)
 		MUST(transaction->recipients[i].outcome.verdict != VERDICT_SENT &&
 		     transaction->recipients[i].outcome.verdict != VERDICT_UNCERTAIN);
@@ -187,10 +234,9 @@ static void check_words(const struct play *play, const char *text)
 	buffer_fini(&encoded);
 }
 
-static void check_outcome(const struct play *play, const struct outcome *outcome)
+/* letter NULL: no session could be opened. */
+static void check_outcome(const struct play *play, const struct letter *letter, const struct outcome *outcome)
 {
-	const struct session_ear *ear = &play->peer.ear;
-
 	if (play->tell)
 		fprintf(stderr, "  %d %d %s %d %s %s\n", outcome->verdict, outcome->scope,
 		        stage_name(outcome->stage), outcome->code, outcome->enhanced,
@@ -198,19 +244,38 @@ static void check_outcome(const struct play *play, const struct outcome *outcome
 	MUST(outcome->verdict != VERDICT_NONE && outcome->text);
 	check_words(play, outcome->text);
 	if (outcome->verdict == VERDICT_SENT) {
-		MUST(ear->end_heard && ear->accepted_after && play->ends == 1);
+		const struct ear_ended *ended;
+
+		MUST(letter && letter->ends == 1);
+		ended = session_ear_find(&play->peer.ear, &letter->expected);
+		MUST(ended && ended->accepted_after);
 		MUST(outcome->stage == STAGE_END && outcome->code / 100 == 2);
-		MUST(ear->text.length == play->expected.length &&
-		     memcmp(ear->text.data ? ear->text.data : "", play->expected.data, ear->text.length) ==
-		             0);
 	}
 	if (outcome->verdict == VERDICT_UNCERTAIN)
-		MUST(play->ends == 1 && outcome->stage == STAGE_END &&
-		     outcome->trouble != TROUBLE_AUTH_FAILED);
+		MUST(letter && letter->ends == 1 && outcome->stage == STAGE_END);
 	if (outcome->scope == SCOPE_TENANT)
 		MUST(outcome->verdict == VERDICT_UNTRIED && outcome->trouble != TROUBLE_NONE);
 	if (outcome->verdict == VERDICT_REFUSED || outcome->verdict == VERDICT_RETRY)
 		MUST(outcome->scope == SCOPE_MESSAGE || outcome->scope == SCOPE_RECIPIENT);
+}
+
+static void observe_over(void *context, struct transaction *transaction)
+{
+	struct play *play = context;
+	struct letter *letter = letter_of(play, transaction);
+	bool uncertain = false;
+
+	MUST(!letter->over);
+	letter->over = true;
+	check_outcome(play, letter, &transaction->outcome);
+	for (size_t i = 0; i < transaction->recipient_count; i++) {
+		uncertain = uncertain || letter->recipients[i].outcome.verdict == VERDICT_UNCERTAIN;
+		check_outcome(play, letter, &letter->recipients[i].outcome);
+		outcome_clear(&letter->recipients[i].outcome);
+	}
+	outcome_clear(&transaction->outcome);
+	play->uncertain += uncertain;
+	MUST(play->uncertain <= 3); /* pipeline_depth, and no more than 2 without chunks */
 }
 
 /* --- one message --------------------------------------------------------------------------------------- */
@@ -222,6 +287,7 @@ static bool open_session(struct play *play)
 		.deadline = observe_deadline,
 		.stage = observe_stage,
 		.before_end = observe_end,
+		.over = observe_over,
 	};
 	struct session_settings settings = {
 		.tenant = play->settings,
@@ -232,14 +298,18 @@ static bool open_session(struct play *play)
 	struct outcome trouble = { 0 };
 	enum error error;
 
-	if (play->session && !session_usable(play->session))
+	if (play->session && !session_usable(play->session)) {
+		while (session_finish(play->session))
+			continue;
 		session_close(&play->session);
+	}
 	if (play->session)
 		return true;
+	play->uncertain = 0;
 	error = session_open(&settings, &play->session, &trouble);
 	MUST((error == OK) == (play->session != NULL));
 	if (error != OK) {
-		check_outcome(play, &trouble);
+		check_outcome(play, NULL, &trouble);
 		MUST(trouble.verdict == VERDICT_UNTRIED);
 	}
 	outcome_clear(&trouble);
@@ -255,53 +325,39 @@ static void check_facts(const struct play *play)
 	MUST(play->settings->tls == TLS_NONE || play->settings->tls == TLS_OPPORTUNISTIC || facts.tls);
 }
 
-static void send_message(struct play *play)
+static void send_message(struct play *play, struct letter *letter)
 {
-	static char addresses[RECIPIENTS_MAX][16];
-	struct recipient recipients[RECIPIENTS_MAX] = { 0 };
-	struct source_memory source;
-	struct transaction transaction = {
-		.sender = has(play, 'N') ? "" : "a@client.example",
-		.recipients = recipients,
-		.recipient_count = (size_t)count(play, 'r', RECIPIENTS_MAX),
-		.source = &source.source,
-		.size = (int64_t)play->text.length,
-		.eight_bit = has(play, '8'),
-	};
+	struct words words = { "" };
 
-	source_memory_init(&source, play->text.data, play->text.length);
-	for (size_t i = 0; i < transaction.recipient_count; i++) {
-		snprintf(addresses[i], sizeof(addresses[i]), "b%zu@x.example", i);
-		recipients[i].address = addresses[i];
-		recipients[i].wanted = true;
+	if (has(play, 'w')) {
+		session_give(play->session, &letter->transaction);
+		MUST(session_under_way(play->session) <= session_window(play->session));
+	} else {
+		session_send(play->session, &letter->transaction);
+		MUST(letter->over && session_under_way(play->session) == 0);
 	}
-	play->ends = 0;
-	session_ear_expect(&play->peer.ear);
-	session_send(play->session, &transaction);
-	check_outcome(play, &transaction.outcome);
-	for (size_t i = 0; i < transaction.recipient_count; i++) {
-		check_outcome(play, &recipients[i].outcome);
-		outcome_clear(&recipients[i].outcome);
-	}
-	outcome_clear(&transaction.outcome);
-	MUST(play->ends <= 1);
 	check_facts(play);
+	if (has(play, 'k') && session_under_way(play->session) == 0 && session_lost(play->session, &words))
+		check_words(play, words.text);
 }
 
 static void run(struct play *play)
 {
-	int messages = count(play, 'm', MESSAGES_MAX);
-	struct words words = { "" };
+	int messages = count(play, 'm', MESSAGES_MAX), given = 0;
 
-	while (messages-- > 0 && open_session(play)) {
-		send_message(play);
-		if (has(play, 'k') && session_lost(play->session, &words))
-			check_words(play, words.text);
-	}
-	if (play->session)
-		MUST(session_fd(play->session) >= 0);
+	for (int i = 0; i < messages; i++)
+		write_letter(play, &play->messages[i], i);
+	while (given < messages && open_session(play))
+		send_message(play, &play->messages[given++]);
+	while (play->session && session_finish(play->session))
+		continue;
 	session_close(&play->session);
 	MUST(play->session == NULL);
+	for (int i = 0; i < messages; i++) {
+		MUST(play->messages[i].over == (i < given));
+		buffer_fini(&play->messages[i].text);
+		buffer_fini(&play->messages[i].expected);
+	}
 }
 
 /* Made once: nothing is verified by it, all sessions of the server show it. */
@@ -337,10 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take_input(&play, (const char *)data, size);
 	set_up_tenant(&play);
 	buffer_init(&offers, 1000);
-	buffer_init(&play.text, 2 * LARGE_BYTES);
-	buffer_init(&play.expected, 2 * LARGE_BYTES);
 	offer(&play, &offers);
-	write_text(&play);
 	play.peer.offers = offers.data;
 	play.peer.good_at_end = has(&play, 'g');
 	play.peer.implicit_tls = play.settings->tls == TLS_IMPLICIT;
@@ -349,15 +402,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	session_ear_init(&play.peer.ear);
 	play.peer.allocated_start = play.peer.allocated_most = session_peer_allocated();
 	run(&play);
-	MUST(play.peer.allocated_most - play.peer.allocated_start < MEMORY_BYTES);
+	MUST(play.peer.allocated_most - play.peer.allocated_start <
+	     (has(&play, 'L') ? MEMORY_LARGE_BYTES : MEMORY_BYTES));
 	if (play.tell)
 		fprintf(stderr, "  %zu KiB\n", (play.peer.allocated_most - play.peer.allocated_start) / 1024);
 	session_peer_hang_up(&play.peer);
 	session_ear_fini(&play.peer.ear);
 	secret_wipe(&play.password);
 	tenant_settings_release(&play.settings);
-	buffer_fini(&play.text);
-	buffer_fini(&play.expected);
 	buffer_fini(&offers);
 	return 0;
 }

@@ -26,12 +26,27 @@ void session_ear_fini(struct session_ear *ear)
 	buffer_fini(&ear->pending);
 	buffer_fini(&ear->last);
 	buffer_fini(&ear->text);
+	for (int i = 0; i < ear->ended_count; i++)
+		buffer_fini(&ear->ended[i].text);
 }
 
-void session_ear_expect(struct session_ear *ear)
+const struct ear_ended *session_ear_find(const struct session_ear *ear, const struct buffer *text)
 {
-	ear->end_heard = ear->accepted_after = false;
-	buffer_clear(&ear->text);
+	for (int i = 0; i < ear->ended_count; i++) {
+		const struct buffer *heard = &ear->ended[i].text;
+
+		if (heard->length == text->length &&
+		    (text->length == 0 || memcmp(heard->data, text->data, text->length) == 0))
+			return &ear->ended[i];
+	}
+	return NULL;
+}
+
+static void hear_end(struct session_ear *ear)
+{
+	MUST(ear->ended_count < EAR_ENDED_MAX);
+	ear->ended[ear->ended_count++].text = ear->text;
+	buffer_init(&ear->text, TEXT_BYTES);
 }
 
 static bool begins(const char *line, const char *with)
@@ -64,7 +79,7 @@ static void hear_chunk_size(struct session_ear *ear, const char *line)
 	ear->chunk_is_last = strcmp(end, " LAST") == 0;
 	MUST(end > line + strlen("BDAT ") && (*end == '\0' || ear->chunk_is_last));
 	if (ear->chunk_left == 0 && ear->chunk_is_last)
-		ear->end_heard = true;
+		hear_end(ear);
 }
 
 /* Whether SMTP has such a command, here. */
@@ -87,17 +102,12 @@ static bool hear_command(struct session_ear *ear, const char *line)
 		ear->in_login = true;
 		return is_plain(line, 510);
 	}
-	if (begins(line, "MAIL FROM:<")) {
-		ear->told_to_go_on = false;
-		ear->rcpts = 0;
+	if (begins(line, "MAIL FROM:<"))
 		return (begins(line + 11, "> ") || strcmp(line + 11, ">") == 0 ||
 		        begins(line + 11, "a@client.example>")) &&
 		       is_plain(line, 1024);
-	}
-	if (begins(line, "RCPT TO:<b")) {
-		ear->rcpts++;
+	if (begins(line, "RCPT TO:<b"))
 		return is_plain(line, 1024);
-	}
 	if (strcmp(line, "DATA") == 0) {
 		ear->data_heard = true;
 		return true;
@@ -117,7 +127,7 @@ static bool hear_text(struct session_ear *ear, const char *line)
 {
 	if (strcmp(line, ".") == 0) {
 		ear->data_heard = false;
-		ear->end_heard = true;
+		hear_end(ear);
 		return true;
 	}
 	buffer_append_text(&ear->text, line[0] == '.' ? line + 1 : line);
@@ -158,7 +168,7 @@ static size_t hear_chunk(struct session_ear *ear, const char *octets, size_t len
 	buffer_append(&ear->text, octets, length);
 	ear->chunk_left -= length;
 	if (ear->chunk_left == 0 && ear->chunk_is_last)
-		ear->end_heard = true;
+		hear_end(ear);
 	return length;
 }
 
@@ -188,8 +198,8 @@ void session_ear_say(struct session_ear *ear, const char *octets, size_t length)
 			continue;
 		if (ear->said[0] == '3')
 			ear->told_to_go_on = true;
-		if (ear->said[0] == '2' && ear->end_heard)
-			ear->accepted_after = true;
+		for (int message = 0; ear->said[0] == '2' && message < ear->ended_count; message++)
+			ear->ended[message].accepted_after = true;
 		ear->said_length = 0;
 	}
 }
