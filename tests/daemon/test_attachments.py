@@ -22,6 +22,8 @@ class Reader(scripted.Session):
         mail.size, mail.parts = 0, []
         boundaries, header, decode = set(), [], False
         for line in self.stream:
+            if not line.endswith(b"\n"):
+                break       # it was cut off
             if line == b".\r\n":
                 self.say(self.server.ask("dot", self, mail))
                 self.mail = None
