@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 
+sys.dont_write_bytecode = True      # nothing is left in the source's folder
 import outboxctl_test
 from outboxctl_test import BUILD, LIMIT_S
 

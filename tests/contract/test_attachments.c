@@ -286,6 +286,22 @@ START_TEST(attachments_that_go_to_a_file_need_the_tenants_one_place)
 }
 END_TEST
 
+/* 1 ms a KiB beyond the deadline, which is for what is waited for. */
+START_TEST(a_large_copy_has_time_by_its_size)
+{
+	int64_t id = insert_announced(1);
+	struct message *message;
+	struct mail *mail;
+
+	attach(id, 1, 0, 30 * 1024 * 1024);
+	message = bed_due_one();
+	ck_ok(storage_take(bed.storage, message, deadline_after_ms(0), &mail, &bed.words));
+	bed_assert_pattern(&mail->attachments[0].content, 0, 30 * 1024 * 1024);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
 START_TEST(what_has_no_session_is_read_without_attachments)
 {
 	int64_t id = insert_announced(1);
@@ -316,5 +332,6 @@ void contract_attachments(TCase *tests)
 	tcase_add_test(tests, what_is_longer_than_a_message_may_be_is_refused);
 	tcase_add_test(tests, a_spool_that_is_full_makes_attachments_wait);
 	tcase_add_test(tests, attachments_that_go_to_a_file_need_the_tenants_one_place);
+	tcase_add_test(tests, a_large_copy_has_time_by_its_size);
 	tcase_add_test(tests, what_has_no_session_is_read_without_attachments);
 }

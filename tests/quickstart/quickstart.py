@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
 import samples
 
 HEALTHY = ["acme", "birch", "cedar", "delta", "elder"]
