@@ -232,3 +232,26 @@ def test_a_worker_that_ends_gives_back_what_it_had(case):
         box.wait_state(box.insert("acme", "bob@example.net"), "sent")
     box.insert("acme", "bob@example.net")
     box.wait_tenant("acme", "limited")
+
+
+def test_what_was_not_sent_gives_its_start_back(case):
+    """Invalid or cancelled, it said no MAIL: it takes none of the minute's."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, messages_per_minute=3, max_connections=1)
+    box = case.outbox()
+    invalid = [box.insert("acme", "bob@") for _ in range(7)]
+    case.start()
+    for number in invalid:
+        box.wait_state(number, "failed")
+    slow = box.insert("acme", "bob@example.net", subject="slow")
+    gate.reached()
+    behind = [box.insert("acme", "bob@example.net") for _ in range(2)]
+    for number in behind:
+        box.execute("UPDATE outbox_status SET state = 'cancelled' "
+                    "WHERE outbox_id = ?", number)
+    gate.release()
+    box.wait_state(slow, "sent")
+    for _ in range(2):
+        box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    assert len(server.commands("MAIL")) == 3
