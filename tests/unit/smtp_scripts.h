@@ -33,6 +33,7 @@ struct letter {
 	bool eight_bit, smtputf8;
 	struct dsn_request dsn;
 	struct source_memory source;
+	bool unreadable; /* the last octets of the text are, as on a broken disk */
 	struct transaction transaction;
 	bool over;
 };

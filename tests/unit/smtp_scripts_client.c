@@ -293,6 +293,19 @@ static void fill_text(struct letter *letter, long octets)
 		buffer_append_text(&letter->text, line);
 }
 
+/* A spool file whose end cannot be read. */
+static enum error read_and_fail(struct source *source, void *bytes, size_t capacity, size_t *length)
+{
+	struct source_memory *broken = (struct source_memory *)source, good;
+	enum error error;
+
+	source_memory_init(&good, broken->bytes, broken->length);
+	good.position = broken->position;
+	error = good.source.read(&good.source, bytes, capacity, length);
+	broken->position = good.position;
+	return error == OK && *length == 0 ? ERROR_SYSTEM : error;
+}
+
 /* --- running ------------------------------------------------------------------------------ */
 
 static bool open_session(struct client *client, struct result *result)
@@ -356,6 +369,8 @@ static void send_letter(struct client *client, struct letter *letter)
 		.dsn = &letter->dsn,
 	};
 	source_memory_init(&letter->source, letter->text.data ? letter->text.data : "", letter->text.length);
+	if (letter->unreadable)
+		letter->source.source.read = read_and_fail;
 	letter->transaction.size = letter->size > 0 ? letter->size : (int64_t)letter->text.length;
 	if (client->session && !session_usable(client->session))
 		finish_all(client);
@@ -419,6 +434,8 @@ void client_run(struct client *client)
 			take_text(letter, line);
 		} else if (strcmp(line->word, "fill") == 0 && begun) {
 			fill_text(letter, strtol(line->rest, NULL, 10));
+		} else if (strcmp(line->word, "unreadable") == 0 && begun) {
+			letter->unreadable = true;
 		} else if (strcmp(line->word, "pad") == 0 && begun) {
 			pad_text(letter, strtol(line->rest, NULL, 10));
 		} else if (strcmp(line->word, "park") == 0) {
