@@ -36,7 +36,8 @@ static void make_stem(char stem[BOUNDARY_STEM_SIZE], const char *instance, int64
 	buffer_printf(&text, "%s\n%" PRId64 "\nboundary", instance, id);
 	digest_sha256(text.data, text.length, digest);
 	buffer_fini(&text);
-	memcpy(stem, "=_", 2);
+	stem[0] = '=';
+	stem[1] = '_';
 	text_hex(digest, BOUNDARY_OCTETS, stem + 2);
 }
 

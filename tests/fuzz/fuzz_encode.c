@@ -56,11 +56,8 @@ static enum error encode(enum encoding encoding, bool exact, const char *text, s
 
 static int hex(char c)
 {
-	const char *digits = "0123456789ABCDEF";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	must(at != NULL);
-	return (int)(at - digits);
+	must((c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'));
+	return c <= '9' ? c - '0' : c - 'A' + 10;
 }
 
 static void decode_quoted(const struct buffer *in, struct buffer *out)

@@ -378,7 +378,9 @@ START_TEST(messages_as_attachments)
 		ck_assert(strncmp(leaves[0].octets, one->octets, strlen(one->octets)) == 0);
 		found_free(&leaves[0]);
 		attachment.filename = TEXT("a.eml");
+		memset(leaves, 0, sizeof(leaves));
 		free(outline_of(&mail, &options, leaves, &count));
+		ck_assert_uint_eq(count, 1);
 		text = value_of(leaves[0].header, "Content-Disposition");
 		ck_assert_str_eq(text, "attachment; filename=\"a.eml\"");
 		free(text);
