@@ -118,19 +118,20 @@ static void tell_facts(const struct session *session, const char *tenant)
 	             facts.fallback ? "; fell back: " : "", facts.fallback ? facts.fallback : "");
 }
 
-static int open_and_close(struct session_settings *settings)
+static int open_and_close(const struct session_settings *given)
 {
 	static const atomic_int stop = STOP_NONE;
-	struct tenant_settings *tenant = settings->tenant;
+	struct tenant_settings *tenant = given->tenant;
 	enum stage stage = STAGE_NONE;
 	struct session_observer observer = { .context = &stage, .stage = tell_step };
+	struct session_settings settings = *given;
 	struct outcome trouble = { .text = NULL };
 	struct session *session = NULL;
 	int status = EX_OK;
 
-	settings->stop = &stop;
-	settings->observer = &observer;
-	if (session_open(settings, &session, &trouble) != OK) {
+	settings.stop = &stop;
+	settings.observer = &observer;
+	if (session_open(&settings, &session, &trouble) != OK) {
 		status = tell_trouble(tenant->name, stage, &trouble);
 	} else {
 		tell_facts(session, tenant->name);

@@ -99,14 +99,13 @@ static bool is_key_of(gnutls_pubkey_t certificate, gnutls_pubkey_t key)
 static enum error check_pair(const struct tls_identity *identity, const char *key_name, struct words *words)
 {
 	gnutls_pubkey_t public;
-	unsigned fits = identity->count;
+	unsigned fits = 0;
 	int rc = gnutls_pubkey_init(&public);
 
 	if (rc >= 0)
 		rc = gnutls_pubkey_import_privkey(public, identity->key, 0, 0);
-	for (fits = 0; rc >= 0 && fits < identity->count; fits++)
-		if (is_key_of(identity->chain[fits].pubkey, public))
-			break;
+	while (rc >= 0 && fits < identity->count && !is_key_of(identity->chain[fits].pubkey, public))
+		fits++;
 	gnutls_pubkey_deinit(public);
 	if (rc >= 0 && fits == 0)
 		return OK;
