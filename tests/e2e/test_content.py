@@ -267,3 +267,46 @@ def test_smuggled_message_is_text(case):
     texts = sorted(text_of(one) for one in found
                    if parsed(one)["Subject"] == "row text")
     assert texts == sorted(row.replace("\r\n", "\n") for row in rows)
+
+
+def attach(case, number, position, name, kind, content, cid=None):
+    case.outbox().execute(
+        "INSERT INTO outbox_attachment (outbox_id, position, filename, "
+        "content_type, content, content_id) VALUES (?, ?, ?, ?, ?, ?)",
+        number, position, name, kind, content, cid)
+
+
+@for_each(["required", "exim-starttls", "sendmail-starttls",
+           "submission-starttls", "aiosmtpd-starttls"])
+def test_voicemail(case, server):
+    """Text, HTML with a picture, a recording and a large fax: each as it was
+    inserted, at every make of server."""
+    box = case.box(2 if server.startswith("submission") else 1)
+    picture = bytes(range(256)) * 3
+    sound = b"RIFF" + bytes(5000)
+    fax = b"%PDF-1.7\n" + b"\x00\xff.\r\n" * 600000
+    case.tenant("acme", server)
+    case.serve()
+    number = case.outbox().insert(
+        "acme", str(box), subject="Neue Nachricht \U0001f4de",
+        body_text="Anruf von M\u00fcller\n.\n",
+        body_html="<p>M\u00fcller <img src=\"cid:logo@acme\"></p>\n",
+        attachments=3)
+    attach(case, number, 1, "logo.png", "image/png", picture, "logo@acme")
+    attach(case, number, 2, "Nachricht f\u00fcr \u65e5\u672c.wav",
+           "audio/wav", sound)
+    attach(case, number, 3, "fax.pdf", "application/pdf", fax)
+    case.outbox().wait_state(number, "sent")
+    message = parsed(box.wait(1)[0])
+    assert message["Subject"] == "Neue Nachricht \U0001f4de"
+    assert message.get_content_type() == "multipart/mixed"
+    assert message.get_body(("plain",)).get_content().replace(
+        "\r\n", "\n") == "Anruf von M\u00fcller\n.\n"
+    assert "M\u00fcller <img" in message.get_body(("html",)).get_content()
+    inline = [part for part in message.walk()
+              if part["Content-ID"] == "<logo@acme>"]
+    assert len(inline) == 1 and inline[0].get_content() == picture
+    files = {part.get_filename(): part.get_content()
+             for part in message.iter_attachments()}
+    assert files == {"Nachricht f\u00fcr \u65e5\u672c.wav": sound,
+                     "fax.pdf": fax}, list(files)
