@@ -5,7 +5,8 @@
  *
  *   what the client does   set COLUMN VALUE · password P · message FROM TO,TO [eight-bit] [smtputf8] [size N]
  *                          [dsn NOTIFY|- RETURN|- ID]
- *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS · pad OCTETS · unreadable · park
+ *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS
+ *                          pad OCTETS · unreadable · park
  *                          stop soon|now at STAGE · hold-end [N] · no-server · identity (a client certificate)
  *                          together   messages are given while those before are under way
  *   connection             what the server does on the first, second … connection:

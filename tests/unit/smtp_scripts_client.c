@@ -289,6 +289,7 @@ static void fill_text(struct letter *letter, long octets)
 {
 	static const char line[] = "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01\r\n";
 
+	buffer_reserve(&letter->text, (size_t)octets + sizeof(line));
 	for (; octets > 0; octets -= (long)sizeof(line) - 1)
 		buffer_append_text(&letter->text, line);
 }
