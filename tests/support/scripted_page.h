@@ -7,8 +7,8 @@
  *                          [dsn NOTIFY|- RETURN|- ID]
  *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS
  *                          pad OCTETS · unreadable · park
- *                          stop soon|now at STAGE · hold-end [N] · no-server · identity (a client certificate)
- *                          together   messages are given while those before are under way
+ *                          stop soon|now at STAGE · hold-end [N] · no-server
+ *                          identity (a client certificate) · together   messages are given while those before are under way
  *   connection             what the server does on the first, second … connection:
  *     S: reply   S= octets without CRLF   C: beginning of the command expected   C= the whole of it
  *     hello A, B   220, EHLO and a reply that offers A and B     ehlo A, B   without the 220
