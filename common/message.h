@@ -88,6 +88,7 @@ struct message {
 	bool recovered;          /* past the end of its data when an earlier process ended */
 	bool cancelled;          /* storage: it was cancelled meanwhile and stays so */
 	bool past_end;           /* the end of its data may be with the server */
+	bool lost_in_company;    /* the connection was lost while others were under way with it */
 	bool suspect;            /* a thread crashed, stalled or ended while it had it: it goes alone */
 	bool limited;            /* somebody was left out of its transactions by a limit of the tenant's */
 	bool start_reserved;     /* a start is reserved for it in its tenant's quota */

@@ -241,6 +241,15 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	return adopt_words(cfg, config, words) && adopt_databases(cfg, options, config, words);
 }
 
+/* libconfuse goes on without a default that it had no memory for, and then 0 is read. */
+static bool has_defaults(cfg_t *cfg, const cfg_opt_t *known)
+{
+	for (; known->name; known++)
+		if (!(known->flags & CFGF_LIST) && cfg_size(cfg, known->name) == 0)
+			return false;
+	return true;
+}
+
 enum error config_read(const struct config_options *options, struct config **config, struct words *words)
 {
 	cfg_opt_t known[] = {
@@ -276,7 +285,10 @@ enum error config_read(const struct config_options *options, struct config **con
 	refusal = words;
 	cfg = cfg_init(known, CFGF_NONE);
 	cfg_set_error_function(cfg, refuse);
-	good = parse_all(cfg, options, words) && adopt(cfg, options, made, words);
+	good = has_defaults(cfg, known);
+	if (!good)
+		words_set(words, "out of memory");
+	good = good && parse_all(cfg, options, words) && adopt(cfg, options, made, words);
 	cfg_free(cfg);
 	pthread_mutex_unlock(&reading);
 	if (!good) {

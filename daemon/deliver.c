@@ -133,7 +133,10 @@ void deliver_over(void *context, struct transaction *transaction)
 	struct workplace *place = context;
 	struct job *job = deliver_job_of(transaction);
 	struct message *message = job->message;
+	struct session_facts facts;
 
+	session_facts(place->session, &facts);
+	message->lost_in_company = facts.lost_in_company;
 	job->under_way = false;
 	outcome_clear(&message->outcome);
 	message->outcome = transaction->outcome;

@@ -52,6 +52,7 @@ struct tenant {
 	int worker_count;            /* not retired */
 	int with_workers;            /* messages given to workers */
 	bool alone;                  /* one of them, a suspect: no other beside it */
+	bool one_at_a_time;          /* its server was lost with several under way: never again */
 	int unsettled;               /* messages with storage */
 	int replace;                 /* workers that failed and are to be replaced */
 	int64_t quarantine_until_ms; /* monotonic, 0 = none: no workers before */

@@ -113,7 +113,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 			                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
 	}
-	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), &words);
+	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), tenant->one_at_a_time,
+	                      &words);
 	if (!worker) {
 		budget_give(&supervisor->outbox->service->budget, probe);
 		if (!supervisor->places_told) {
@@ -261,6 +262,8 @@ static int wanted_by(const struct tenant *tenant, const struct worker *worker)
 	int depth = least(tenant->settings->pipeline_depth, SESSION_WINDOW_MOST);
 	int window = depth > 1 ? depth : 2;
 
+	if (worker->one_at_a_time)
+		depth = window = 1;
 	if (worker->quick)
 		return worker->batch > 2 * window ? worker->batch : 2 * window;
 	return depth > 1 || sessions_of(tenant) >= tenant->settings->max_connections ? window : 1;

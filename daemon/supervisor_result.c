@@ -101,6 +101,8 @@ static void judge_server(struct supervisor *supervisor, struct tenant *tenant, s
 	int guard = tenant->settings ? tenant->settings->streak_guard : 0;
 	struct words said, words;
 
+	if (message->lost_in_company)
+		tenant_one_at_a_time(supervisor, tenant);
 	describe_trouble(message, &said);
 	if (message->outcome.trouble != TROUBLE_NONE) {
 		tenant_trouble(supervisor, tenant, message->outcome.trouble, said.text);

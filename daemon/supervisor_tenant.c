@@ -151,6 +151,17 @@ void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
 	tenant_dirty(supervisor, tenant);
 }
 
+void tenant_one_at_a_time(struct supervisor *supervisor, struct tenant *tenant)
+{
+	if (tenant->one_at_a_time)
+		return;
+	tenant->one_at_a_time = true;
+	log_tenant(supervisor, tenant, LOG_WARNING, "tenant.one_at_a_time",
+	           "the connection was lost with several messages under way: from now on each waits for the "
+	           "answer to the one before",
+	           -1);
+}
+
 void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 {
 	breaker_init(&tenant->breaker);
@@ -232,6 +243,8 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
 	                                   sizeof(old->connection_digest)) != 0;
 	tenant->settings = settings;
+	if (connection_changed)
+		tenant->one_at_a_time = false;
 	limit_adopt(tenant);
 	if (old)
 		retire_workers(supervisor, tenant, connection_changed);

@@ -26,4 +26,11 @@ bool tenant_may_send(const struct tenant *tenant);
 /* While it is down: whether the file of its secret is a new one. */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);
 
+/*
+ * Its connection was lost with several messages under way. A server that dies when a message comes before
+ * the last one is answered would do so each time, and leave messages uncertain: it gets no other
+ * chance before the settings change or the service begins anew. Told once.
+ */
+void tenant_one_at_a_time(struct supervisor *supervisor, struct tenant *tenant);
+
 #endif

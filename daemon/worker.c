@@ -111,6 +111,7 @@ enum error workplace_open(struct workplace *place, struct outcome *trouble)
 		.resolver = service->resolver,
 		.stop = &worker->stop,
 		.observer = &place->observer,
+		.one_at_a_time = worker->one_at_a_time,
 	};
 	error = session_open(&settings, &place->session, trouble);
 	workplace_no_deadline(place);
@@ -283,7 +284,7 @@ static struct workplace *workplace_create(struct worker *worker)
 }
 
 struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
-                            struct words *words)
+                            bool one_at_a_time, struct words *words)
 {
 	struct worker *worker = memory_alloc(sizeof(*worker));
 	char name[80];
@@ -292,6 +293,7 @@ struct worker *worker_start(struct outbox *outbox, struct tenant_settings *setti
 	worker->outbox = outbox;
 	worker->settings = tenant_settings_hold(settings);
 	worker->number = number;
+	worker->one_at_a_time = one_at_a_time;
 	worker->batch = 1;
 	atomic_store(&worker->deadline_ms, DEADLINE_NEVER);
 	worker->place = workplace_create(worker);

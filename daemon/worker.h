@@ -58,17 +58,18 @@ struct worker {
 	bool makes_room; /* told to leave for others */
 	bool stall_told;
 	int64_t place_since_ms;
-	int batch;  /* messages to give it at a time */
-	bool quick; /* its last message was answered soon: nobody waits long behind another */
+	bool one_at_a_time; /* its sessions have a window of 1; constant once it runs */
+	int batch;          /* messages to give it at a time */
+	bool quick;         /* its last message was answered soon: nobody waits long behind another */
 	int64_t batch_given_ms;
 };
 
 /*
  * Starts the thread `w:TENANT`. Supervisor thread. NULL and words if the system
- * has none for us now.
+ * has none for us now. one_at_a_time: see session.h.
  */
 struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
-                            struct words *words);
+                            bool one_at_a_time, struct words *words);
 
 /* Once a process, before the first worker. */
 void worker_setup(void);

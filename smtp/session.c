@@ -27,6 +27,7 @@ void session_facts(const struct session *session, struct session_facts *facts)
 		.messages = session->messages,
 		.eight_bit_mime = session->capabilities.eight_bit_mime,
 		.dsn = session->capabilities.dsn,
+		.lost_in_company = session->lost_in_company,
 	};
 }
 
@@ -42,7 +43,7 @@ int session_window(const struct session *session)
 	const struct capabilities *offers = &session->capabilities;
 	int depth = session->tenant->pipeline_depth;
 
-	if (!offers->pipelining)
+	if (!offers->pipelining || session->one_at_a_time)
 		return 1;
 	if (!offers->chunking || depth <= 1)
 		return 2;

@@ -53,6 +53,7 @@ struct session_settings {
 	struct resolver *resolver;
 	const atomic_int *stop; /* STOP_…, written by others */
 	const struct session_observer *observer;
+	bool one_at_a_time; /* a window of 1, whatever the server offers */
 };
 
 struct session;
@@ -76,6 +77,7 @@ struct session_facts {
 	int messages;         /* given so far */
 	bool eight_bit_mime;  /* the server offers 8BITMIME (RFC 6152) */
 	bool dsn;             /* likewise DSN (RFC 3461) */
+	bool lost_in_company; /* the connection was lost with several transactions under way */
 };
 void session_facts(const struct session *session, struct session_facts *facts);
 
@@ -100,7 +102,7 @@ struct transaction {
 /*
  * How many transactions may be under way: 1 without PIPELINING, 2 with it (the end of one
  * goes in a group with the next one's MAIL, RCPT and DATA), with CHUNKING too
- * pipeline_depth, at most SESSION_WINDOW_MOST.
+ * pipeline_depth, at most SESSION_WINDOW_MOST. 1 for servers that are known to fail of it.
  */
 #define SESSION_WINDOW_MOST 64
 int session_window(const struct session *session);

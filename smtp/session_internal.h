@@ -63,7 +63,9 @@ struct session {
 	bool reused;           /* a message went before */
 	bool open_transaction; /* MAIL was accepted and nothing has ended it: RSET first */
 	bool handshake_failed; /* at STARTTLS: opportunistic may go on in clear */
-	int messages, mails;   /* given; MAIL commands said */
+	bool one_at_a_time;    /* nothing goes before the message before it is answered */
+	bool lost_in_company;
+	int messages, mails; /* given; MAIL commands said */
 	/* what is under way, the oldest first; the one that is given or finished just now */
 	struct flight *flights, *giving;
 	int flight_count;

@@ -99,6 +99,16 @@ static enum error reach(struct session *session, struct outcome *trouble)
 
 /* --- greeting, EHLO ------------------------------------------------------------------ */
 
+/*
+ * Dovecot's submission service (seen in 2.3.19; its greeting: "Dovecot ready.") offers PIPELINING and dies of
+ * an assertion when the next message's RCPT comes before the end of a message is answered: each time
+ * one or two messages would be uncertain.
+ */
+static bool fails_of_pipelined_messages(const char *greeting)
+{
+	return strstr(greeting, "Dovecot") != NULL;
+}
+
 static enum error hear_greeting(struct session *session, struct outcome *trouble)
 {
 	enum error error;
@@ -109,9 +119,11 @@ static enum error hear_greeting(struct session *session, struct outcome *trouble
 	if (error != OK)
 		return lose(session, error, NULL, trouble);
 	session->usable = true;
-	if (session->reply.code / 100 == 2)
-		return OK;
-	return refuse(session, NULL, trouble);
+	if (session->reply.code / 100 != 2)
+		return refuse(session, NULL, trouble);
+	if (fails_of_pipelined_messages(session->reply.text))
+		session->one_at_a_time = true;
+	return OK;
 }
 
 /* Dots inside, and only what a domain is made of (RFC 5321 2.3.5). */
@@ -300,6 +312,7 @@ static void hold_settings(struct session *session, const struct session_settings
 	bool bare = strchr(host, ':') && host[0] != '['; /* an IPv6 literal */
 
 	session->tenant = tenant_settings_hold(settings->tenant);
+	session->one_at_a_time = settings->one_at_a_time;
 	if (settings->trust)
 		session->trust = tls_trust_hold(settings->trust);
 	if (settings->identity)

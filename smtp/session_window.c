@@ -208,6 +208,8 @@ static void judge_lost(struct session *session, struct flight *flight, enum erro
 void window_lose(struct session *session, enum error error, const struct words *words)
 {
 	session->usable = false;
+	if (session->flight_count > 1 && error != ERROR_INTERRUPTED)
+		session->lost_in_company = true;
 	for (struct flight *flight = session->flights; flight; flight = flight->next)
 		judge_lost(session, flight, error, words);
 	session->awaited_count = 0;

@@ -51,8 +51,6 @@ expect "a bad duration is refused" 78 err "shutdown_grace = soon" \
 	--check-config --database "$database" --set shutdown_grace=soon
 expect "a bad word is refused" 78 err "log_format = xml is not one of: logfmt, json" \
 	--check-config --database "$database" --set log_format=xml
-expect "what is not built yet is refused" 78 err "metrics_file is not built yet" \
-	--check-config --database "$database" --set metrics_file=metrics
 expect "name servers that are none are refused" 78 err "'nonsense' are no name servers" \
 	--check-config --database "$database" --set dns_servers=nonsense
 expect "without --check-config too" 78 err "'nonsense' are no name servers" \

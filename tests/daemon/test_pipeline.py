@@ -66,6 +66,47 @@ def test_nothing_goes_along_without_pipelining(case):
     assert times(server) == {"m%d" % i: 1 for i in range(20)}
 
 
+def test_dovecot_gets_one_at_a_time(case):
+    """Its submission service offers PIPELINING and dies of it."""
+    server = case.server(extensions=CHUNKING)
+    server.on("connect", "220 mail.example Dovecot ready.")
+    seen = []
+    server.on("dot", lambda session, mail: seen.append(
+        session.has_more(0.02)))
+    box, numbers = queue(case, server, 10, pipeline_depth=1)
+    case.start()
+    box.wait_all()
+    assert seen == [False] * 10
+    assert len(server.sessions) == 1
+
+
+def test_a_server_that_dies_of_company_does_so_once(case):
+    """Whoever it is: after the first loss each message waits for the answer
+    to the one before, and the log says so."""
+    server = case.server()
+    deaths = []
+
+    def die(session, mail):
+        if session.has_more(0.05):
+            deaths.append(mail.subject)
+            return CLOSE
+    server.on("dot", die)
+    box, numbers = queue(case, server, 20, pipeline_depth=1)
+    daemon = case.start()
+    daemon.wait_event("tenant.one_at_a_time", tenant="acme")
+    for number in numbers:
+        box.wait("%d is not under way" % number, lambda: box.state(number)
+                 in ("sent", "deferred"))
+    for number in numbers:
+        if box.state(number) == "deferred":
+            box.execute("UPDATE outbox_status SET state = 'queued' "
+                        "WHERE outbox_id = ?", number)
+    box.wait_all()
+    assert len(deaths) == 1, deaths
+    assert times(server) == {"m%d" % i: 1 for i in range(20)}
+    assert len(daemon.events("tenant.one_at_a_time")) == 1
+
+
 def test_a_single_message_goes_at_once(case):
     """Nothing waits for company: the last one, alone, is finished."""
     for extensions in (CHUNKING, ("PIPELINING",)):

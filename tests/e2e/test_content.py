@@ -203,8 +203,7 @@ INVALID = {
     "bare-cr": ({"message": b"From: a@acme.example\n\na\rb\n"}, "carriage return"),
     "nul": ({"message": b"From: a@acme.example\n\na\0b\n"}, "NUL"),
     "address": ({"to_addresses": "not an address"}, "to_addresses"),
-    "html": ({"body_html": "<p>later</p>"}, "body_html"),
-    "headers": ({"headers": "X-Later: 1"}, "headers"),
+    "headers": ({"headers": "X-Good: 1\nSubject: twice"}, "headers"),
 }
 
 
