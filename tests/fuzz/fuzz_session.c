@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct letter {
 	struct transaction transaction;
 	struct recipient recipients[RECIPIENTS_MAX];
-	char addresses[RECIPIENTS_MAX][16];
+	char addresses[RECIPIENTS_MAX][40];
 	struct source_memory source;
 	struct buffer text, expected;
 	int ends; /* how often the observer was asked */
