@@ -121,7 +121,8 @@ def test_all_at_once(case):
     # What the tenants read is what the log has.
     for name in hostile:
         down = daemon.events("tenant.down", tenant=name)[0]
-        assert box.tenant_status(name)["last_error"] == down["error"]
+        case.until("last_error of %s" % name, lambda: box.tenant_status(
+            name)["last_error"] == down["error"])
     assert daemon.wait_event("delivery.failed", tenant="refused")[0][
         "response"] == "no"
     assert not daemon.events("tenant.down", tenant="refused")

@@ -8,18 +8,16 @@
  *                          | text of the message (CRLF is added unless it ends in \) · fill OCTETS
  *                          pad OCTETS · unreadable · park
  *                          stop soon|now at STAGE · hold-end [N] · no-server
- *                          identity (a client certificate) · together   messages are given while those before are under way
- *   connection             what the server does on the first, second … connection:
- *     S: reply   S= octets without CRLF   C: beginning of the command expected   C= the whole of it
- *     hello A, B   220, EHLO and a reply that offers A and B     ehlo A, B   without the 220
- *     envelope N   MAIL, N × RCPT, DATA up to the 354            accept N    and the data, and 250
- *     mail N   MAIL and N × RCPT     rset   RSET and 250     bdat [N]   BDAT of N octets, and these
- *     take N   mail N, bdat to the LAST one, and 250
- *     data   to the lone dot     data N   so many octets of it    idle MS    nothing must come meanwhile
- *     tls [ask|require]   a handshake (and a client certificate is asked for or demanded)
- *     tls-refused   one that the client must not finish     tls-demands   one that fails for want of a
- * client's sasl MECHANISM USER PASSWORD [foreign]   AUTH to its end, bound to TLS where the mechanism is
- *     not-tls   an answer to a handshake that is none     bytes N   a write from now on
+ *                          identity (a client certificate) · together   messages are given while those before
+ * are under way connection             what the server does on the first, second … connection: S: reply   S=
+ * octets without CRLF   C: beginning of the command expected   C= the whole of it hello A, B   220, EHLO and
+ * a reply that offers A and B     ehlo A, B   without the 220 envelope N   MAIL, N × RCPT, DATA up to the 354
+ * accept N    and the data, and 250 mail N   MAIL and N × RCPT     rset   RSET and 250     bdat [N]   BDAT of
+ * N octets, and these take N   mail N, bdat to the LAST one, and 250 data   to the lone dot     data N   so
+ * many octets of it    idle MS    nothing must come meanwhile tls [ask|require]   a handshake (and a client
+ * certificate is asked for or demanded) tls-refused   one that the client must not finish     tls-demands one
+ * that fails for want of a client's sasl MECHANISM USER PASSWORD [foreign]   AUTH to its end, bound to TLS
+ * where the mechanism is not-tls   an answer to a handshake that is none     bytes N   a write from now on
  *     repeat N LINE   flood N OCTETS   wait MS   close   half-close   reset   stall   quit
  *     clock MS   moves the client's clock (a page with it is played alone)
  *     trickle MS TEXT   an octet each MS, over and over, until the client closes
