@@ -90,6 +90,15 @@ static bool is_own_end(int fd)
 	       here_length == there_length && memcmp(&here, &there, here_length) == 0;
 }
 
+/*
+ * A reset in answer to our SYN is ECONNREFUSED (RFC 9293 3.10.7.3). ECONNRESET and EPIPE say that the
+ * connection was there and is gone already: that is the loss of a greeting, as it is a moment later.
+ */
+static bool was_established(int number)
+{
+	return number == ECONNRESET || number == EPIPE;
+}
+
 static enum error finish_connect(int fd, struct attempt *attempt)
 {
 	socklen_t length = sizeof(attempt->number);
@@ -99,7 +108,9 @@ static enum error finish_connect(int fd, struct attempt *attempt)
 		return error;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &attempt->number, &length) < 0)
 		attempt->number = errno;
-	if (attempt->number == 0 && is_own_end(fd))
+	if (was_established(attempt->number))
+		attempt->number = 0;
+	else if (attempt->number == 0 && is_own_end(fd))
 		attempt->number = ECONNREFUSED;
 	return attempt->number == 0 ? OK : ERROR_CLOSED;
 }

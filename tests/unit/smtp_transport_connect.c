@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,10 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/wait.h"
 #include "tests/unit/smtp_transport_test.h"
+
+#define RESETS 2000
 
 static struct resolved resolved;
 static struct words words;
@@ -180,6 +184,46 @@ START_TEST(a_stop_ends_it)
 }
 END_TEST
 
+/* Resets each connection as soon as it is there. */
+static void *reset_all(void *argument)
+{
+	const struct linger at_once = { 1, 0 };
+	int listener = *(int *)argument;
+
+	for (int i = 0; i < RESETS; i++) {
+		int end;
+
+		do
+			end = accept(listener, NULL, NULL);
+		while (end < 0 && errno == EAGAIN);
+		if (end < 0)
+			return NULL;
+		setsockopt(end, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		close(end);
+	}
+	return NULL;
+}
+
+START_TEST(a_connection_that_is_reset_at_once_was_there)
+{
+	int port, listener = peer_listen("127.0.0.1", &port);
+	char byte;
+	pthread_t thread;
+
+	fcntl(listener, F_SETFL, O_NONBLOCK); /* it spins, to be quick enough */
+	peer_address(&resolved, "127.0.0.1", port);
+	ck_assert_int_eq(pthread_create(&thread, NULL, reset_all, &listener), 0);
+	for (int i = 0; i < RESETS; i++) {
+		ck_assert_msg(try_all(NULL) == OK, "%s", words.text);
+		ck_assert_int_eq(wait_for(fd, POLLIN, deadline_after_ms(LONG_MS), NULL), OK);
+		ck_assert_int_le(recv(fd, &byte, 1, 0), 0);
+		close(fd);
+	}
+	pthread_join(thread, NULL);
+	close(listener);
+}
+END_TEST
+
 START_TEST(bind_address_is_where_it_comes_from)
 {
 	struct sockaddr_in from;
@@ -254,6 +298,7 @@ TCase *smtp_transport_connect_cases(void)
 	tcase_add_test(cases, an_address_that_never_answers_costs_its_share_only);
 	tcase_add_test(cases, the_deadline_ends_it_with_words);
 	tcase_add_test(cases, a_stop_ends_it);
+	tcase_add_test(cases, a_connection_that_is_reset_at_once_was_there);
 	tcase_add_test(cases, bind_address_is_where_it_comes_from);
 	tcase_add_test(cases, bind_address_chooses_the_family);
 	tcase_add_test(cases, a_bind_address_of_no_use_is_told);
