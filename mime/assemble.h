@@ -47,6 +47,9 @@ enum error envelope_set_sender(struct envelope *envelope, const struct mail *mai
 
 /* Adds an address of the From field; the first is envelope->from. */
 void envelope_add_author(struct envelope *envelope, const struct address *address);
+
+/* Adds an address of a Sender field, which may come before the From field. */
+void envelope_add_sender_field(struct envelope *envelope, const struct address *address);
 void envelope_fini(struct envelope *envelope);
 
 /* "id.HASH@domain of from", allocated: the same at every try. */

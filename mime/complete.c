@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/text.h"
 #include "mime/assemble.h"
 #include "mime/header.h"
@@ -24,7 +25,7 @@ struct complete {
 	struct header_reader reader;
 	struct gathering gathering;
 	bool header_is_envelope; /* none of the three columns is set */
-	bool has_date;
+	bool has_date, has_sender;
 	int64_t from_line;            /* 0 = no From field yet */
 	int64_t kept_from, kept_line; /* what is to be kept and not yet a piece begins here */
 	struct words *words;
@@ -73,6 +74,30 @@ static enum error take_from(struct complete *complete, const struct header_field
 		error = fail(complete, field, "no address");
 	address_list_fini(&list);
 	return error;
+}
+
+/*
+ * Readers show it as who sent the message, so it must be among allowed_senders. What cannot be read
+ * leaves as it is where there are none: a field that only a reader looks at stops nobody's mail.
+ */
+static enum error take_sender(struct complete *complete, const struct header_field *field)
+{
+	struct envelope *envelope = &complete->composed->envelope;
+	struct words *words = complete->words;
+	struct address_list list = { 0 };
+	enum error error = complete->has_sender ? fail(complete, field, "a second Sender field")
+	                                        : parse_field(complete, field, &list);
+
+	complete->has_sender = true;
+	if (!error && (list.count == 0 || list.count > AUTHORS_MAX))
+		error = fail(complete, field, list.count == 0 ? "no address" : "more than 100 addresses");
+	for (size_t i = 0; i < list.count && !error; i++)
+		envelope_add_sender_field(envelope, &list.items[i]);
+	if (error && !envelope->unjudged)
+		envelope->unjudged = memory_strdup(words->text);
+	words_set(words, "%s", "");
+	address_list_fini(&list);
+	return OK;
 }
 
 static enum error take_recipients(struct complete *complete, const struct header_field *field,
@@ -143,13 +168,10 @@ static const struct field_rule {
 	enum error (*take)(struct complete *complete, const struct header_field *field);
 	bool dropped;
 } field_rules[] = {
-	{ "From", take_from, false },
-	{ "To", take_to, false },
-	{ "Cc", take_cc, false },
-	{ "Bcc", take_bcc, true },
-	{ "Return-Path", drop, true },
-	{ "Date", take_date, false },
-	{ "Message-ID", take_message_id, false },
+	{ "From", take_from, false }, { "Sender", take_sender, false },
+	{ "To", take_to, false },     { "Cc", take_cc, false },
+	{ "Bcc", take_bcc, true },    { "Return-Path", drop, true },
+	{ "Date", take_date, false }, { "Message-ID", take_message_id, false },
 };
 
 static enum error take_field(struct complete *complete, const struct header_field *field)

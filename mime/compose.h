@@ -21,8 +21,9 @@ struct envelope {
 	char **recipients; /* without duplicates (recipient_same_address), To, Cc, Bcc in order */
 	size_t recipient_count;
 	char *from;     /* address of the From field, the first if there are several */
-	char **authors; /* all addresses of the From field, and that of a Sender field in headers */
+	char **authors; /* all addresses of the From field, and those of a Sender field */
 	size_t author_count;
+	char *unjudged; /* why the Sender field of a complete message says nobody's address; NULL = it does */
 	bool eight_bit; /* the message has octets over 127 */
 	bool smtputf8;  /* the header needs RFC 6531; sender and recipients speak for themselves */
 };
@@ -55,7 +56,10 @@ void composed_destroy(struct composed **composed);
  */
 bool mime_sender_allowed(const char *allowed, const char *address);
 
-/* The same for the sender and every address of the From field; words name the one that may not. */
+/*
+ * The same for the sender and every address of the From and Sender fields; words name the one that may not. A
+ * Sender field that cannot be read is allowed only to who may send as anybody.
+ */
 bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope, struct words *words);
 
 #endif

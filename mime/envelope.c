@@ -145,6 +145,16 @@ void envelope_add_author(struct envelope *envelope, const struct address *addres
 		envelope->from = memory_strdup(address->address);
 }
 
+void envelope_add_sender_field(struct envelope *envelope, const struct address *address)
+{
+	char *from = envelope->from;
+
+	/* it may stand before the From field, and is never taken for it */
+	envelope->from = from ? from : address->address;
+	envelope_add_author(envelope, address);
+	envelope->from = from;
+}
+
 void envelope_fini(struct envelope *envelope)
 {
 	for (size_t i = 0; i < envelope->recipient_count; i++)
@@ -155,6 +165,7 @@ void envelope_fini(struct envelope *envelope)
 	free(envelope->authors);
 	free(envelope->sender);
 	free(envelope->from);
+	free(envelope->unjudged);
 	memset(envelope, 0, sizeof(*envelope));
 }
 
@@ -228,5 +239,7 @@ bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope,
 	}
 	if (refused)
 		words_set(words, "the tenant may not send as %s (allowed_senders)", refused);
-	return !refused;
+	else if (allowed && envelope->unjudged)
+		words_set(words, "%s; it must be among allowed_senders", envelope->unjudged);
+	return !refused && !(allowed && envelope->unjudged);
 }

@@ -354,7 +354,11 @@ def test_invalid_message_fails_with_words(case):
             ("bob@example.net", {"headers": "Bcc: eve@evil.example"},
              "headers, line 1: Bcc is not allowed here"),
             ("bob@example.net", {"from_address": "eve@evil.example"},
-             "eve@evil.example")]
+             "eve@evil.example"),
+            (None, {"message": "Sender: eve@evil.example\nFrom: "
+                    "a@acme.example\nTo: bob@example.net\n\n",
+                    "subject": None, "body_text": None},
+             "the tenant may not send as eve@evil.example")]
     for to, columns, words in rows:
         number = box.insert("acme", to, **columns)
         row = box.wait_state(number, "failed")

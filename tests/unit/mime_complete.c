@@ -1,6 +1,7 @@
 /*
  * mime_complete.c - tests of complete messages on their way out.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -260,12 +261,59 @@ START_TEST(every_author_must_be_allowed)
 	mail.from_address = NULL;
 	composed = bed_compose(&mail);
 	ck_assert_str_eq(composed->envelope.sender, "f@a.test");
-	ck_assert_uint_eq(composed->envelope.author_count, 2);
+	ck_assert_uint_eq(composed->envelope.author_count, 3);
 	ck_assert(!mime_envelope_allowed("@a.test", &composed->envelope, &words));
 	ck_assert_str_eq(words.text, "the tenant may not send as g@b.test (allowed_senders)");
 	ck_assert(mime_envelope_allowed("@a.test,@b.test", &composed->envelope, &words));
 	ck_assert(mime_envelope_allowed(NULL, &composed->envelope, &words));
 	composed_destroy(&composed);
+}
+END_TEST
+
+/* Whoever a reader shows as the sender is judged too; a field that says nobody is no way around that. */
+START_TEST(a_sender_field_must_be_allowed)
+{
+	static const struct {
+		const char *fields, *refusal; /* for @a.test; NULL = allowed */
+	} cases[] = {
+		{ "From: f@a.test\nSender: S <s@a.test>\n", NULL },
+		{ "Sender: s@a.test\nFrom: f@a.test\n", NULL },
+		{ "From: f@a.test\nSender: ceo@b.test\n",
+		  "the tenant may not send as ceo@b.test (allowed_senders)" },
+		{ "sender: \"f@a.test\"\n <ceo@b.test>\nFrom: f@a.test\n",
+		  "the tenant may not send as ceo@b.test (allowed_senders)" },
+		{ "From: f@a.test\nSender: s@a.test, ceo@b.test\n",
+		  "the tenant may not send as ceo@b.test (allowed_senders)" },
+		{ "From: f@a.test\nSender: s@a.test\nSENDER: ceo@b.test\n",
+		  "message, line 3, SENDER: a second Sender field; it must be among allowed_senders" },
+		{ "From: f@a.test\nSender: \n",
+		  "message, line 2, Sender, character 2: an address is missing here; it must be among "
+		  "allowed_senders" },
+		{ "From: f@a.test\nSender: The CEO\n",
+		  "message, line 2, Sender, character 2: behind the name that begins with The an address in '<>' is "
+		  "missing; it must be among allowed_senders" },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char text[256];
+		struct mail mail;
+		struct composed *composed;
+		struct words words = { "" };
+		bool allowed;
+
+		snprintf(text, sizeof(text), "%sTo: t@x.test\n\n", cases[i].fields);
+		mail = bed_mail_of(text);
+		mail.from_address = NULL;
+		composed = bed_compose(&mail);
+		ck_assert_str_eq(composed->envelope.from, "f@a.test");
+		ck_assert_str_eq(composed->envelope.sender, "f@a.test");
+		allowed = mime_envelope_allowed("@a.test", &composed->envelope, &words);
+		ck_assert_str_eq(words.text, cases[i].refusal ? cases[i].refusal : "");
+		ck_assert(allowed == !cases[i].refusal);
+		/* who may send as anybody keeps what cannot be read as it is */
+		ck_assert(mime_envelope_allowed(NULL, &composed->envelope, &words));
+		composed_destroy(&composed);
+	}
 }
 END_TEST
 
@@ -337,6 +385,7 @@ TCase *mime_complete_case(void)
 	tcase_add_test(tcase, a_spool_file_that_fails_is_no_fault_of_the_message);
 	tcase_add_test(tcase, the_columns_are_the_whole_envelope);
 	tcase_add_test(tcase, every_author_must_be_allowed);
+	tcase_add_test(tcase, a_sender_field_must_be_allowed);
 	tcase_add_test(tcase, a_header_of_utf8_needs_smtputf8);
 	tcase_add_test(tcase, large_messages_are_streamed);
 	return tcase;
