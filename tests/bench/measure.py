@@ -91,9 +91,17 @@ def sink_process(sock, pipe):
 class Bench:
     def __init__(self, build):
         self.build, self.folder = build, tempfile.mkdtemp(prefix="outboxd-measure.")
+        self.start_sink()
+
+    @staticmethod
+    def listen():
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         sock.listen(4096)
+        return sock
+
+    def start_sink(self):
+        sock = self.listen()
         self.port = sock.getsockname()[1]
         self.pipe, theirs = multiprocessing.Pipe()
         self.sink = multiprocessing.Process(target=sink_process, args=(sock, theirs), daemon=True)
