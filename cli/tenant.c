@@ -12,22 +12,32 @@
 
 #include "cli/cli.h"
 #include "cli/password.h"
+#include "cli/profile.h"
 #include "cli/table.h"
 
 #define PASSWORD_REFUSAL                                                                                     \
 	"a password is not taken from the command line, where ps would show it: --password alone "           \
 	"asks for it, --password-stdin reads it, --password-file names a file in secrets_dir"
 
-static const struct option_rule settings_rules[] = {
-	{ .name = "password", .help = "ask for the password", .refusal = PASSWORD_REFUSAL },
-	{ .name = "password-stdin", .help = "read the password from standard input" },
+#define PASSWORD_RULES                                                                                       \
+	{ .name = "password", .help = "ask for the password", .refusal = PASSWORD_REFUSAL },                 \
+	{                                                                                                    \
+		.name = "password-stdin", .help = "read the password from standard input"                    \
+	}
+
+static const struct option_rule settings_rules[] = { PASSWORD_RULES, { .name = NULL } };
+
+static const struct option_rule add_rules[] = {
+	PASSWORD_RULES,
+	{ .name = "profile", .argument = "NAME", .help = "start from a provider's published settings" },
 	{ .name = NULL },
 };
 
-/* The columns among the options, as admin.h wants them; the caller frees the array. */
+/* The columns among the options, as admin.h wants them, with room for a profile's; the caller frees them. */
 static struct admin_setting *settings_of(const struct options *options, size_t *count)
 {
-	struct admin_setting *settings = calloc(options->given_count + 1, sizeof *settings);
+	struct admin_setting *settings = calloc(options->given_count + 1 + PROFILE_SETTINGS,
+	                                        sizeof *settings);
 
 	*count = 0;
 	if (!settings)
@@ -86,24 +96,31 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 	return status;
 }
 
-static int run_write(const struct invocation *invocation, write_tenant *write)
+static int run_add(const struct invocation *invocation)
 {
-	size_t count;
+	const char *profile = options_value(&invocation->options, "profile");
+	size_t count, more = 0;
 	struct admin_setting *settings = settings_of(&invocation->options, &count);
-	int status = write_settings(invocation, write, settings, count);
+	enum error error = OK;
+	struct words words;
+	int status;
 
+	if (profile)
+		error = profile_settings(profile, settings, count, settings + count, &more, &words);
+	status = error == OK ? write_settings(invocation, admin_tenant_add, settings, count + more)
+	                     : cli_usage(invocation, "%s", words.text);
 	free(settings);
 	return status;
 }
 
-static int run_add(const struct invocation *invocation)
-{
-	return run_write(invocation, admin_tenant_add);
-}
-
 static int run_set(const struct invocation *invocation)
 {
-	return run_write(invocation, admin_tenant_set);
+	size_t count;
+	struct admin_setting *settings = settings_of(&invocation->options, &count);
+	int status = write_settings(invocation, admin_tenant_set, settings, count);
+
+	free(settings);
+	return status;
 }
 
 static int run_suspend(const struct invocation *invocation)
@@ -216,7 +233,8 @@ static const struct option_rule remove_rules[] = {
 	"an empty VALUE sets the default. --password-file NAME names a file in outboxd's secrets_dir."
 
 const struct verb cli_tenant_verbs[] = {
-	{ "tenant add", "NAME", "Adds a tenant", 1, 1, settings_rules, true, run_add, SETTINGS_NOTES },
+	{ "tenant add", "NAME", "Adds a tenant", 1, 1, add_rules, true, run_add,
+	  SETTINGS_NOTES "\n\n" PROFILE_HELP },
 	{ "tenant set", "NAME", "Changes settings of a tenant", 1, 1, settings_rules, true, run_set,
 	  SETTINGS_NOTES },
 	{ "tenant list", "", "Lists the tenants", 0, 0, list_rules, false, run_list, NULL },

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import socket
@@ -316,6 +317,75 @@ def tenants_are_added_changed_listed_and_removed(scratch):
     assert len(scratch.run("tenant", "list").splitlines()) == 3
     scratch.run("tenant", "remove", "zeta")
     assert [row["name"] for row in scratch.json("tenant", "list")] == ["acme"]
+
+
+PROFILES = {
+    "m365": {"host": "smtp.office365.com", "port": 587, "auth": "xoauth2", "max_connections": 3,
+             "messages_per_minute": 30, "recipients_per_day": 10000},
+    "gmail": {"host": "smtp.gmail.com", "port": 465, "auth": "xoauth2", "recipients_per_day": 2000},
+    "google-relay": {"host": "smtp-relay.gmail.com", "port": 587, "recipients_per_day": 10000},
+    "mailgun": {"host": "smtp.mailgun.org", "port": 587, "auth": "plain"},
+    "postmark": {"host": "smtp.postmarkapp.com", "port": 587, "auth": "plain"},
+    "fastmail": {"host": "smtp.fastmail.com", "port": 465, "auth": "plain"},
+}
+
+
+def a_profile_sets_what_its_provider_publishes_and_nothing_else(scratch):
+    scratch.run("init")
+    scratch.run("tenant", "add", "plain", "--host", "127.0.0.1")
+    (plain,) = scratch.json("tenant", "show", "plain")
+    for name, settings in PROFILES.items():
+        scratch.run("tenant", "add", name, "--profile", name)
+        (row,) = scratch.json("tenant", "show", name)
+        assert row == {**plain, "name": name, **settings, **{k: row[k] for k in row if k.endswith("_at")}}, row
+    scratch.run("tenant", "add", "ses", "--profile", "ses", status=64)
+    assert "email-smtp.REGION.amazonaws.com" in scratch.errors
+    scratch.run("tenant", "add", "ses", "--profile=ses", "--host", "email-smtp.eu-west-1.amazonaws.com")
+    (row,) = scratch.json("tenant", "show", "ses")
+    assert (row["host"], row["port"]) == ("email-smtp.eu-west-1.amazonaws.com", 465)
+
+
+def options_beside_a_profile_win_over_it(scratch):
+    scratch.run("init")
+    scratch.run("tenant", "add", "acme", "--port", "25", "--profile", "m365", "--messages-per-minute", "10",
+                "--auth", "auto", "--recipients-per-day", "", "--username", "pbx@acme.example")
+    (row,) = scratch.json("tenant", "show", "acme")
+    assert (row["host"], row["port"], row["auth"]) == ("smtp.office365.com", 25, "auto")
+    assert (row["messages_per_minute"], row["recipients_per_day"], row["max_connections"]) == (10, None, 3)
+    assert row["username"] == "pbx@acme.example"
+    scratch.run("tenant", "add", "eu", "--profile", "mailgun", "--host", "smtp.eu.mailgun.org")
+    (row,) = scratch.json("tenant", "show", "eu")
+    assert (row["host"], row["port"]) == ("smtp.eu.mailgun.org", 587)
+
+
+def a_profile_that_is_none_adds_nothing(scratch):
+    scratch.run("init")
+    scratch.run("tenant", "add", "acme", "--profile", "hotmail", status=64)
+    assert "no such profile" in scratch.errors and "m365" in scratch.errors
+    scratch.run("tenant", "add", "acme", "--profile", status=64)
+    assert scratch.json("tenant", "list") == []
+    scratch.run("tenant", "add", "acme", "--profile", "fastmail")
+    scratch.run("tenant", "set", "acme", "--profile", "gmail", status=64)
+    (row,) = scratch.json("tenant", "show", "acme")
+    assert row["host"] == "smtp.fastmail.com"
+
+
+def help_and_manual_page_tell_each_profile(scratch):
+    source = os.environ.get("OUTBOXD_SOURCE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    help_text = scratch.run("tenant", "add", "--help")
+    with open(os.path.join(source, "doc/outboxctl.1"), encoding="ascii") as page:
+        manual = page.read()
+    for name, settings in PROFILES.items():
+        place = "{host}:{port}".format(**settings)
+        in_help = re.split(r"\n  (?=\w)", help_text.split(f"\n  {name} ")[1])[0]
+        in_manual = manual.split(f".It {name} Ta ")[1].split("\n")[0]
+        for text in (in_help, in_manual):
+            assert place in text, (name, text)
+            assert settings.get("auth", "").upper() in text, (name, text)
+            for limit in ("messages_per_minute", "recipients_per_day"):
+                assert str(settings.get(limit, "")) in text, (name, text)
+    for text in (help_text, manual):
+        assert "email-smtp.REGION.amazonaws.com" in text
 
 
 def a_rules_sentence_is_passed_on_with_65(scratch):
