@@ -6,6 +6,7 @@
  * says in words what SQLite says in codes.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -43,22 +44,69 @@ static enum error error_of(int rc)
 	}
 }
 
+/* What the system said last of the database file or its WAL, where SQLite did not keep it (in a COMMIT). */
+static int system_error(sqlite3 *db)
+{
+	int last = sqlite3_system_errno(db);
+	sqlite3_file *wal = NULL;
+
+	if (last == 0)
+		(void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &last);
+	if (last == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK &&
+	    wal && wal->pMethods)
+		(void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &last);
+	return last;
+}
+
+/* What was being done, where the system's error alone would not say so. */
+static const char *io_verb(int rc)
+{
+	switch (rc) {
+	case SQLITE_IOERR_READ:
+	case SQLITE_IOERR_SHORT_READ: return ", in a read";
+	case SQLITE_IOERR_WRITE: return ", in a write";
+	case SQLITE_IOERR_FSYNC:
+	case SQLITE_IOERR_DIR_FSYNC: return ", in a sync";
+	case SQLITE_IOERR_SHMOPEN:
+	case SQLITE_IOERR_SHMMAP:
+	case SQLITE_IOERR_SHMSIZE: return ", in its -shm file";
+	default: return "";
+	}
+}
+
+/* What whoever reads the log can do about it. */
+static const char *advice(int rc, int errno_value)
+{
+	switch (rc & 0xff) {
+	case SQLITE_FULL: return ": free some of its file system's space";
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ": stop all its users and restore it, or let sqlite3's .recover save what it can";
+	case SQLITE_READONLY: return ": mount its file system for writing, or set owner and mode right";
+	case SQLITE_IOERR: return errno_value == EROFS ? ": mount its file system for writing" : "";
+	default: return "";
+	}
+}
+
 enum error connection_error(struct connection *connection, int rc, const char *doing, struct words *words)
 {
 	enum error error = error_of(rc);
 	const char *why = connection->db && sqlite3_errcode(connection->db) == rc
 	                          ? sqlite3_errmsg(connection->db)
 	                          : sqlite3_errstr(rc);
-	int errno_value = connection->db ? sqlite3_system_errno(connection->db) : 0;
+	char reason[128];
+	int errno_value;
 
 	if (error == OK)
 		return OK;
+	errno_value = connection->db ? system_error(connection->db) : 0;
 	if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
 		words_set(words, "%s: another connection held the database's lock too long", doing);
 	else if (((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN) && errno_value)
-		words_set_errno(words, errno_value, "%s: %s", doing, why);
+		words_set(words, "%s: %s%s: %s%s", doing, why, io_verb(rc),
+		          strerror_r(errno_value, reason, sizeof reason), advice(rc, errno_value));
 	else
-		words_set(words, "%s: %s", doing, why);
+		words_set(words, "%s: %s%s%s", doing, why, io_verb(rc), advice(rc, 0));
 	return error;
 }
 

@@ -1,8 +1,9 @@
 /*
  * interpose.c - stands between outboxd and the C library, by LD_PRELOAD.
  *
- * Counts the calls of one class and at the Nth does what the environment says, once;
- * or records every write and sync of files, to be replayed as a power loss (power.py).
+ * Counts the calls of one class and at the Nth does what the environment says, once; or lets
+ * all of them fail as long as a file is there; or records every write and sync of files, to be
+ * replayed as a power loss (power.py).
  *
  *   INTERPOSE_PATH    files whose path begins so are meant, others never
  *   INTERPOSE_CLASS   write (pwrite, ftruncate, fallocate) sync (fsync, fdatasync) read
@@ -11,6 +12,8 @@
  *   INTERPOSE_ACTION  kill: SIGKILL after the call is done; or the errno (a number) it fails with
  *   INTERPOSE_TOKEN   a file: who removes it acts, so that it happens once in all processes
  *   INTERPOSE_RECORD  a file that gets every write, truncation and sync
+ *   INTERPOSE_WHILE   a file: while it is there every call of the class fails (the log's writes too),
+ *                     and it grows by an octet each time.  EROFS lets files be opened to be read
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -43,7 +46,7 @@ static struct {
 	enum class what;
 	long at;
 	int fail; /* errno, 0 = kill */
-	const char *path, *token;
+	const char *path, *token, *lasting;
 	int record;
 } plan = { .record = -1 };
 
@@ -60,6 +63,7 @@ __attribute__((constructor)) static void read_plan(void)
 
 	plan.path = getenv("INTERPOSE_PATH");
 	plan.token = getenv("INTERPOSE_TOKEN");
+	plan.lasting = getenv("INTERPOSE_WHILE");
 	for (size_t i = 1; what && i < sizeof(class_names) / sizeof(*class_names); i++) {
 		if (strcmp(what, class_names[i]) == 0)
 			plan.what = (enum class)i;
@@ -77,11 +81,25 @@ static bool meant(int fd)
 	return plan.ready && fd >= 0 && fd < FILES && names[fd];
 }
 
+/* Whether the fault is there now; counted by the file's length. */
+static bool it_lasts(void)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, plan.lasting, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	syscall(SYS_write, fd, ".", 1);
+	syscall(SYS_close, fd);
+	return true;
+}
+
 /* Whether this call of a class is the one. */
 static bool it_is(enum class what)
 {
 	if (!plan.ready || plan.what != what || atomic_load(&done))
 		return false;
+	if (plan.lasting)
+		return it_lasts();
 	if (atomic_fetch_add(&passed, 1) + 1 != plan.at)
 		return false;
 	atomic_store(&done, true);
@@ -156,7 +174,8 @@ static int open_next(int folder, const char *path, int flags, mode_t mode)
 {
 	int fd;
 
-	if (plan.ready && strncmp(path, plan.path, strlen(plan.path)) == 0)
+	if (plan.ready && strncmp(path, plan.path, strlen(plan.path)) == 0 &&
+	    !(plan.fail == EROFS && (flags & O_ACCMODE) == O_RDONLY))
 		CALL(CLASS_OPEN, fd, -1, (int)syscall(SYS_openat, folder, path, flags, mode));
 	else
 		fd = (int)syscall(SYS_openat, folder, path, flags, mode);
@@ -224,11 +243,22 @@ ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset)
 	return pwrite(fd, bytes, length, offset);
 }
 
+/* A fault that lasts is met by every kind of write. */
+static bool write_fails(int fd)
+{
+	if (!plan.lasting || !meant(fd) || !it_is(CLASS_WRITE))
+		return false;
+	errno = plan.fail;
+	return true;
+}
+
 /* The log's lines: only told in the record, where they say what was claimed by then. */
 ssize_t write(int fd, const void *bytes, size_t length)
 {
 	ssize_t result;
 
+	if (write_fails(fd))
+		return -1;
 	if (!meant(fd) || plan.record < 0)
 		return syscall(SYS_write, fd, bytes, length);
 	pthread_mutex_lock(&lock);
@@ -240,6 +270,8 @@ ssize_t write(int fd, const void *bytes, size_t length)
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
+	if (write_fails(fd))
+		return -1;
 	if (meant(fd) && plan.record >= 0) {
 		pthread_mutex_lock(&lock);
 		for (int i = 0; i < count; i++)
