@@ -6,6 +6,7 @@
  */
 #include "common/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +28,12 @@ static const char *const names[] = {
 	[ERROR_UNAVAILABLE] = "not available now",
 	[ERROR_SYSTEM] = "system error",
 };
+
+bool error_is_shortage(int errno_value)
+{
+	return errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOBUFS ||
+	       errno_value == ENOMEM;
+}
 
 const char *error_text(enum error error)
 {

@@ -10,6 +10,7 @@
 #define OUTBOXD_COMMON_ERROR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum error {
 	OK = 0,
@@ -32,6 +33,12 @@ enum error {
 struct words {
 	char text[512];
 };
+
+/*
+ * Whether an errno says that this machine has too few descriptors or too little memory just
+ * now: nobody's fault, so whoever met it waits (ERROR_UNAVAILABLE).
+ */
+bool error_is_shortage(int errno_value);
 
 /* The name of an error in plain words, a constant string. */
 const char *error_text(enum error error);

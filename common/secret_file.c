@@ -58,6 +58,8 @@ static enum error open_and_read(int folder, const char *column, const char *name
 	struct stat st;
 
 	if (fd < 0) {
+		if (error_is_shortage(errno))
+			error = ERROR_UNAVAILABLE;
 		words_set_errno(words, errno, "the file of %s = %s cannot be read", column, name);
 		return error;
 	}

@@ -15,7 +15,8 @@ bool secret_file_is_name(const char *name);
 /*
  * A regular file of at most 64 KiB, no symbolic link; a trailing line end is cut. Blocks for
  * the disk: the loader's threads, and outboxctl. ERROR_REFUSED (no folder, no name, no regular file),
- * ERROR_NOT_FOUND, ERROR_INVALID, ERROR_SYSTEM, with words that name the column.
+ * ERROR_NOT_FOUND, ERROR_INVALID, ERROR_SYSTEM, ERROR_UNAVAILABLE (no descriptor just now), with words
+ * that name the column.
  */
 enum error secret_file_read(const char *folder, const char *column, const char *name, struct secret *secret,
                             struct words *words);

@@ -85,6 +85,12 @@ static int reap(pid_t pid, int64_t deadline_ms)
 	return !late && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static enum error cannot_run(int errno_value, const char *name, struct words *words)
+{
+	words_set_errno(words, errno_value, "password_command = %s cannot be run", name);
+	return error_is_shortage(errno_value) ? ERROR_UNAVAILABLE : ERROR_SYSTEM;
+}
+
 enum error command_run(const char *dir, const char *name, const char *argument, int64_t deadline_ms,
                        struct secret *password, struct words *words)
 {
@@ -98,13 +104,13 @@ enum error command_run(const char *dir, const char *name, const char *argument, 
 	buffer_init(&path, 8192);
 	buffer_printf(&path, "%s/%s", dir, name);
 	if (pipe2(fds, O_CLOEXEC) != 0) {
-		words_set_errno(words, errno, "password_command = %s cannot be run", name);
+		error = cannot_run(errno, name, words);
 		goto out;
 	}
 	code = spawn(path.data, argument, fds[1], &pid);
 	close(fds[1]);
 	if (code != 0) {
-		words_set_errno(words, code, "password_command = %s cannot be run", name);
+		error = cannot_run(code, name, words);
 		close(fds[0]);
 		goto out;
 	}

@@ -42,7 +42,8 @@ void materials_fini(struct materials *materials);
 
 /*
  * Any thread with WAKE_SIGNAL blocked (a worker). Blocks until loaded, the
- * deadline (ERROR_TIMEOUT) or interrupt. Not OK: words for the tenant's administrator
+ * deadline (ERROR_TIMEOUT) or interrupt. ERROR_UNAVAILABLE: no descriptor, thread or memory just now,
+ * nobody's fault. Not OK: words for the tenant's administrator
  * ("the file of password_file = acme.pw cannot be read: no such file"), never the secret.
  * A file: a regular file of at most 64 KiB, a trailing line end is cut. A program: run
  * without a shell, the tenant as its one argument, its first line is the password.

@@ -59,6 +59,7 @@ struct tenant {
 	int64_t pause_until_ms;      /* storage could not read for it: not before */
 	int64_t unread_id;           /* the message that it could not read, once that was told; 0 = none */
 	int64_t unread_ms;           /* when that was last so */
+	bool unread_waits;           /* it was no session that it could not have, told as tenant.waiting */
 
 	/* when to attend to it again */
 	struct timer timer;

@@ -165,7 +165,7 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	if (message->settled == SETTLED_LOST) {
 		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 		if (message->outcome.stage == STAGE_NONE) /* not one that was held back later */
-			tenant_unread(supervisor, tenant, message);
+			tenant_unread(supervisor, tenant, message, false);
 	}
 	judge_summarize(message, &summary);
 	if (summary.tried || message->invalid)
@@ -176,8 +176,11 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 		return;
 	}
 	/* Untried although nobody called it off: something is short here, so not again at once. */
-	if (message->outcome.trouble == TROUBLE_NONE && !called_off && !message->limited)
+	if (message->outcome.trouble == TROUBLE_NONE && !called_off && !message->limited) {
 		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+		if (message->settled != SETTLED_LOST && message->outcome.text)
+			tenant_unread(supervisor, tenant, message, true);
+	}
 	put_back(supervisor, tenant, message);
 }
 

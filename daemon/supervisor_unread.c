@@ -1,6 +1,6 @@
 /*
- * supervisor_unread.c - a tenant whose message cannot be read just now: spool_dir is full
- * or missing, the disk fails, memory is short.
+ * supervisor_unread.c - a tenant whose message waits for this machine: spool_dir is full
+ * or missing, the disk fails, descriptors or memory are short.
  *
  * Promises: it is told once, in words, and once more when it is over; small mail that
  * passes meanwhile is no sign of that.
@@ -21,15 +21,18 @@ static void set_error(struct tenant *tenant, const char *error)
 	tenant->last_error = memory_strdup(error);
 }
 
-void tenant_unread(struct supervisor *supervisor, struct tenant *tenant, const struct message *message)
+void tenant_unread(struct supervisor *supervisor, struct tenant *tenant, const struct message *message,
+                   bool waiting)
 {
 	const char *error = message->outcome.text ? message->outcome.text : "it cannot be read";
+	const char *event = waiting ? "tenant.waiting" : "storage.failed";
 
 	tenant->unread_ms = clock_monotonic_ms();
 	if (tenant->unread_id)
 		return;
 	tenant->unread_id = message->id;
-	log_begin(&supervisor->log, LOG_WARNING, "storage.failed", supervisor->outbox->db, tenant->name);
+	tenant->unread_waits = waiting;
+	log_begin(&supervisor->log, LOG_WARNING, event, supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "id", message->id);
 	log_text(&supervisor->log, "error", error);
 	log_end(&supervisor->log);
@@ -43,7 +46,9 @@ void tenant_read_again(struct supervisor *supervisor, struct tenant *tenant, con
 	    (tenant->unread_id != message->id && clock_monotonic_ms() - tenant->unread_ms < UNREAD_MS))
 		return;
 	tenant->unread_id = 0;
-	log_begin(&supervisor->log, LOG_WARNING, "storage.recovered", supervisor->outbox->db, tenant->name);
+	log_begin(&supervisor->log, LOG_WARNING,
+	          tenant->unread_waits ? "tenant.resumed" : "storage.recovered", supervisor->outbox->db,
+	          tenant->name);
 	log_number(&supervisor->log, "id", message->id);
 	log_end(&supervisor->log);
 	if (!tenant->down)

@@ -97,9 +97,11 @@ enum error workplace_open(struct workplace *place, struct outcome *trouble)
 	                   clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000),
 	                   &interrupt, &materials, &words);
 	if (error != OK) {
+		bool ours = error == ERROR_INTERRUPTED || error == ERROR_UNAVAILABLE;
+
 		trouble->verdict = VERDICT_UNTRIED;
 		trouble->scope = SCOPE_TENANT;
-		trouble->trouble = error == ERROR_INTERRUPTED ? TROUBLE_NONE : TROUBLE_PLAIN;
+		trouble->trouble = ours ? TROUBLE_NONE : TROUBLE_PLAIN;
 		outcome_say(trouble, "%s", words.text);
 		return error;
 	}

@@ -5,6 +5,7 @@
  */
 #include "daemon/writer.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -218,6 +219,39 @@ static void *checkpoint_main(void *argument)
 	return NULL;
 }
 
+static bool init_queues(struct writer *writer, struct words *words)
+{
+	struct queue *const queues[] = { &writer->settle, &writer->hold, &writer->status };
+
+	for (int i = 0; i < 3; i++) {
+		if (queue_init(queues[i], true) == OK)
+			continue;
+		words_set_errno(words, errno, "no queue for the storage thread");
+		while (i-- > 0)
+			queue_fini(queues[i]);
+		return false;
+	}
+	return true;
+}
+
+/* Its threads have ended, or were never started. */
+static void destroy(struct writer *writer)
+{
+	log_batch_fini(&writer->log);
+	queue_fini(&writer->settle);
+	queue_fini(&writer->hold);
+	queue_fini(&writer->status);
+	free(writer);
+}
+
+static void end_storage(struct writer *writer, int64_t grace_ms)
+{
+	atomic_store(&writer->finish_by_ms, clock_monotonic_ms() + grace_ms);
+	atomic_store(&writer->finish, 1);
+	wait_wake(writer->storage);
+	pthread_join(writer->storage, NULL);
+}
+
 enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words)
 {
 	struct writer *made = memory_alloc(sizeof(*made));
@@ -226,18 +260,21 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	made->outbox = outbox;
 	log_batch_init(&made->log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
-	if (queue_init(&made->settle, true) != OK || queue_init(&made->hold, true) != OK ||
-	    queue_init(&made->status, true) != OK) {
-		words_set(words, "no descriptors for the storage thread");
+	if (!init_queues(made, words)) {
+		log_batch_fini(&made->log);
 		free(made);
-		return ERROR_SYSTEM;
+		return ERROR_UNAVAILABLE;
 	}
 	code = thread_start(&made->storage, "storage", storage_main, made);
-	if (code == 0)
+	if (code == 0) {
 		code = thread_start(&made->checkpoint, "storage-ckpt", checkpoint_main, made);
+		if (code != 0)
+			end_storage(made, 0);
+	}
 	if (code != 0) {
 		words_set_errno(words, code, "cannot start the storage threads");
-		return ERROR_SYSTEM;
+		destroy(made);
+		return ERROR_UNAVAILABLE;
 	}
 	*writer = made;
 	return OK;
@@ -264,19 +301,12 @@ bool writer_stop(struct writer **writer, int64_t grace_ms)
 	struct writer *ended = *writer;
 	bool complete;
 
-	atomic_store(&ended->finish_by_ms, clock_monotonic_ms() + grace_ms);
-	atomic_store(&ended->finish, 1);
-	wait_wake(ended->storage);
-	pthread_join(ended->storage, NULL);
+	end_storage(ended, grace_ms);
 	atomic_store(&ended->stop, 1);
 	wait_wake(ended->checkpoint);
 	pthread_join(ended->checkpoint, NULL);
 	complete = ended->complete;
-	log_batch_fini(&ended->log);
-	queue_fini(&ended->settle);
-	queue_fini(&ended->hold);
-	queue_fini(&ended->status);
-	free(ended);
+	destroy(ended);
 	*writer = NULL;
 	return complete;
 }

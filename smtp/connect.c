@@ -37,11 +37,6 @@ struct attempt {
 	bool at_bind; /* it was bind(2) that failed */
 };
 
-static bool is_shortage(int number)
-{
-	return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
-}
-
 /* The numeric address and port for the words. */
 static void describe(const struct sockaddr_storage *address, char *text, size_t size, int *port)
 {
@@ -135,7 +130,7 @@ static enum error connect_one(int fd, struct attempt *attempt)
 	    errno == EINTR)
 		return finish_connect(fd, attempt);
 	attempt->number = errno;
-	return is_shortage(errno) ? ERROR_UNAVAILABLE : ERROR_CLOSED;
+	return error_is_shortage(errno) ? ERROR_UNAVAILABLE : ERROR_CLOSED;
 }
 
 /* An equal share of what is left for each address that was not tried yet. */
@@ -172,7 +167,7 @@ static enum error try_address(struct attempt *attempt, int *fd)
 	*fd = socket(attempt->to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (*fd < 0) {
 		attempt->number = errno;
-		return is_shortage(errno) ? ERROR_UNAVAILABLE : ERROR_CLOSED;
+		return error_is_shortage(errno) ? ERROR_UNAVAILABLE : ERROR_CLOSED;
 	}
 	error = connect_one(*fd, attempt);
 	if (error != OK) {

@@ -46,8 +46,9 @@ enum error pem_file_read(const char *column, const char *path, struct buffer *pe
 
 	buffer_init(pem, PEM_FILE_BYTES);
 	if (fd < 0) {
+		error = error_is_shortage(errno) ? ERROR_UNAVAILABLE : ERROR_INVALID;
 		words_set_errno(words, errno, "%s %s cannot be opened", column, path);
-		return ERROR_INVALID;
+		return error;
 	}
 	if (fstat(fd, &facts) < 0)
 		words_set_errno(words, errno, "%s %s cannot be read", column, path);

@@ -13,7 +13,8 @@
 
 /*
  * Appends the file to pem, whose limit is set here. column names the setting in the words. ERROR_INVALID with
- * words if it cannot be read, is no regular file, is empty or larger than 1 MiB.
+ * words if it cannot be read, is no regular file, is empty or larger than 1 MiB; ERROR_UNAVAILABLE: no
+ * descriptor just now.
  */
 enum error pem_file_read(const char *column, const char *path, struct buffer *pem, struct words *words);
 

@@ -47,7 +47,7 @@ struct channel {
 	struct channel *next;
 	ares_channel ares;
 	struct stamp stamp;
-	bool shortage; /* a socket could not be had: not the name servers' fault */
+	int shortage; /* why a socket could not be had: not the name servers' fault; 0 = it could */
 };
 
 struct resolver {
@@ -70,11 +70,6 @@ struct question {
 	int status; /* c-ares's, once done */
 };
 
-static bool is_shortage(int number)
-{
-	return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
-}
-
 /* --- sockets: ours, so that none is inherited and a shortage is seen --------------- */
 
 static ares_socket_t open_socket(int family, int type, int protocol, void *context)
@@ -82,8 +77,8 @@ static ares_socket_t open_socket(int family, int type, int protocol, void *conte
 	struct channel *channel = context;
 	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
-	if (fd < 0 && is_shortage(errno))
-		channel->shortage = true;
+	if (fd < 0 && error_is_shortage(errno))
+		channel->shortage = errno;
 	return fd;
 }
 
@@ -145,15 +140,18 @@ static bool same_stamp(const struct stamp *a, const struct stamp *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* c-ares that cannot open resolv.conf asks 127.0.0.1 instead, in silence: such a channel must not be. */
-static bool can_open(const char *path)
+/*
+ * c-ares that cannot open resolv.conf asks 127.0.0.1 instead, in silence: such a channel must not be.
+ * The errno of a shortage, 0 = it can, or there is no such file.
+ */
+static int shortage_at(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return !is_shortage(errno);
+		return error_is_shortage(errno) ? errno : 0;
 	close(fd);
-	return true;
+	return 0;
 }
 
 static int open_channel(const struct resolver *resolver, struct channel *channel)
@@ -202,19 +200,21 @@ static void destroy_chain(struct channel *channel)
 static struct channel *make_channel(const struct resolver *resolver, enum error *error, struct words *words)
 {
 	struct channel *channel = memory_alloc(sizeof(*channel));
-	int status;
+	int status = ARES_EFILE, shortage = shortage_at(resolver->conf);
 
 	channel->stamp = take_stamp(resolver->conf);
-	status = can_open(resolver->conf) ? open_channel(resolver, channel) : ARES_EFILE;
-	if (status == ARES_SUCCESS && can_open(resolver->conf))
+	if (!shortage)
+		status = open_channel(resolver, channel);
+	if (status == ARES_SUCCESS && !(shortage = shortage_at(resolver->conf)))
 		return channel;
 	if (status == ARES_SUCCESS)
 		ares_destroy(channel->ares);
 	free(channel);
 	*error = ERROR_UNAVAILABLE;
-	words_set(words, "the resolver cannot be started: %s",
-	          status == ARES_SUCCESS || status == ARES_EFILE ? "no descriptor is free"
-	                                                         : ares_strerror(status));
+	if (shortage)
+		words_set_errno(words, shortage, "the resolver cannot be started");
+	else
+		words_set(words, "the resolver cannot be started: %s", ares_strerror(status));
 	return NULL;
 }
 
@@ -261,7 +261,7 @@ static void give_back(struct resolver *resolver, struct channel *channel)
 /* Servers that c-ares cannot read would make every question wait for a better time: they are told at once. */
 static enum error check_servers(const struct resolver *resolver, struct words *words)
 {
-	struct channel trial = { .shortage = false };
+	struct channel trial = { .shortage = 0 };
 	int status = open_channel(resolver, &trial);
 
 	if (status == ARES_SUCCESS) {
@@ -398,7 +398,7 @@ static enum error judge(const struct question *question, const struct channel *c
 	if (question->status == ARES_SUCCESS && question->resolved->count > 0)
 		return OK;
 	if (channel->shortage) {
-		words_set(words, "resolving %s: no descriptor is free", host);
+		words_set_errno(words, channel->shortage, "resolving %s", host);
 		return ERROR_UNAVAILABLE;
 	}
 	switch (question->status) {
@@ -422,7 +422,7 @@ static enum error ask(struct channel *channel, struct question *question, struct
 	struct ares_addrinfo_hints hints = { .ai_family = question->family, .ai_socktype = SOCK_STREAM };
 	enum error error = OK;
 
-	channel->shortage = false;
+	channel->shortage = 0;
 	ares_getaddrinfo(channel->ares, question->host, NULL, &hints, answered, question);
 	while (!question->done && error == OK)
 		error = wait_once(channel->ares, question->deadline_ms, question->interrupt);

@@ -7,8 +7,11 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "smtp/fingerprint.h"
 #include "smtp/pem_file.h"
@@ -27,6 +30,22 @@ bool tls_verifies_pins(const struct tenant_settings *tenant)
 	return tenant->tls_verify == TLS_VERIFY_FINGERPRINT || tenant->tls_fingerprints;
 }
 
+/* GnuTLS opens that list itself and tells a missing one from a shortage of descriptors by nothing: we try. */
+static enum error cannot_have_system_trust(enum error error, const struct words *why, struct words *words)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	if (fd < 0 && error_is_shortage(errno)) {
+		words_set_errno(words, errno, "the list of trusted authorities cannot be read");
+		return ERROR_UNAVAILABLE;
+	}
+	if (fd >= 0)
+		close(fd);
+	words_set(words, "this system has no list of trusted authorities (Debian: ca-certificates): %s",
+	          why->text);
+	return error;
+}
+
 enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct words *words)
 {
 	struct buffer pem;
@@ -36,12 +55,7 @@ enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct 
 	*trust = NULL;
 	if (!ca_file) {
 		error = tls_trust_parse(NULL, trust, &why);
-		if (error != OK)
-			words_set(words,
-			          "this system has no list of trusted authorities "
-			          "(Debian: ca-certificates): %s",
-			          why.text);
-		return error;
+		return error == OK ? OK : cannot_have_system_trust(error, &why, words);
 	}
 	error = pem_file_read("tls_ca_file", ca_file, &pem, words);
 	if (error == OK) {

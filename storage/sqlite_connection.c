@@ -7,6 +7,8 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +16,49 @@
 #include "common/clock.h"
 #include "storage/sqlite_connection.h"
 #include "storage/sqlite_statement.h"
+
+/*
+ * Where open(2) fails for reading and writing, SQLite tries for reading only, whatever the reason was.
+ * With a shortage of descriptors that is just over, the connection would be one that can only read,
+ * and its trouble "attempt to write a readonly database". So the second try fails as the first one did.
+ */
+static _Thread_local int shortage; /* errno of the try before, 0 = that was no shortage */
+static _Thread_local uint64_t short_of;
+
+static uint64_t hash_of(const char *path)
+{
+	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+
+	for (; *path; path++)
+		hash = (hash ^ (unsigned char)*path) * UINT64_C(1099511628211);
+	return hash;
+}
+
+static int open_file(const char *path, int flags, int mode)
+{
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	int fd;
+
+	if (!writes && shortage && short_of == hash_of(path)) {
+		errno = shortage;
+		shortage = 0;
+		return -1;
+	}
+	fd = open(path, flags | O_CLOEXEC, mode);
+	shortage = fd < 0 && writes && error_is_shortage(errno) ? errno : 0;
+	if (shortage)
+		short_of = hash_of(path);
+	return fd;
+}
+
+static void use_open_file(void)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	int rc = vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_file);
+
+	assert(rc == SQLITE_OK);
+	(void)rc;
+}
 
 /* SQLite asks again and again; applications only poll for the lock, and so do we. */
 static int wait_for_lock(void *context, int count)
@@ -162,12 +207,15 @@ int connection_ask_int(struct connection *connection, const char *sql, int64_t *
 	return sqlite3_finalize(stmt);
 }
 
+static pthread_once_t system_calls = PTHREAD_ONCE_INIT;
+
 static enum error open_handle(struct connection *connection, const char *path, int64_t deadline_ms,
                               struct words *words)
 {
 	int on = 1;
 	int rc;
 
+	pthread_once(&system_calls, use_open_file);
 	memset(connection, 0, sizeof *connection);
 	connection->deadline_ms = deadline_ms;
 	/* no SQLITE_OPEN_CREATE: files are made by storage_file_take() alone */

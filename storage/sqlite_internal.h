@@ -20,6 +20,7 @@ struct readers {
 	pthread_cond_t given; /* on CLOCK_MONOTONIC */
 	struct connection connections[READERS_MAX];
 	bool busy[READERS_MAX];
+	int open;                     /* how many connections */
 	char *large[READERS_MAX / 2]; /* tenants whose large body is being copied */
 	struct pool *blocks;
 };

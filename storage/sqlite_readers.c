@@ -69,8 +69,8 @@ static bool wait_for_giver(struct readers *readers, int64_t deadline_ms)
 	return true;
 }
 
-/* Under the lock: one that is free, best one that is open already. */
-static int find_free(const struct readers *readers)
+/* Under the lock: one that is free, best one that is open already; -1 = none. */
+static int find_free(const struct readers *readers, bool open_only)
 {
 	int best = -1;
 
@@ -79,47 +79,69 @@ static int find_free(const struct readers *readers)
 			continue;
 		if (readers->connections[i].db)
 			return i;
-		if (best < 0)
+		if (best < 0 && !open_only)
 			best = i;
 	}
 	return best;
+}
+
+/* A free one, waited for; NULL at the deadline, or where only an open one would do and there is none. */
+static struct connection *wait_for_one(struct readers *readers, bool open_only, int64_t deadline_ms)
+{
+	int found;
+
+	pthread_mutex_lock(&readers->lock);
+	while ((found = find_free(readers, open_only)) < 0 && (!open_only || readers->open > 0) &&
+	       wait_for_giver(readers, deadline_ms))
+		;
+	if (found >= 0)
+		readers->busy[found] = true;
+	pthread_mutex_unlock(&readers->lock);
+	return found >= 0 ? &readers->connections[found] : NULL;
+}
+
+/* The caller's own, not open yet. */
+static bool open_one(struct storage *storage, struct connection *connection, int64_t deadline_ms,
+                     struct words *words)
+{
+	if (connection_open(connection, storage_file_path(storage->file), storage_take_sql, deadline_ms,
+	                    words) != OK)
+		return false;
+	pthread_mutex_lock(&storage->readers.lock);
+	storage->readers.open++;
+	pthread_mutex_unlock(&storage->readers.lock);
+	return true;
 }
 
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
                           struct words *words)
 {
 	struct readers *readers = &storage->readers;
-	enum error error = OK;
-	int found;
+	struct connection *found = wait_for_one(readers, false, deadline_ms);
 
-	pthread_mutex_lock(&readers->lock);
-	while ((found = find_free(readers)) < 0 && wait_for_giver(readers, deadline_ms))
-		;
-	if (found >= 0)
-		readers->busy[found] = true;
-	pthread_mutex_unlock(&readers->lock);
-	if (found < 0) {
+	if (!found)
 		words_set(words, "all %d reading connections are in use", READERS_MAX);
-		return ERROR_UNAVAILABLE;
+	/* one that cannot be opened (no descriptor is free) is no harm as long as another one goes round */
+	if (found && !found->db && !open_one(storage, found, deadline_ms, words)) {
+		readers_give(storage, found, false);
+		found = wait_for_one(readers, true, deadline_ms);
 	}
-	*connection = &readers->connections[found];
-	if (!(*connection)->db)
-		error = connection_open(*connection, storage_file_path(storage->file), storage_take_sql,
-		                        deadline_ms, words);
-	(*connection)->deadline_ms = deadline_ms;
-	if (error == OK)
-		return OK;
-	readers_give(storage, *connection, false);
-	return ERROR_UNAVAILABLE; /* whatever it is now, it was well when the outbox was opened */
+	if (!found)
+		return ERROR_UNAVAILABLE; /* whatever it is now, it was well when the outbox was opened */
+	found->deadline_ms = deadline_ms;
+	*connection = found;
+	return OK;
 }
 
 void readers_give(struct storage *storage, struct connection *connection, bool well)
 {
 	struct readers *readers = &storage->readers;
+	bool closed = !well && connection->db;
 
-	if (!well)
+	if (closed)
 		connection_close(connection);
 	pthread_mutex_lock(&readers->lock);
+	readers->open -= closed;
 	readers->busy[connection - readers->connections] = false;
 	pthread_cond_broadcast(&readers->given);
 	pthread_mutex_unlock(&readers->lock);

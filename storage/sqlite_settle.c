@@ -389,8 +389,12 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	int64_t at_id = 0;
 	enum error error;
 
-	if (rc != SQLITE_OK)
-		return connection_error(writer, rc, "cannot begin to record results", words);
+	if (rc != SQLITE_OK) {
+		error = connection_error(writer, rc, "cannot begin to record results", words);
+		if ((rc & 0xff) != SQLITE_BUSY)
+			connection_close(writer); /* whatever is wrong with it does not stay */
+		return error;
+	}
 	rc = write_batch(writer, batch, cut, &at_id);
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);

@@ -480,7 +480,7 @@ START_TEST(no_descriptor_means_wait)
 	ck_assert_int_eq(ask("both.example", AF_INET), OK);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	ck_assert_int_eq(ask("four.example", AF_INET), ERROR_UNAVAILABLE); /* a channel, but no socket */
-	ck_assert_str_eq(words.text, "resolving four.example: no descriptor is free");
+	ck_assert_str_eq(words.text, "resolving four.example: Too many open files");
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	ck_assert_int_eq(ask("four.example", AF_INET), OK);
 }
