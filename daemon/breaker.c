@@ -81,7 +81,6 @@ bool breaker_fail(struct breaker *breaker, enum trouble trouble, int retry_max_s
 	breaker->state = state;
 	breaker->failures++;
 	breaker->probing = false;
-	breaker->pace = 1;
 	return true;
 }
 
