@@ -10,7 +10,7 @@
  * (pthread_exit deep inside), abort, segv (a wild pointer), overflow (of the stack), stall,
  * kill (SIGKILL by whoever can remove the file OUTBOXD_FAULT_TOKEN); without one the point's own.
  * NAME=NUMBER changes a figure: heartbeat-lost-ms=2000, metrics-ms (how often figures are written), count-us
- * (what counting a queue costs). In any other build there is nothing here.
+ * (what counting a queue costs), turn-ms (of a tenant that keeps its place). In any other build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H

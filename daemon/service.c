@@ -58,22 +58,6 @@ struct main_state {
 	bool monitor_gone;
 };
 
-bool budget_take(struct budget *budget, bool probe)
-{
-	atomic_int *used = probe ? &budget->probes : &budget->workers;
-	int most = atomic_load(probe ? &budget->max_probes : &budget->max_workers);
-
-	if (atomic_fetch_add(used, 1) < most)
-		return true;
-	atomic_fetch_sub(used, 1);
-	return false;
-}
-
-void budget_give(struct budget *budget, bool probe)
-{
-	atomic_fetch_sub(probe ? &budget->probes : &budget->workers, 1);
-}
-
 /* As many descriptors as the system lets us have; workers follow from it. */
 static int places_of(const struct config *config)
 {
@@ -157,6 +141,7 @@ static bool start_outbox(struct main_state *state, struct outbox *outbox)
 	if (queue_init(&outbox->results, true) != OK || queue_init(&outbox->settled, true) != OK ||
 	    queue_init(&outbox->exits, true) != OK)
 		return false;
+	budget_join(&state->service.budget, &outbox->places, &outbox->exits);
 	outbox->started = thread_start(&outbox->supervisor, "supervisor", supervisor_main, outbox) == 0;
 	return outbox->started;
 }
@@ -343,6 +328,7 @@ static bool start_all(struct main_state *state)
 		state->exit_status = EX_CONFIG;
 		return false;
 	}
+	budget_init(&service->budget);
 	service->loader = loader_create(config->secrets_dir, config->command_dir);
 	if (queue_init(&service->news, true) != OK) {
 		state->exit_status = EX_OSERR;

@@ -15,19 +15,12 @@
 
 #include "common/log.h"
 #include "common/queue.h"
+#include "daemon/budget.h"
 #include "daemon/configuration.h"
 #include "daemon/journal.h"
 #include "daemon/loader.h"
 #include "smtp/resolve.h"
 #include "storage/storage.h"
-
-/* Budgets of all outboxes together; any thread. */
-struct budget {
-	atomic_int workers, probes; /* in use */
-	atomic_int max_workers, max_probes;
-	atomic_int waiting; /* tenants that have no worker and wait for a place */
-	atomic_int leaving; /* workers that were told to make room */
-};
 
 struct service {
 	struct config *config; /* as at the start; constant */
@@ -61,6 +54,8 @@ struct outbox {
 	struct journal *journal;
 	struct writer *writer;
 
+	struct budget_line places; /* who of it waits for one */
+
 	/* letters to the supervisor; each has an eventfd */
 	struct queue results;     /* struct message, from workers: an attempt's end */
 	struct queue settled;     /* struct message, from storage: after its commit */
@@ -88,9 +83,5 @@ struct outbox {
 
 /* The threads. Each returns when its work is done. */
 void *supervisor_main(void *outbox);
-
-/* A place for one more worker (probe: in the places of their own); false = wait. Any thread. */
-bool budget_take(struct budget *budget, bool probe);
-void budget_give(struct budget *budget, bool probe);
 
 #endif

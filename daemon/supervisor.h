@@ -65,6 +65,7 @@ struct tenant {
 	struct timer timer;
 	/* its turn among those that wait for a place */
 	bool waiting, waits_for_worker;
+	int64_t ticket; /* since when, among all that wait; 0 = it does not */
 	struct tenant *next_waiting;
 
 	/* for outbox_tenant_status */
@@ -102,7 +103,6 @@ struct supervisor {
 	struct suspect *suspects; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	int waiting_workers;        /* of those: for a worker's place, not for a probe's */
 	bool sharing_out;           /* the line gets what is free just now */
 	struct tenant *dirty;       /* status to write */
 	bool reopen;                /* the file was deleted or replaced: close all and open anew */

@@ -116,7 +116,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), tenant->one_at_a_time,
 	                      &words);
 	if (!worker) {
-		budget_give(&supervisor->outbox->service->budget, probe);
+		budget_give(&supervisor->outbox->service->budget, probe, clock_monotonic_ms());
 		if (!supervisor->places_told) {
 			supervisor->places_told = true;
 			log_begin(&supervisor->log, LOG_ERROR, "worker.failed", supervisor->outbox->db,
@@ -295,7 +295,7 @@ static bool wants_session(struct supervisor *supervisor, struct tenant *tenant)
 
 	if (sessions_of(tenant) >= tenant->settings->max_connections)
 		return false;
-	if (tenant->worker_count == 0)
+	if (!place_is_had(tenant))
 		return true;
 	if (tenant->breaker.state != BREAKER_CLOSED || tenant->breaker.pace < BREAKER_PACE_NORMAL)
 		return false;

@@ -1,15 +1,20 @@
 /*
  * supervisor_place.c - places for workers: who has one, who waits. See supervisor.h.
  *
- * Promises: the tenants of an outbox that wait for a place get it in the order of
- * their waiting; while anybody waits, of whatever outbox, parked workers leave and
- * a busy one keeps its place for a turn, so that no queue, however long, keeps
- * others waiting for its end; probes have places of their own, which a tenant
- * leaves as soon as its server has answered.
+ * Promises: the tenants that wait for a place, of whatever outbox, get it in the order of
+ * their waiting (budget.h); while anybody waits, parked workers leave, then the further
+ * sessions of who has several, and a tenant's only busy one keeps its place for a turn, so that
+ * no queue, however long, keeps others waiting for its end, and no number of sessions keeps
+ * them waiting for a turn; probes have places of their own, which a tenant leaves as soon as
+ * its server has answered.
  */
 #include "daemon/supervisor_place.h"
 
+#include <stdlib.h>
+
+#include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
 
 #define TURN_MS 2000
@@ -31,19 +36,37 @@ void worker_retire(struct worker *worker)
 
 /* --- the line ---------------------------------------------------------------- */
 
+/* Tells the others, of whatever outbox, since when somebody of this one waits. */
+static void tell_line(struct supervisor *supervisor)
+{
+	int64_t first[2] = { 0, 0 };
+
+	for (const struct tenant *tenant = supervisor->waiting_first; tenant; tenant = tenant->next_waiting) {
+		int kind = tenant->waits_for_worker ? 0 : 1;
+
+		if (first[kind] == 0)
+			first[kind] = tenant->ticket;
+	}
+	budget_wait(budget_of(supervisor), &supervisor->outbox->places, first, clock_monotonic_ms());
+}
+
 void place_wait(struct supervisor *supervisor, struct tenant *tenant, bool probe)
 {
+	bool news = tenant->ticket == 0;
+
 	if (tenant->waiting)
 		return;
+	if (news)
+		tenant->ticket = budget_ticket(budget_of(supervisor));
 	tenant->waiting = true;
 	tenant->waits_for_worker = !probe;
 	tenant->next_waiting = NULL;
 	*supervisor->waiting_last = tenant;
 	supervisor->waiting_last = &tenant->next_waiting;
-	if (probe)
-		return;
-	supervisor->waiting_workers++;
-	atomic_fetch_add(&budget_of(supervisor)->waiting, 1);
+	if (!probe)
+		atomic_fetch_add(&budget_of(supervisor)->waiting, 1);
+	if (news && supervisor->outbox->places.first[probe] == 0)
+		tell_line(supervisor);
 }
 
 static void stop_waiting(struct supervisor *supervisor, struct tenant *tenant)
@@ -53,7 +76,6 @@ static void stop_waiting(struct supervisor *supervisor, struct tenant *tenant)
 	if (!tenant->waits_for_worker)
 		return;
 	tenant->waits_for_worker = false;
-	supervisor->waiting_workers--;
 	atomic_fetch_sub(&budget_of(supervisor)->waiting, 1);
 }
 
@@ -75,6 +97,7 @@ static bool has_room(const struct budget *budget, bool probe)
 void places_share_out(struct supervisor *supervisor)
 {
 	struct tenant *tenant = take_line(supervisor);
+	bool full[2] = { false, false };
 
 	supervisor->sharing_out = true;
 	while (tenant) {
@@ -82,13 +105,19 @@ void places_share_out(struct supervisor *supervisor)
 		bool probe = tenant->breaker.state != BREAKER_CLOSED;
 
 		stop_waiting(supervisor, tenant);
-		if (has_room(budget_of(supervisor), probe))
+		/* Where one found none, nobody behind it gets one. */
+		full[probe] = full[probe] || !has_room(budget_of(supervisor), probe);
+		if (full[probe])
+			place_wait(supervisor, tenant, probe); /* who finds none keeps its turn */
+		else
 			dispatch(supervisor, tenant);
-		else /* who finds no room of its kind keeps its turn */
-			place_wait(supervisor, tenant, probe);
+		full[probe] = full[probe] || tenant->waiting;
+		if (!tenant->waiting)
+			tenant->ticket = 0;
 		tenant = next;
 	}
 	supervisor->sharing_out = false;
+	tell_line(supervisor);
 }
 
 void places_forget(struct supervisor *supervisor)
@@ -99,63 +128,122 @@ void places_forget(struct supervisor *supervisor)
 		struct tenant *next = tenant->next_waiting;
 
 		stop_waiting(supervisor, tenant);
+		tenant->ticket = 0;
 		tenant = next;
 	}
+	tell_line(supervisor);
 }
 
 /* --- the places --------------------------------------------------------------- */
 
+bool place_is_had(const struct tenant *tenant)
+{
+	if (tenant->worker_count > 0)
+		return true;
+	/* who is to leave for others has its place until then: its next turn comes behind them */
+	for (const struct worker *worker = tenant->workers; worker; worker = worker->next) {
+		if (worker->makes_room)
+			return true;
+	}
+	return false;
+}
+
 bool place_take(struct supervisor *supervisor, struct tenant *tenant, bool probe)
 {
-	/* Others of this outbox were there before, unless it is the line itself that is served. */
-	bool behind = !probe && supervisor->waiting_workers > 0 && !supervisor->sharing_out;
+	/* A further session is a wish, not a need: it comes behind all, and nobody has to leave for it. */
+	bool needs = probe || !place_is_had(tenant);
+	/* Outside of its turn it is one of those who come: behind the line, its own place in it too. */
+	int64_t ticket = needs && supervisor->sharing_out ? tenant->ticket : 0;
 
-	if (!behind && budget_take(budget_of(supervisor), probe))
+	if (budget_take(budget_of(supervisor), &supervisor->outbox->places, probe, ticket,
+	                clock_monotonic_ms()))
 		return true;
-	/* A further session is a wish, not a need: nobody has to leave for it. */
-	if (probe || tenant->worker_count == 0)
+	if (needs)
 		place_wait(supervisor, tenant, probe);
 	return false;
 }
 
 void place_give(struct supervisor *supervisor, const struct worker *worker)
 {
-	budget_give(budget_of(supervisor), worker->probe);
+	budget_give(budget_of(supervisor), worker->probe, clock_monotonic_ms());
 	if (worker->makes_room)
 		atomic_fetch_sub(&budget_of(supervisor)->leaving, 1);
 }
 
-/* Tells at most wanted workers to leave for others; returns how many are still wanted. */
-static int make_room(struct supervisor *supervisor, int wanted, bool parked_only)
+/* Who leaves sooner: the parked, then further sessions, then those whose turn is over. */
+enum { LEAVES_PARKED, LEAVES_FURTHER, LEAVES_AFTER_TURN, STAYS };
+
+struct leaver {
+	struct worker *worker;
+	int when; /* LEAVES_… */
+};
+
+/* sessions: how many of its tenant stay otherwise. */
+static int when_to_leave(const struct worker *worker, int sessions, int64_t now)
+{
+	if (worker->retired || worker->probe)
+		return STAYS;
+	if (worker->given == 0)
+		return LEAVES_PARKED;
+	if (sessions > 1)
+		return LEAVES_FURTHER;
+	return now - worker->place_since_ms >= fault_number("turn-ms", TURN_MS) ? LEAVES_AFTER_TURN : STAYS;
+}
+
+static int compare_leavers(const void *a, const void *b)
+{
+	const struct leaver *left = a, *right = b;
+	int64_t since = left->worker->place_since_ms, other = right->worker->place_since_ms;
+
+	if (left->when != right->when)
+		return left->when < right->when ? -1 : 1;
+	return (since > other) - (since < other);
+}
+
+/* All that can be told to leave, who is to go first first; returns how many. */
+static int find_leavers(struct supervisor *supervisor, struct leaver *leavers)
 {
 	int64_t now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
+	int count = 0;
 
 	HASH_ITER (hh, supervisor->tenants, tenant, next) {
-		for (struct worker *worker = tenant->workers; worker && wanted > 0; worker = worker->next) {
-			bool stays = parked_only ? worker->given > 0 : now - worker->place_since_ms < TURN_MS;
+		int sessions = tenant->worker_count;
 
-			if (stays || worker->retired || worker->probe)
+		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
+			int when = when_to_leave(worker, sessions, now);
+
+			if (when == STAYS)
 				continue;
-			worker->makes_room = true;
-			atomic_fetch_add(&budget_of(supervisor)->leaving, 1);
-			worker_retire(worker);
-			wanted--;
+			/* one of them has its turn */
+			if (when == LEAVES_FURTHER)
+				sessions--;
+			leavers[count++] = (struct leaver){ worker, when };
 		}
 	}
-	return wanted;
+	qsort(leavers, (size_t)count, sizeof(*leavers), compare_leavers);
+	return count;
 }
 
 void places_make_room(struct supervisor *supervisor)
 {
 	struct budget *budget = budget_of(supervisor);
-	int free = atomic_load(&budget->max_workers) - atomic_load(&budget->workers);
-	int wanted = atomic_load(&budget->waiting) - atomic_load(&budget->leaving) - (free > 0 ? free : 0);
+	int free_places = atomic_load(&budget->max_workers) - atomic_load(&budget->workers);
+	int wanted = atomic_load(&budget->waiting) - atomic_load(&budget->leaving) -
+	             (free_places > 0 ? free_places : 0);
+	struct leaver *leavers;
+	int count;
 
-	if (wanted > 0)
-		wanted = make_room(supervisor, wanted, true);
-	if (wanted > 0)
-		make_room(supervisor, wanted, false);
+	if (wanted <= 0 || supervisor->workers == 0)
+		return;
+	leavers = memory_alloc((size_t)supervisor->workers * sizeof(*leavers));
+	count = find_leavers(supervisor, leavers);
+	for (int i = 0; i < count && i < wanted; i++) {
+		leavers[i].worker->makes_room = true;
+		atomic_fetch_add(&budget->leaving, 1);
+		worker_retire(leavers[i].worker);
+	}
+	free(leavers);
 }
 
 void place_after_probe(struct supervisor *supervisor, struct worker *worker)
@@ -164,12 +252,12 @@ void place_after_probe(struct supervisor *supervisor, struct worker *worker)
 
 	if (!worker->probe || worker->retired)
 		return;
-	if (worker->tenant->breaker.state != BREAKER_CLOSED || supervisor->waiting_workers > 0 ||
-	    !budget_take(budget, false)) {
+	if (worker->tenant->breaker.state != BREAKER_CLOSED ||
+	    !budget_take(budget, &supervisor->outbox->places, false, 0, clock_monotonic_ms())) {
 		worker_retire(worker);
 		return;
 	}
-	budget_give(budget, true);
+	budget_give(budget, true, clock_monotonic_ms());
 	worker->probe = false;
 	worker->place_since_ms = clock_monotonic_ms();
 }

@@ -7,16 +7,19 @@
 
 #include "daemon/supervisor.h"
 
+/* It has a worker in a place: a further one is a wish, not a need. */
+bool place_is_had(const struct tenant *tenant);
 /* A place for one more worker of the tenant. False: none is free, the tenant has its turn in the line for
  * one. */
 bool place_take(struct supervisor *supervisor, struct tenant *tenant, bool probe);
-/* The worker has ended, or could not be started. */
+/* The worker has ended. */
 void place_give(struct supervisor *supervisor, const struct worker *worker);
 /* Into the line, without having asked. */
 void place_wait(struct supervisor *supervisor, struct tenant *tenant, bool probe);
 /* The tenants in the line get what is free, in the order of their waiting. */
 void places_share_out(struct supervisor *supervisor);
-/* Where tenants wait, of whatever outbox: parked workers go, and those whose turn is over. */
+/* Where tenants wait, of whatever outbox: parked workers go, further sessions, and those whose turn is over.
+ */
 void places_make_room(struct supervisor *supervisor);
 /* After its message: a place for probes is left as soon as there is an answer. */
 void place_after_probe(struct supervisor *supervisor, struct worker *worker);

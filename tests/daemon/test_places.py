@@ -1,6 +1,9 @@
 """Places, sessions and turns: who may have how many."""
 
+import signal
 import time
+
+from case import need_faults
 
 
 def test_fair_turns(case):
@@ -211,3 +214,123 @@ def test_one_place_for_two_outboxes(case):
         for name in ("a", "b"):
             box.wait_state(box.insert(name, "bob@example.net"), "sent")
     assert len(server.mails) == 12
+
+
+# --- in the order of waiting ---------------------------------------------------
+
+ONE_BY_ONE = ("8BITMIME", "ENHANCEDSTATUSCODES")
+
+
+def wait_in_line(case, daemon, name, **values):
+    """Until it has been told that no place is free: its mail is at hand then,
+    and with no worker."""
+    def waits():
+        before = len(daemon.events("tenant.status", tenant=name, **values))
+        daemon.signal(signal.SIGUSR1)
+        event = daemon.wait_event("tenant.status", before + 1, 60,
+                                  tenant=name, **values)[-1]
+        return (event["ready"], event["in_hand"]) == ("1", "0")
+    case.until("%s waits" % name, waits, 60)
+
+
+def in_turn(case, databases):
+    """One place, which a flood has; tenants come while others wait: each has
+    its turn before anybody has a second one, in the order of its waiting."""
+    server = case.server(extensions=ONE_BY_ONE)
+    gate = server.hold("dot", lambda session, mail: mail.subject == "flood")
+    boxes = [case.outbox(name) for name in databases]
+    case.tenant("flood", server, boxes[0])
+    names = ["t%d" % i for i in range(12)]
+    for i, name in enumerate(names):
+        case.tenant(name, server, boxes[i % len(boxes)])
+    boxes[0].begin()
+    for _ in range(200):
+        boxes[0].insert("flood", "bob@example.net", subject="flood")
+    boxes[0].commit()
+    daemon = case.start(*databases, settings=["max_workers=1"])
+    gate.reached(60)
+    # not in the order of their names, and not that of the outboxes
+    order = [names[i * 5 % 12] for i in range(12)]
+    for name in order:
+        number = names.index(name) % len(boxes)
+        boxes[number].insert(name, "bob@example.net", subject=name)
+        values = {"db": databases[number][:-3]} if len(boxes) > 1 else {}
+        wait_in_line(case, daemon, name, **values)
+    gate.release()
+    for box in boxes:
+        box.wait_all(seconds=60)
+    seen = server.subjects()
+    first = seen.index(order[0])
+    assert seen[first:first + 12] == order, seen
+    assert seen.count("flood") == 200
+
+
+def test_turns_in_the_order_of_waiting(case):
+    in_turn(case, ["outbox.db"])
+
+
+def test_turns_in_the_order_of_waiting_in_two_outboxes(case):
+    in_turn(case, ["one.db", "two.db"])
+
+
+def test_further_sessions_leave_at_once(case):
+    """A flood with two sessions has both places: who comes waits for what one
+    of them has in hand, not for a turn (which is an hour here)."""
+    server = case.server(extensions=ONE_BY_ONE)
+    gates = [server.hold("dot", lambda session, mail, n=n:
+                         mail.subject == "flood" and session.number == n)
+             for n in (1, 2)]
+    case.tenant("flood", server, max_connections=2)
+    case.tenant("other", server)
+    box = case.outbox()
+    box.begin()
+    for _ in range(40):
+        box.insert("flood", "bob@example.net", subject="flood")
+    box.commit()
+    need_faults()
+    daemon = case.start_faulty("turn-ms=3600000", set(),
+                               settings=["max_workers=2"])
+    for gate in gates:
+        gate.reached(60)
+    number = box.insert("other", "bob@example.net", subject="other")
+    wait_in_line(case, daemon, "other")
+    gates[1].release()
+    box.wait_state(number, "sent", 60)
+    seen = server.subjects()
+    assert seen[-1] == "other" and 2 <= len(seen) <= 3, seen
+    gates[0].release()
+    box.wait_all(seconds=60)
+
+
+def test_probes_in_the_order_of_waiting(case):
+    """One place for probes, which a server that hangs has: then each of the
+    others is probed before one of them is a second time."""
+    sick = case.server()
+    sick.on("connect", "421 4.3.2 down")
+    hangs = case.server()
+    down = hangs.on("connect", "421 4.3.2 down")
+    names = ["t%d" % i for i in range(6)]
+    for name in names:
+        case.tenant(name, sick)
+    box = case.outbox()
+    for name in names:
+        box.insert(name, "bob@example.net")
+    case.tenant("hangs", hangs)
+    box.insert("hangs", "bob@example.net")
+    daemon = case.start(settings=["max_probes=1"])
+    for name in names + ["hangs"]:
+        daemon.wait_event("tenant.down", 1, 60, tenant=name)
+    gate = hangs.hold("connect")
+    gate.reached(60)
+    for name in names:
+        wait_in_line(case, daemon, name)
+    hangs.off(down)
+
+    def probed():
+        return [event["tenant"] for event in daemon.events("tenant.probe")
+                if event["tenant"] != "hangs"]
+    before = len(probed())
+    gate.release()
+    case.until("as many as there are are probed",
+               lambda: len(probed()) >= before + 6, 60)
+    assert sorted(probed()[before:before + 6]) == names, probed()

@@ -16,6 +16,7 @@ int main(void)
 	wait_setup();
 	suite_add_tcase(suite, batch_tests());
 	suite_add_tcase(suite, breaker_tests());
+	suite_add_tcase(suite, budget_tests());
 	suite_add_tcase(suite, judge_tests());
 	suite_add_tcase(suite, quota_tests());
 	suite_add_tcase(suite, timers_tests());
