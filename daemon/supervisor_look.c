@@ -225,26 +225,27 @@ static int room_for(const struct tenant *tenant)
 	return tenant->ready_count < READY_LOW || tenant->fresh ? high - tenant->ready_count : 0;
 }
 
-/* Puts the rest of an overlong line back into the table. */
+/* Puts the rest of an overlong line back into the table, but for what no look finds as it is. */
 static void trim_line(struct supervisor *supervisor, struct tenant *tenant)
 {
 	struct queue_link **link = &tenant->ready;
-	struct queue_link *rest;
+	int kept = 0;
 
 	if (tenant->ready_count <= READY_HIGH)
 		return;
-	for (int i = 0; i < READY_HIGH; i++)
-		link = &(*link)->next;
-	rest = *link;
-	*link = NULL;
-	tenant->ready_count = READY_HIGH;
-	tenant->look = true;
-	while (rest) {
-		struct message *message = QUEUE_ITEM(rest, struct message, link);
+	while (*link) {
+		struct message *message = QUEUE_ITEM(*link, struct message, link);
 
-		rest = rest->next;
+		if (kept < READY_HIGH || message->recovered) {
+			link = &(*link)->next;
+			kept++;
+			continue;
+		}
+		*link = message->link.next;
 		in_hand_leave(supervisor, &message);
 	}
+	tenant->ready_count = kept;
+	tenant->look = true;
 }
 
 void look_tenant(struct supervisor *supervisor, struct tenant *tenant)

@@ -97,7 +97,8 @@ static void recover(void *context, const struct journal_entry *entry)
 	struct message *message;
 	struct tenant *tenant;
 	struct words words;
-	enum error error = storage_find(supervisor->outbox->storage, entry->id, &message, &words);
+	enum error error = storage_find(supervisor->outbox->storage, entry->id,
+	                                entry->stage == JOURNAL_PAST_END, &message, &words);
 
 	if (error != OK && error != ERROR_NOT_FOUND)
 		return; /* the slot stays taken: the next start asks again */
@@ -111,6 +112,10 @@ static void recover(void *context, const struct journal_entry *entry)
 	}
 	tenant = tenant_make(supervisor, message->tenant_name);
 	message->journal_slot = entry->slot;
+	if (message->state == MESSAGE_CANCELLED) { /* meanwhile: it may be out all the same */
+		recover_uncertain(supervisor, tenant, message);
+		return;
+	}
 	if (entry->crashes > 0 || entry->stalls > 0 || entry->stage == JOURNAL_SUSPECT) {
 		suspect = add(supervisor, entry->id, entry->slot);
 		suspect->attempts = entry->attempts;
@@ -221,7 +226,7 @@ void suspect_check(struct supervisor *supervisor)
 
 		if (in_hand_find(supervisor, suspect->id))
 			continue;
-		error = storage_find(supervisor->outbox->storage, suspect->id, &message, &words);
+		error = storage_find(supervisor->outbox->storage, suspect->id, false, &message, &words);
 		if (error == OK)
 			message_destroy(&message);
 		else if (error == ERROR_NOT_FOUND)

@@ -75,9 +75,10 @@ enum error storage_due(struct storage *storage, const struct storage_due_query *
 
 /*
  * supervisor: one message by id as storage_due() would give it, due or not;
- * ERROR_NOT_FOUND if it is not queued or deferred.
+ * ERROR_NOT_FOUND if it is not queued or deferred (with cancelled: nor cancelled).
  */
-enum error storage_find(struct storage *storage, int64_t id, struct message **message, struct words *words);
+enum error storage_find(struct storage *storage, int64_t id, bool cancelled, struct message **message,
+                        struct words *words);
 
 /*
  * supervisor: messages of a tenant whose expires_at or max_age has passed, due or

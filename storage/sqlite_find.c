@@ -9,7 +9,8 @@
 #include "common/clock.h"
 #include "storage/sqlite_internal.h"
 
-enum error storage_find(struct storage *storage, int64_t id, struct message **message, struct words *words)
+enum error storage_find(struct storage *storage, int64_t id, bool cancelled, struct message **message,
+                        struct words *words)
 {
 	int rc;
 	struct connection *look = storage_look_begin(storage, &rc);
@@ -20,6 +21,7 @@ enum error storage_find(struct storage *storage, int64_t id, struct message **me
 		struct statement row = statement_begin(look, LOOK_FIND);
 
 		statement_int(&row, 1, id);
+		statement_int(&row, 2, cancelled);
 		statement_int(&row, 5, clock_wall_ms());
 		if (statement_row(&row))
 			*message = storage_message_of_row(&row);

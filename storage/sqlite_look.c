@@ -62,7 +62,7 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 		       " FROM outbox_status INDEXED BY outbox_status_due WHERE " WAITING " AND tenant = ?1",
 	[LOOK_FIND] = "SELECT " MESSAGE_COLUMNS
 		      " FROM outbox_status AS s CROSS JOIN outbox AS o ON o.id = s.outbox_id"
-		      " WHERE s.outbox_id = ?1 AND s." WAITING,
+		      " WHERE s.outbox_id = ?1 AND (s." WAITING " OR (?2 AND s.state = 'cancelled'))",
 	[LOOK_EXPIRED] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_due"
 			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
 			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))",
@@ -159,7 +159,7 @@ struct message *storage_message_of_row(struct statement *row)
 	                                         (const char *)sqlite3_column_text(row->stmt, 9));
 	bool known = message_state_parse((const char *)sqlite3_column_text(row->stmt, 1), &message->state);
 
-	assert(known); /* the statements ask for two of them by name */
+	assert(known); /* the statements ask for some of them by name */
 	(void)known;
 	message->attempts = sqlite3_column_int(row->stmt, 2);
 	message->due_at = sqlite3_column_int64(row->stmt, 3);

@@ -337,15 +337,18 @@ START_TEST(a_message_is_found_by_its_id_while_it_waits)
 	int64_t id = bed_insert(&(struct contract_message){ .not_before = now + 500, .priority = 4 });
 	struct message *message;
 
-	ck_ok(storage_find(bed.storage, id, &message, &bed.words));
+	ck_ok(storage_find(bed.storage, id, false, &message, &bed.words));
 	ck_assert_int_eq(message->id, id);
 	ck_assert_str_eq(message->tenant_name, "acme");
 	ck_assert_int_eq(message->priority, 4);
 	ck_assert_int_eq(message->due_at, now + 500);
 	message_destroy(&message);
 	APP->set_state(bed.outbox, id, "cancelled");
-	ck_assert_int_eq(storage_find(bed.storage, id, &message, &bed.words), ERROR_NOT_FOUND);
+	ck_assert_int_eq(storage_find(bed.storage, id, false, &message, &bed.words), ERROR_NOT_FOUND);
 	ck_assert_ptr_null(message);
+	ck_ok(storage_find(bed.storage, id, true, &message, &bed.words));
+	ck_assert_int_eq(message->state, MESSAGE_CANCELLED);
+	message_destroy(&message);
 }
 END_TEST
 

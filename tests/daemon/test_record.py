@@ -3,6 +3,7 @@
 import os
 import signal
 import sqlite3
+import time
 
 import outbox
 
@@ -106,6 +107,42 @@ def test_killed_while_records_wait(case):
     found = {event["id"] for event in daemon.events("delivery.uncertain")}
     assert len(found) == 4
     assert sorted(server.subjects(), key=int) == ["%d" % i for i in range(10)]
+
+
+def test_killed_with_more_than_a_line_of_them(case):
+    """All are remembered, though new mail pushes into the tenant's line."""
+    server = case.server()
+    gate = server.hold("dot", lambda session, mail: mail.subject == "0")
+    case.tenant("acme", server, max_connections=1,
+                max_messages_per_session=1000)
+    box = case.outbox()
+    box.begin()
+    for i in range(250):
+        box.insert("acme", "bob@example.net", subject="%d" % i)
+    box.commit()
+    daemon = case.start()
+    daemon.allowed.add("storage.failed")
+    gate.reached()
+    lock = Lock(box.path)
+    recorded = box.count("sent")
+    gate.release()
+    case.until("all accepted", lambda: len(server.mails) == 250, 60)
+    daemon.kill()
+    lock.release()
+    # There is new mail at every moment until they are in line.
+    box.execute("PRAGMA synchronous = OFF")
+    daemon.start(ready=False)
+    later = 0
+    while not daemon.events("delivery.uncertain"):
+        for _ in range(20):
+            box.insert("acme", "bob@example.net", subject="later")
+            later += 1
+            time.sleep(0.003)
+    box.wait("all are recorded", lambda: box.count("queued") == 0, 60)
+    assert box.count("deferred") == 250 - recorded, box.count("deferred")
+    found = {event["id"] for event in daemon.events("delivery.uncertain")}
+    assert len(found) == 250 - recorded, len(found)
+    assert len(server.mails) == 250 + later, (len(server.mails), later)
 
 
 def remove(path):

@@ -250,8 +250,9 @@ def test_hold_then_refused(case):
     assert len(server.mails) == 1
 
 
-def killed_after_dot(case, **columns):
-    """outboxd killed as a whole while the server holds its reply."""
+def killed_after_dot(case, cancel=False, **columns):
+    """outboxd killed as a whole while the server holds its reply; cancelled
+    before it is started again."""
     server = case.server()
     gate = server.hold("dot", lambda session, mail:
                        (server.took(mail), session.number == 1)[1])
@@ -261,6 +262,9 @@ def killed_after_dot(case, **columns):
     gate.reached()
     daemon.kill()
     gate.release()
+    if cancel:
+        case.outbox().execute("UPDATE outbox_status SET state = 'cancelled' "
+                              "WHERE outbox_id = ?", number)
     daemon.start()
     return server, daemon, number, case.outbox()
 
@@ -289,6 +293,22 @@ def test_killed_after_the_dot_with_hold(case):
     daemon.wait_event("delivery.uncertain", id=number)
     box.wait_state(number, "uncertain")
     assert len(server.mails) == 1
+
+
+def test_killed_after_the_dot_and_cancelled_then(case):
+    """It stays cancelled; that it may have arrived is told, once, and kept."""
+    server, daemon, number, box = killed_after_dot(case, cancel=True)
+    event = daemon.wait_event("delivery.uncertain", id=number)[0]
+    assert event["duplicate"] == "possible", event
+    assert box.state(number) == "cancelled"
+    row = box.deliveries(number)["bob@example.net"]
+    assert (row["state"], row["uncertain"]) == ("uncertain", 1), tuple(row)
+    assert daemon.stop() == 0
+    daemon.start()
+    box.wait_state(box.insert("acme", "bob@example.net", subject="next"),
+                   "sent")
+    assert len(daemon.events("delivery.uncertain")) == 1
+    assert len(server.mails) == 2
 
 
 def test_killed_before_the_dot(case):
