@@ -8,10 +8,42 @@
 #include "smtp/reply.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "common/buffer.h"
 #include "common/text.h"
+
+#define ROOM_FIRST 64 /* most lines of most replies */
+
+/* Servers repeat secrets: what is left behind is wiped. */
+static void discard(char *bytes, size_t room)
+{
+	if (bytes)
+		explicit_bzero(bytes, room);
+	free(bytes);
+}
+
+/* Room for at least needed octets, which are at most `most`; the first used ones are kept. */
+static void grow(char **bytes, size_t *room, size_t used, size_t needed, size_t most)
+{
+	size_t larger = *room ? *room : ROOM_FIRST;
+	char *moved;
+
+	if (*bytes && needed <= *room)
+		return;
+	while (larger < needed)
+		larger *= 2;
+	if (larger > most)
+		larger = most;
+	moved = memory_alloc(larger);
+	if (used > 0)
+		memcpy(moved, *bytes, used);
+	discard(*bytes, *room);
+	*bytes = moved;
+	*room = larger;
+}
 
 void reply_begin(struct reply_parser *parser, struct reply *reply)
 {
@@ -20,9 +52,22 @@ void reply_begin(struct reply_parser *parser, struct reply *reply)
 	parser->why = NULL;
 	reply->code = 0;
 	reply->enhanced[0] = '\0';
+	grow(&reply->text, &reply->room, 0, 1, REPLY_TEXT_BYTES);
 	reply->text[0] = '\0';
 	reply->length = 0;
 	reply->lines = 0;
+}
+
+void reply_parser_fini(struct reply_parser *parser)
+{
+	discard(parser->line, parser->line_room);
+	*parser = (struct reply_parser){ .line = NULL };
+}
+
+void reply_fini(struct reply *reply)
+{
+	discard(reply->text, reply->room);
+	*reply = (struct reply){ .text = NULL };
 }
 
 static bool is_digit(char c)
@@ -56,7 +101,9 @@ size_t reply_enhanced_length(const char *text, size_t length, int class_digit)
 static void keep_text(struct reply *reply, const char *text, size_t length)
 {
 	size_t room = REPLY_TEXT_BYTES - 1 - reply->length;
+	size_t needed = (length < room ? length + 1 : room) + 1;
 
+	grow(&reply->text, &reply->room, reply->length, reply->length + needed, REPLY_TEXT_BYTES);
 	if (reply->lines > 0 && room > 0) {
 		reply->text[reply->length++] = '\n';
 		room--;
@@ -133,8 +180,12 @@ enum reply_progress reply_feed(struct reply_parser *parser, const char *bytes, s
 			progress = malformed(parser, "a NUL in a reply");
 		else if (parser->line_length == REPLY_LINE_BYTES)
 			progress = malformed(parser, "an endless line");
-		else
+		else {
+			if (parser->line_length == parser->line_room)
+				grow(&parser->line, &parser->line_room, parser->line_length,
+				     parser->line_length + 1, REPLY_LINE_BYTES);
 			parser->line[parser->line_length++] = c;
+		}
 	}
 	return progress;
 }

@@ -119,7 +119,8 @@ void session_close(struct session **session)
 		secret_wipe(&closed->said[i]);
 	free(closed->server);
 	free(closed->fallback);
-	explicit_bzero(&closed->reply, sizeof(closed->reply));
+	reply_parser_fini(&closed->parser);
+	reply_fini(&closed->reply);
 	free(closed);
 	*session = NULL;
 }

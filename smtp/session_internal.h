@@ -69,9 +69,9 @@ struct session {
 	/* what is under way, the oldest first; the one that is given or finished just now */
 	struct flight *flights, *giving;
 	int flight_count;
-	bool farewell;                        /* a 421 was heard: what is behind it may not be answered */
-	struct awaited awaited[AWAITED_MOST]; /* a ring */
-	size_t awaited_first, awaited_count;
+	bool farewell;           /* a 421 was heard: what is behind it may not be answered */
+	struct awaited *awaited; /* a ring, as large as it had to be */
+	size_t awaited_room, awaited_first, awaited_count;
 	/* RFC 9422, RCPTDOMAINMAX: the recipients' domains so far */
 	char **domains;
 	int domain_count;

@@ -13,7 +13,8 @@
 
 #include "common/buffer.h"
 
-#define FAREWELL_MS 5000 /* so long is listened for answers behind a 421 */
+#define AWAITED_FIRST 16   /* a session that goes one by one needs no more */
+#define FAREWELL_MS   5000 /* so long is listened for answers behind a 421 */
 
 /* --- flights ------------------------------------------------------------------------- */
 
@@ -97,6 +98,7 @@ void window_fini(struct session *session)
 	while (session->domain_count > 0)
 		free(session->domains[--session->domain_count]);
 	free(session->domains);
+	free(session->awaited);
 }
 
 /* Nothing more is to come for it. */
@@ -109,13 +111,29 @@ static bool is_answered(const struct flight *flight)
 
 static struct awaited *awaited_at(struct session *session, size_t number)
 {
-	return &session->awaited[(session->awaited_first + number) % AWAITED_MOST];
+	return &session->awaited[(session->awaited_first + number) % session->awaited_room];
+}
+
+/* The ring is full: a larger one, with the oldest at its start. */
+static void widen(struct session *session)
+{
+	size_t room = session->awaited_room ? 2 * session->awaited_room : AWAITED_FIRST;
+	struct awaited *ring = memory_alloc(room * sizeof(*ring));
+
+	for (size_t i = 0; i < session->awaited_count; i++)
+		ring[i] = *awaited_at(session, i);
+	free(session->awaited);
+	session->awaited = ring;
+	session->awaited_room = room;
+	session->awaited_first = 0;
 }
 
 void window_await(struct session *session, struct flight *flight, enum answer_to kind, size_t recipient,
                   uint64_t count)
 {
 	assert(session->awaited_count < AWAITED_MOST);
+	if (session->awaited_count == session->awaited_room)
+		widen(session);
 	*awaited_at(session, session->awaited_count++) = (struct awaited){
 		.flight = flight, .said_at = count, .recipient = recipient, .kind = kind
 	};
@@ -125,7 +143,7 @@ void window_await(struct session *session, struct flight *flight, enum answer_to
 static void drop_oldest(struct session *session)
 {
 	awaited_at(session, 0)->flight->outstanding--;
-	session->awaited_first = (session->awaited_first + 1) % AWAITED_MOST;
+	session->awaited_first = (session->awaited_first + 1) % session->awaited_room;
 	session->awaited_count--;
 }
 

@@ -10,12 +10,16 @@
  *
  * An end is for ever in its direction: the first error of reading and the first
  * error of writing are kept and answered again.
+ *
+ * A buffer is borrowed while octets are in it: a stream that waits for the server, or
+ * whose session is parked, holds none. The lists of free ones are all streams' together.
  */
 #include "smtp/stream.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +27,18 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+
+#define KEEP 32 /* free buffers of each kind: 640 KiB in all */
+
+/* Free buffers, wiped. Plain lists, since they need to be there before any stream and after all. */
+struct shelf {
+	pthread_mutex_t lock;
+	size_t bytes, count;
+	void *free[KEEP];
+};
+
+static struct shelf in_shelf = { .lock = PTHREAD_MUTEX_INITIALIZER, .bytes = STREAM_IN_BYTES };
+static struct shelf out_shelf = { .lock = PTHREAD_MUTEX_INITIALIZER, .bytes = STREAM_OUT_BYTES };
 
 struct stream {
 	int fd;
@@ -36,9 +52,53 @@ struct stream {
 	size_t out_start, out_end; /* unwritten output */
 	uint64_t given;            /* octets ever put into out */
 	size_t attempted;          /* of out: the TLS layer may have a part of them, and send the rest */
-	char in[STREAM_IN_BYTES];
-	char out[STREAM_OUT_BYTES];
+	/* NULL while there is nothing in it; how much of it has been used since it was borrowed */
+	char *in, *out;
+	size_t in_used, out_used;
 };
+
+/* --- buffers ------------------------------------------------------------------------ */
+
+static void borrow(struct shelf *shelf, char **buffer)
+{
+	if (*buffer)
+		return;
+	pthread_mutex_lock(&shelf->lock);
+	if (shelf->count > 0)
+		*buffer = shelf->free[--shelf->count];
+	pthread_mutex_unlock(&shelf->lock);
+	if (!*buffer)
+		*buffer = memory_alloc(shelf->bytes);
+}
+
+/* A password went through here: what was used is wiped. */
+static void give_back(struct shelf *shelf, char **buffer, size_t *used)
+{
+	void *given = *buffer;
+
+	if (!given)
+		return;
+	explicit_bzero(given, *used);
+	*buffer = NULL;
+	*used = 0;
+	pthread_mutex_lock(&shelf->lock);
+	if (shelf->count < KEEP) {
+		shelf->free[shelf->count++] = given;
+		given = NULL;
+	}
+	pthread_mutex_unlock(&shelf->lock);
+	free(given);
+}
+
+static void give_empty_back(struct stream *stream)
+{
+	if (stream->in_start == stream->in_end)
+		give_back(&in_shelf, &stream->in, &stream->in_used);
+	if (stream->out_start == stream->out_end)
+		give_back(&out_shelf, &stream->out, &stream->out_used);
+}
+
+/* --- a stream ----------------------------------------------------------------------- */
 
 struct stream *stream_create(int fd, const struct interrupt *interrupt)
 {
@@ -56,7 +116,8 @@ void stream_close(struct stream **stream)
 		return;
 	tls_close(&(*stream)->tls);
 	close((*stream)->fd);
-	explicit_bzero(*stream, sizeof(**stream)); /* a password went through here */
+	give_back(&in_shelf, &(*stream)->in, &(*stream)->in_used);
+	give_back(&out_shelf, &(*stream)->out, &(*stream)->out_used);
 	free(*stream);
 	*stream = NULL;
 }
@@ -64,7 +125,7 @@ void stream_close(struct stream **stream)
 const char *stream_input(const struct stream *stream, size_t *length)
 {
 	*length = stream->in_end - stream->in_start;
-	return stream->in + stream->in_start;
+	return stream->in ? stream->in + stream->in_start : "";
 }
 
 void stream_consume(struct stream *stream, size_t length)
@@ -163,6 +224,7 @@ static enum error step_in(struct stream *stream, size_t *done)
 	stream->in_want = 0;
 	if (stream->in_error != OK)
 		return stream->in_error;
+	borrow(&in_shelf, &stream->in);
 	close_ranks(stream->in, &stream->in_start, &stream->in_end);
 	room = STREAM_IN_BYTES - stream->in_end;
 	if (room == 0)
@@ -174,6 +236,8 @@ static enum error step_in(struct stream *stream, size_t *done)
 		stream->in_error = clear_read(stream->fd, stream->in + stream->in_end, room, done,
 		                              &stream->in_want);
 	stream->in_end += *done;
+	if (stream->in_end > stream->in_used)
+		stream->in_used = stream->in_end;
 	return stream->in_error;
 }
 
@@ -204,6 +268,7 @@ static enum error step_wait(struct stream *stream, int64_t deadline_ms)
 {
 	short want = stream->in_want;
 
+	give_empty_back(stream);
 	if (output_waits(stream))
 		want |= stream->out_want ? stream->out_want : POLLOUT;
 	return wait_for(stream->fd, want, deadline_ms, stream->interrupt);
@@ -254,6 +319,7 @@ enum error stream_fill_now(struct stream *stream)
 	do {
 		error = step_in(stream, &got);
 	} while (error == OK && got > 0);
+	give_empty_back(stream);
 	return error;
 }
 
@@ -297,9 +363,12 @@ enum error stream_write(struct stream *stream, const void *bytes, size_t length,
 		}
 		if (part > length)
 			part = length;
+		borrow(&out_shelf, &stream->out);
 		close_ranks(stream->out, &stream->out_start, &stream->out_end);
 		memcpy(stream->out + stream->out_end, from, part);
 		stream->out_end += part;
+		if (stream->out_end > stream->out_used)
+			stream->out_used = stream->out_end;
 		stream->given += part;
 		from += part;
 		length -= part;

@@ -2,7 +2,8 @@
  * stream.h - buffered bytes to and from one server, in clear or in TLS.
  *
  * One thread at a time. Every call that waits takes the absolute deadline of
- * the whole step. Buffers are fixed: what a peer sends is bounded.
+ * the whole step. Buffers are of a fixed size: what a peer sends is bounded; they are
+ * there only while something is in them.
  */
 #ifndef OUTBOXD_SMTP_STREAM_H
 #define OUTBOXD_SMTP_STREAM_H
@@ -18,8 +19,8 @@
 
 struct stream;
 
-#define STREAM_IN_BYTES  4096
-#define STREAM_OUT_BYTES 16384
+#define STREAM_IN_BYTES      4096
+#define STREAM_OUT_BYTES     16384
 #define STREAM_LAST_WORDS_MS 5000
 
 /* Takes fd (closed by stream_close). interrupt may be NULL and must live longer; its owner may change it

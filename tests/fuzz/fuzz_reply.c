@@ -22,7 +22,7 @@ static void must(int good)
 static enum reply_progress feed(const char *octets, size_t length, size_t step, struct reply *reply,
                                 size_t *used)
 {
-	struct reply_parser parser;
+	struct reply_parser parser = { .line = NULL };
 	enum reply_progress progress = REPLY_MORE;
 
 	reply_begin(&parser, reply);
@@ -35,6 +35,9 @@ static enum reply_progress feed(const char *octets, size_t length, size_t step, 
 		*used += consumed;
 	}
 	must((progress == REPLY_MALFORMED) == (parser.why != NULL));
+	must(parser.line_length <= parser.line_room && parser.line_room <= REPLY_LINE_BYTES);
+	must(reply->room <= REPLY_TEXT_BYTES);
+	reply_parser_fini(&parser);
 	return progress;
 }
 

@@ -41,7 +41,7 @@ static const struct good {
 static enum reply_progress feed(const char *octets, size_t length, size_t first, size_t step,
                                 struct reply *reply, size_t *used)
 {
-	struct reply_parser parser;
+	struct reply_parser parser = { .line = NULL };
 	enum reply_progress progress = REPLY_MORE;
 	size_t at = 0;
 
@@ -57,6 +57,7 @@ static enum reply_progress feed(const char *octets, size_t length, size_t first,
 	}
 	*used = at;
 	ck_assert_int_eq(progress == REPLY_MALFORMED, parser.why != NULL);
+	reply_parser_fini(&parser);
 	return progress;
 }
 
@@ -74,7 +75,7 @@ START_TEST(replies)
 	const struct good *want = &good[_i];
 	size_t length = strlen(want->octets), used;
 	char octets[256];
-	struct reply reply;
+	struct reply reply = { .text = NULL };
 
 	snprintf(octets, sizeof(octets), "%s999 next", want->octets);
 	for (size_t cut = 0; cut <= length; cut++) {
@@ -87,6 +88,7 @@ START_TEST(replies)
 	same(want, &reply);
 	for (size_t part = 0; part < length; part++)
 		ck_assert_int_eq(feed(octets, part, 0, 0, &reply, &used), REPLY_MORE);
+	reply_fini(&reply);
 }
 END_TEST
 
@@ -120,8 +122,8 @@ START_TEST(malformed)
 	const struct bad *want = &bad[_i];
 
 	for (size_t cut = 0; cut <= want->length; cut++) {
-		struct reply_parser parser;
-		struct reply reply;
+		struct reply_parser parser = { .line = NULL };
+		struct reply reply = { .text = NULL };
 		size_t consumed = 0;
 		enum reply_progress progress;
 
@@ -131,6 +133,8 @@ START_TEST(malformed)
 			progress = reply_feed(&parser, want->octets + cut, want->length - cut, &consumed);
 		ck_assert_int_eq(progress, REPLY_MALFORMED);
 		ck_assert_msg(strstr(parser.why, want->why) != NULL, "%s", parser.why);
+		reply_parser_fini(&parser);
+		reply_fini(&reply);
 	}
 }
 END_TEST
@@ -151,8 +155,8 @@ static enum reply_progress feed_lines(const char *line, int times, const char *l
 
 START_TEST(bounds)
 {
-	struct reply_parser parser;
-	struct reply reply;
+	struct reply_parser parser = { .line = NULL };
+	struct reply reply = { .text = NULL };
 	char line[REPLY_LINE_BYTES + 3];
 
 	ck_assert_int_eq(feed_lines("250-x\r\n", REPLY_LINES - 1, "250 y\r\n", &parser, &reply), REPLY_DONE);
@@ -172,6 +176,31 @@ START_TEST(bounds)
 	line[sizeof(line) - 1] = '\0';
 	ck_assert_int_eq(feed_lines(line, 1, "\r\n", &parser, &reply), REPLY_MALFORMED);
 	ck_assert_str_eq(parser.why, "an endless line");
+	ck_assert_uint_eq(parser.line_room, REPLY_LINE_BYTES);
+	ck_assert_uint_eq(reply.room, REPLY_TEXT_BYTES);
+	reply_parser_fini(&parser);
+	reply_fini(&reply);
+}
+END_TEST
+
+/* What a session holds is by what its server says: few words, few octets, which stay where they are. */
+START_TEST(few_words_take_little)
+{
+	struct reply_parser parser = { .line = NULL };
+	struct reply reply = { .text = NULL };
+	const char *text, *line;
+
+	ck_assert_int_eq(feed_lines("", 0, "250 2.0.0 ok\r\n", &parser, &reply), REPLY_DONE);
+	ck_assert_uint_le(parser.line_room + reply.room, 256);
+	text = reply.text;
+	line = parser.line;
+	ck_assert_int_eq(feed_lines("250-fine\r\n", 3, "250 2.0.0 fine\r\n", &parser, &reply), REPLY_DONE);
+	ck_assert_str_eq(reply.text, "fine\nfine\nfine\nfine");
+	ck_assert_ptr_eq(reply.text, text);
+	ck_assert_ptr_eq(parser.line, line);
+	reply_parser_fini(&parser);
+	reply_fini(&reply);
+	ck_assert_ptr_null(reply.text);
 }
 END_TEST
 
@@ -191,11 +220,12 @@ END_TEST
 static struct capabilities offers(const char *octets)
 {
 	struct capabilities capabilities;
-	struct reply reply;
+	struct reply reply = { .text = NULL };
 	size_t used;
 
 	ck_assert_int_eq(feed(octets, strlen(octets), 0, 0, &reply, &used), REPLY_DONE);
 	capabilities_parse(&reply, &capabilities);
+	reply_fini(&reply);
 	return capabilities;
 }
 
@@ -284,6 +314,7 @@ TCase *smtp_reply_cases(void)
 	tcase_add_loop_test(tcase, replies, 0, COUNT(good));
 	tcase_add_loop_test(tcase, malformed, 0, COUNT(bad));
 	tcase_add_test(tcase, bounds);
+	tcase_add_test(tcase, few_words_take_little);
 	tcase_add_test(tcase, enhanced_lengths);
 	tcase_add_test(tcase, capabilities);
 	tcase_add_test(tcase, limits);

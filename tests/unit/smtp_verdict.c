@@ -102,12 +102,13 @@ static const struct row rows[] = {
 
 static void read_reply(const char *text, struct reply *reply)
 {
-	struct reply_parser parser;
+	struct reply_parser parser = { .line = NULL };
 	size_t consumed;
 
 	reply_begin(&parser, reply);
 	ck_assert_int_eq(reply_feed(&parser, text, strlen(text), &consumed), REPLY_MORE);
 	ck_assert_int_eq(reply_feed(&parser, "\r\n", 2, &consumed), REPLY_DONE);
+	reply_parser_fini(&parser);
 }
 
 static char letter_of(const struct outcome *outcome, enum stage stage)
@@ -147,11 +148,12 @@ START_TEST(each_row_at_each_stage)
 			.behind_refused = row->place & BEHIND,
 		};
 		char want = row->letters[stage - STAGE_RESOLVE], got;
-		struct reply reply;
+		struct reply reply = { .text = NULL };
 
 		if (row->reply) {
 			read_reply(row->reply, &reply);
 			verdict_from_reply(&place, &reply, &outcome);
+			reply_fini(&reply);
 		} else {
 			verdict_from_loss(&place, ERROR_CLOSED, NULL, &outcome);
 		}
@@ -216,7 +218,7 @@ START_TEST(words_are_kept_and_cleaned)
 	struct verdict_place place = { .stage = STAGE_MAIL };
 	struct outcome outcome = { 0 };
 	struct words words;
-	struct reply reply;
+	struct reply reply = { .text = NULL };
 
 	words_set(&words, "the certificate of x\r\nexpired");
 	verdict_from_loss(&place, ERROR_CLOSED, &words, &outcome);
@@ -226,6 +228,7 @@ START_TEST(words_are_kept_and_cleaned)
 	ck_assert_str_eq(outcome.text, "a b");
 	ck_assert_uint_eq(text_utf8_valid(outcome.text, strlen(outcome.text)), strlen(outcome.text));
 	outcome_clear(&outcome);
+	reply_fini(&reply);
 }
 END_TEST
 
