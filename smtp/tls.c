@@ -14,6 +14,7 @@
  */
 #include "smtp/tls.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "smtp/tls_gnutls.h"
 
 #define WARNINGS_MAX    8 /* alerts and the like that change nothing, in a row */
+#define NORMAL          "NORMAL"
 #define NO_OLD_VERSIONS ":-VERS-SSL3.0:-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
 
 /* --- trust and priority ------------------------------------------------------ */
@@ -82,14 +84,36 @@ void tls_trust_release(struct tls_trust **trust)
 	free(released);
 }
 
+/* What nearly all tenants have: one for all sessions (8 KiB each it would be), as long as the process. */
+static pthread_once_t shared_once = PTHREAD_ONCE_INIT;
+static gnutls_priority_t shared_priority;
+
+static void make_shared_priority(void)
+{
+	/* one that cannot be made is tried anew, and told, by each session */
+	if (gnutls_priority_init(&shared_priority, NORMAL NO_OLD_VERSIONS, NULL) < 0)
+		shared_priority = NULL;
+}
+
+static void release_priority(gnutls_priority_t priority)
+{
+	if (priority != shared_priority)
+		gnutls_priority_deinit(priority);
+}
+
+/* Given back by release_priority(); a session that was given it has its own count. */
 static enum error make_priority(const struct tenant_settings *tenant, gnutls_priority_t *priority,
                                 struct words *words)
 {
-	const char *base = tenant->tls_priority ? tenant->tls_priority : "NORMAL";
+	const char *base = tenant->tls_priority ? tenant->tls_priority : NORMAL;
 	const char *place = NULL;
 	struct buffer text;
 	int rc;
 
+	pthread_once(&shared_once, make_shared_priority);
+	*priority = shared_priority;
+	if (!tenant->tls_priority && shared_priority)
+		return OK;
 	buffer_init(&text, SIZE_MAX);
 	buffer_append_text(&text, base);
 	buffer_append_text(&text, NO_OLD_VERSIONS);
@@ -110,7 +134,7 @@ enum error tls_check_priority(const struct tenant_settings *tenant, struct words
 	enum error error = make_priority(tenant, &priority, words);
 
 	if (error == OK)
-		gnutls_priority_deinit(priority);
+		release_priority(priority);
 	return error;
 }
 
@@ -240,7 +264,7 @@ enum error tls_create(int fd, const struct tls_peer *peer, const struct tls_sett
 	memcpy(made->name, peer->name, sizeof(made->name));
 	words->text[0] = '\0';
 	rc = set_up(made, priority, peer->is_address ? NULL : peer->name);
-	gnutls_priority_deinit(priority);
+	release_priority(priority);
 	if (rc >= 0) {
 		*tls = made;
 		return OK;
