@@ -4,8 +4,11 @@
 #include "daemon/thread.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "daemon/crash.h"
@@ -15,6 +18,7 @@
 #endif
 
 #define STACK_BYTES (256 * 1024)
+#define SPARED      4096 /* below the frame: this function's own calls, the red zone */
 
 struct start {
 	void *(*main)(void *);
@@ -59,4 +63,25 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 	else
 		free(start);
 	return code;
+}
+
+__attribute__((noinline)) void thread_rest(void)
+{
+#ifndef WITH_SANITIZER
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), low, high;
+	pthread_attr_t attributes;
+	size_t bytes;
+	void *start;
+
+	if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+		return;
+	if (pthread_attr_getstack(&attributes, &start, &bytes) == 0) {
+		low = ((uintptr_t)start + page - 1) & ~(page - 1);
+		high = (here - SPARED) & ~(page - 1);
+		if (high > low && here - low < bytes)
+			madvise((void *)low, high - low, MADV_DONTNEED);
+	}
+	pthread_attr_destroy(&attributes);
+#endif
 }

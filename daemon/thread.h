@@ -13,4 +13,11 @@
  */
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
+/*
+ * The calling thread is about to wait for long: the pages of its stack below the caller's frame
+ * go back to the system (a conversation with TLS touches 24 KiB and more). One system call;
+ * the pages come back, empty, as they are touched.
+ */
+void thread_rest(void);
+
 #endif

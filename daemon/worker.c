@@ -19,6 +19,8 @@
 #include "daemon/quota.h"
 #include "daemon/thread.h"
 
+#define REST_AFTER_MS 1000 /* parked for so long: it is not a pause between two messages */
+
 static pthread_key_t exit_key;
 
 /* The last breath of a worker thread, however it ends. */
@@ -169,7 +171,7 @@ static bool park(struct workplace *place)
 {
 	struct worker *worker = place->worker;
 	struct words words = { "" };
-	int64_t until;
+	int64_t until, rest_at = clock_monotonic_ms() + REST_AFTER_MS;
 
 	/* It has had as many messages as its server takes. */
 	if (place->session && !session_usable(place->session))
@@ -186,12 +188,17 @@ static bool park(struct workplace *place)
 	while (!is_leaving(worker) && clock_monotonic_ms() < until) {
 		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1,
 			             .events = POLLIN };
+		int64_t next = rest_at < until ? rest_at : until;
 		enum error error;
 
 		worker->kept = queue_take_all(&worker->inbox);
 		if (worker->kept)
 			return true;
-		error = wait_briefly(&fd, 1, (until - clock_monotonic_ms()) * 1000);
+		error = wait_briefly(&fd, 1, (next - clock_monotonic_ms()) * 1000);
+		if (clock_monotonic_ms() >= rest_at) {
+			thread_rest();
+			rest_at = INT64_MAX;
+		}
 		if (error == OK && place->session && session_lost(place->session, &words)) {
 			workplace_close(place, words.text[0] ? words.text : "closed by the server");
 			return false;
