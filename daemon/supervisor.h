@@ -32,7 +32,7 @@ struct tenant {
 	UT_hash_handle hh;
 	struct tenant_settings *settings; /* NULL: no such row (any more) */
 	bool present;                     /* seen by the load that is under way */
-	struct words refused;             /* settings that this version does not build; "" = none */
+	char *refused;                    /* words: settings that this version does not build; NULL = none */
 	struct breaker breaker;
 
 	/* due messages that are not with a worker, in the order they go out */

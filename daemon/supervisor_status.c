@@ -26,7 +26,7 @@ const char *tenant_state(const struct tenant *tenant)
 	case BREAKER_AUTH_FAILED: return "auth_failed";
 	case BREAKER_CLOSED: break;
 	}
-	if (tenant->refused.text[0])
+	if (tenant->refused)
 		return "backoff";
 	if (tenant->limited.limit != QUOTA_FREE)
 		return "limited";

@@ -65,7 +65,7 @@ struct tenant *tenant_make(struct supervisor *supervisor, const char *name)
 
 bool tenant_may_send(const struct tenant *tenant)
 {
-	return tenant->settings && tenant->settings->enabled && !tenant->refused.text[0] &&
+	return tenant->settings && tenant->settings->enabled && !tenant->refused &&
 	       !tenant->quarantine_until_ms;
 }
 
@@ -211,15 +211,17 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 /* Settings that this version does not build keep a tenant down, with words, until they change. */
 static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 {
-	tenant->refused.text[0] = '\0';
-	if (session_settings_check(tenant->settings, &tenant->refused) == OK)
-		tenant->refused.text[0] = '\0';
-	if (!tenant->refused.text[0])
+	struct words words;
+
+	free(tenant->refused);
+	tenant->refused = NULL;
+	if (session_settings_check(tenant->settings, &words) == OK)
 		return;
+	tenant->refused = memory_strdup(words.text);
 	tenant->down = true;
 	look_for_expired(supervisor, tenant);
-	set_last_error(tenant, tenant->refused.text);
-	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused.text, -1);
+	set_last_error(tenant, tenant->refused);
+	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused, -1);
 }
 
 /* A row as it is now: what a connection depends on decides whether the old ones may live on. */
@@ -239,7 +241,7 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 		tenant_settings_release(&settings);
 		return;
 	}
-	was_refused = tenant->refused.text[0] != '\0';
+	was_refused = tenant->refused != NULL;
 	connection_changed = old && memcmp(old->connection_digest, settings->connection_digest,
 	                                   sizeof(old->connection_digest)) != 0;
 	tenant->settings = settings;
@@ -251,9 +253,9 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	if (!settings->enabled && (!old || old->enabled))
 		log_tenant(supervisor, tenant, LOG_INFO, "tenant.suspended", NULL, -1);
 	check_settings(supervisor, tenant);
-	if (!settings->enabled || tenant->refused.text[0])
+	if (!settings->enabled || tenant->refused)
 		ready_drop(supervisor, tenant);
-	if (connection_changed || (was_refused && !tenant->refused.text[0]))
+	if (connection_changed || (was_refused && !tenant->refused))
 		tenant_reset(supervisor, tenant);
 	tenant_settings_release(&old);
 	tenant->look = true;
@@ -281,8 +283,12 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 	struct words words;
 	enum error error;
 
-	HASH_ITER (hh, supervisor->tenants, tenant, next)
-		tenant->present = name != NULL;
+	/* A pass over all of them only where all are read: one change of many thousand costs one look each.
+	 */
+	if (!name) {
+		HASH_ITER (hh, supervisor->tenants, tenant, next)
+			tenant->present = false;
+	}
 	error = storage_tenants(supervisor->outbox->storage, name, adopt_settings, supervisor, &words);
 	if (error == ERROR_NOT_FOUND && name) {
 		tenant_gone(supervisor, name);
@@ -311,6 +317,7 @@ void tenant_free_all(struct supervisor *supervisor)
 		loader_stamp_release(&tenant->stamp);
 		quota_release(&tenant->quota);
 		free(tenant->last_error);
+		free(tenant->refused);
 		free(tenant->name);
 		free(tenant);
 	}
