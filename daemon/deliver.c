@@ -273,8 +273,8 @@ static void finish_offline(struct message *message)
 	}
 }
 
-/* For fault_here() alone: a step whose deadline is now, and that never ends. */
-static void stall(struct worker *worker)
+/* A step whose deadline is now, and that never ends. */
+void deliver_stall(struct worker *worker)
 {
 	atomic_store(&worker->deadline_ms, clock_monotonic_ms());
 	for (;;)
@@ -302,7 +302,10 @@ static bool is_to_be_sent(struct workplace *place, struct job *job)
 		message->outcome.verdict = VERDICT_NONE;
 		return false;
 	}
-	fault_here("deliver-mail", worker->settings->name);
+	if (deliver_fault(worker, "mail")) {
+		deliver_set_untried(message, TROUBLE_NONE, "a fault of a test");
+		return false;
+	}
 	return true;
 }
 
@@ -334,6 +337,11 @@ void deliver_take(struct workplace *place, struct message *message)
 		return;
 	}
 	if (fault_here("worker-stall", worker->settings->name))
-		stall(worker);
+		deliver_stall(worker);
+	if (deliver_fault(worker, "taken")) {
+		deliver_set_untried(message, TROUBLE_NONE, "a fault of a test");
+		end_job(place, job);
+		return;
+	}
 	deliver_give(place, job);
 }

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "daemon/fault.h"
 #include "daemon/worker_internal.h"
 
 /* One more message in hand; it may be done with at once. */
@@ -28,6 +29,16 @@ static inline struct job *deliver_job_of(struct transaction *transaction)
 {
 	return (struct job *)((char *)transaction - offsetof(struct job, transaction));
 }
+
+/*
+ * For tests: the fault points deliver-STAGE, stall-STAGE (it never moves again, past its deadline)
+ * and error-STAGE. True: the step is to fail. stage: a literal.
+ */
+#define deliver_fault(worker, stage)                                                                         \
+	((void)fault_here("deliver-" stage, (worker)->settings->name),                                       \
+	 fault_here("stall-" stage, (worker)->settings->name) ? deliver_stall(worker) : (void)0,             \
+	 fault_here("error-" stage, (worker)->settings->name))
+void deliver_stall(struct worker *worker);
 
 /* --- deliver_row.c: the row, and what is composed of it -------------------------- */
 

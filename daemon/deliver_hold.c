@@ -67,7 +67,8 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 
 	if (fault_here("worker-end-in-data", worker->settings->name))
 		pthread_exit(NULL);
-	fault_here("deliver-data", worker->settings->name);
+	if (deliver_fault(worker, "data"))
+		return ERROR_UNAVAILABLE;
 	if (worker->settings->on_uncertain == ON_UNCERTAIN_HOLD) {
 		bool committed;
 
@@ -81,7 +82,8 @@ enum error deliver_before_end(void *context, struct transaction *transaction)
 	journal_mark(worker->outbox->journal, message->journal_slot, JOURNAL_PAST_END);
 	if (fault_here("worker-end-past-end", worker->settings->name))
 		pthread_exit(NULL);
-	fault_here("deliver-past-end", worker->settings->name);
+	if (deliver_fault(worker, "past-end"))
+		return ERROR_UNAVAILABLE;
 	if (fault_here("service-end-in-data", worker->settings->name))
 		_exit(99);
 	return OK;

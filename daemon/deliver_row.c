@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "daemon/deliver.h"
 
+#define COMPOSE_MS       300000 /* as a command has it: a large spool on a slow disk is no stall */
 #define TAKE_DEADLINE_MS 30000
 
 void deliver_give_back(struct workplace *place, struct job *job)
@@ -112,7 +113,12 @@ static enum error compose(struct workplace *place, struct job *job, struct words
 	         options.instance);
 	composed_destroy(&job->composed);
 	job->composed_eight_bit_mime = options.eight_bit_mime;
-	return mime_compose(job->mail, &options, &job->composed, words);
+	/* it waits for no peer, and must end like any other step */
+	atomic_store(&place->worker->deadline_ms, clock_monotonic_ms() + COMPOSE_MS);
+	error = mime_compose(job->mail, &options, &job->composed, words);
+	(void)deliver_fault(place->worker, "compose");
+	workplace_no_deadline(place);
+	return error;
 }
 
 bool deliver_read(struct workplace *place, struct job *job)

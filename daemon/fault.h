@@ -3,14 +3,16 @@
  *
  * The environment names them, OUTBOXD_FAULT="POINT:TENANT:N[:ACTION],…" = at the Nth
  * passage of the tenant (in each process), N+ = at that and each later one, * = any
- * tenant. Points: worker-end worker-stall (a message is in hand), deliver-mail (before
- * MAIL), deliver-data (all but the end of the data is given), deliver-past-end (the end
- * may go), supervisor (a result is judged), storage (a batch is committed), heartbeat
+ * tenant. Points: worker-end worker-stall deliver-taken (a message is in hand),
+ * deliver-compose (it was read), deliver-mail (before MAIL), deliver-data (all but the end of the
+ * data is given), deliver-past-end (the end may go), each of the latter also as stall-… and error-…
+ * (the step fails; not compose), supervisor (a result is judged), storage (a batch is committed), heartbeat
  * (tenant -), journal (a slot was changed), and what older tests name. Actions: end
  * (pthread_exit deep inside), abort, segv (a wild pointer), overflow (of the stack), stall,
  * kill (SIGKILL by whoever can remove the file OUTBOXD_FAULT_TOKEN); without one the point's own.
  * NAME=NUMBER changes a figure: heartbeat-lost-ms=2000, metrics-ms (how often figures are written), count-us
- * (what counting a queue costs), turn-ms (of a tenant that keeps its place). In any other build there is nothing here.
+ * (what counting a queue costs), turn-ms (of a tenant that keeps its
+ * place), restart-most-ms (between two services). In any other build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H

@@ -196,7 +196,8 @@ static void wait_before_start(struct monitor *monitor)
 {
 	int doublings = monitor->failures - STARTS_AT_ONCE - 1;
 	int64_t delay = doublings < 0 ? 0 : DELAY_FIRST_MS << (doublings < 9 ? doublings : 9);
-	int64_t until = deadline_after_ms(delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay);
+	int64_t most = fault_number("restart-most-ms", DELAY_MAX_MS);
+	int64_t until = deadline_after_ms(delay > most ? most : delay);
 
 	while (!monitor->stopping && deadline_left_ms(until) > 0) {
 		struct pollfd fd = { .fd = monitor->signal_fd, .events = POLLIN };

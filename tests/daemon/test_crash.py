@@ -323,3 +323,101 @@ def test_heartbeat_that_stops(case):
     daemon.wait_event("service.crashed")
     case.until("the next service", lambda: daemon.ready_count() >= 2)
     box.wait_state(box.insert("other", "bob@example.net"), "sent")
+
+
+# --- every kind of fault, at each stage of a message ------------------------------
+
+STAGES = ("taken", "compose", "mail", "data", "past-end")
+
+
+def every_stage(case, points, **options):
+    """A tenant a stage, which fails there at its first message of each
+    process; and one that is well: (server, box, daemon, ids by stage)."""
+    server = case.server()
+    for name in STAGES + ("well",):
+        case.tenant(name, server, max_connections=1)
+    daemon = start(case, ",".join(
+        ["restart-most-ms=100"] + [points % (stage, stage)
+                                   for stage in STAGES]), **options)
+    box = case.outbox()
+    ids = {stage: box.insert(stage, "bob@example.net", subject=stage)
+           for stage in STAGES}
+    return server, box, daemon, ids
+
+
+def is_well(box):
+    box.wait_state(box.insert("well", "bob@example.net"), "sent", 60)
+
+
+def ends_at_its_second(case, points, words, **options):
+    """Each fails at the second time, and its tenant is quarantined; past the
+    end of the data it is in doubt after the first. Nobody else is blamed."""
+    server, box, daemon, ids = every_stage(case, points, **options)
+    box.wait_state(ids["past-end"], "deferred", 60)
+    is_well(box)
+
+    def failed_in_the_end():
+        """In doubt once more where another's failure ended the service before
+        its own was seen."""
+        box.execute("UPDATE outbox_status SET state = 'queued' WHERE "
+                    "outbox_id = ? AND state = 'deferred'", ids["past-end"])
+        return box.state(ids["past-end"]) == "failed"
+    case.until("failed past the end", failed_in_the_end, 60)
+    for stage, number in ids.items():
+        row = box.wait_state(number, "failed", 60)
+        assert words in row["result"], (stage, row["result"])
+        assert ("may have arrived" in row["result"]) == (
+            stage == "past-end"), (stage, row["result"])
+        box.wait_tenant(stage, "quarantined")
+    is_well(box)
+    assert not daemon.events("tenant.quarantined", tenant="well")
+    assert "well" not in [event.get("tenant") for event in
+                          daemon.events("delivery.uncertain")]
+    assert set(server.subjects()) == {"test"}, server.subjects()
+
+
+def goes_on(case, points, failed):
+    """Each is sent by the next worker, or at the next try, with one attempt;
+    past the end of the data it is in doubt if its worker ended."""
+    server, box, daemon, ids = every_stage(case, points)
+    for stage, number in ids.items():
+        doubt = failed and stage == "past-end"
+        row = box.wait_state(number, "deferred" if doubt else "sent", 60)
+        assert row["attempts"] == 1, (stage, row["attempts"])
+        assert len(daemon.events("worker.failed", tenant=stage)) == failed
+    is_well(box)
+    assert not daemon.events("service.crashed")
+    assert sorted(server.subjects()) == sorted(
+        ["test"] + [stage for stage in STAGES
+                    if not (failed and stage == "past-end")])
+
+
+def test_wild_pointer_at_each_stage(case):
+    need_handler()
+    ends_at_its_second(case, "deliver-%s:%s:1:segv", "outboxd crashed twice")
+
+
+def test_abort_at_each_stage(case):
+    need_handler()
+    ends_at_its_second(case, "deliver-%s:%s:1:abort", "outboxd crashed twice")
+
+
+def test_stack_overflow_at_each_stage(case):
+    need_handler()
+    ends_at_its_second(case, "deliver-%s:%s:1:overflow",
+                       "outboxd crashed twice")
+
+
+def test_stall_at_each_stage(case):
+    ends_at_its_second(case, "stall-%s:%s:1", "did not move, twice",
+                       settings=["stall_grace=1s"])
+
+
+def test_end_at_each_stage(case):
+    """pthread_exit() deep inside."""
+    goes_on(case, "deliver-%s:%s:1:end", 1)
+
+
+def test_error_at_each_stage(case):
+    """The step fails, whatever the reason: nothing happened to the message."""
+    goes_on(case, "error-%s:%s:1", 0)

@@ -126,6 +126,8 @@ def test_recipients_per_day(case):
     assert usage(case) == 5
     daemon.kill()
     daemon.start()
+    # told by the new one: the row may be the old one's
+    daemon.wait_event("tenant.limited", 2, 60, tenant="acme")
     box.wait_tenant("acme", "limited")
     assert len(accepted(server)) == 5
     daemon.stop()

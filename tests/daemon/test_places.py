@@ -121,23 +121,34 @@ def test_further_session_for_mail_that_waits(case):
     assert len(server.sessions) == 2
 
 
-def test_max_connections_one(case):
-    server = case.server()
-    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
-    case.tenant("acme", server, max_connections=1)
-    case.tenant("clock", server)
-    case.start()
+def test_max_connections(case):
+    """Never more, however much has waited over 2 s: not when another's mail
+    goes that is due after those."""
+    servers = {}
     box = case.outbox()
-    box.insert("acme", "bob@example.net", subject="slow")
-    box.insert("acme", "bob@example.net", subject="waits")
-    gate.reached()
+    for most in (1, 2, 3):
+        servers[most] = case.server()
+        servers[most].gate = servers[most].hold("dot")
+        case.tenant("t%d" % most, servers[most], max_connections=most)
+        box.begin()
+        for _ in range(16):
+            box.insert("t%d" % most, "bob@example.net")
+        box.commit()
+    clock = case.server()
+    case.tenant("clock", clock)
+    case.start()
+    for most, server in servers.items():
+        for _ in range(most):
+            server.gate.reached(60)
     late = box.insert("clock", "bob@example.net",
                       not_before=int(time.time()) + 4)
-    box.wait_state(late, "sent")
-    assert len(server.sessions) == 2    # one of each
-    gate.release()
+    box.wait_state(late, "sent", 60)
+    for most, server in servers.items():
+        assert len(server.sessions) == most, (most, len(server.sessions))
+        server.gate.release()
     box.wait_all()
-    assert len(server.sessions) == 2
+    for most, server in servers.items():
+        assert len(server.sessions) == most, (most, len(server.sessions))
 
 
 def test_max_messages_per_session(case):
