@@ -17,19 +17,22 @@ below() {
 	storage | mime | smtp) echo "common $1" ;;
 	daemon) echo "common storage mime smtp daemon" ;;
 	cli) echo "common storage mime smtp cli" ;;
-	*) echo "common storage mime smtp daemon cli tests" ;;
+	token) echo "common token" ;;
+	*) echo "common storage mime smtp daemon cli token tests" ;;
 	esac
 }
 
 # header pattern | files that may include it | what it is
-homes='gnutls/|smtp/tls*.[ch] common/digest.c|GnuTLS
+homes='gnutls/|smtp/tls*.[ch] common/digest.c token/assertion.c|GnuTLS
+curl/|token/post.c|libcurl
+jansson|cli/table.[ch] token/answer.c token/assertion.c|jansson
 gsasl|smtp/auth.c|GNU SASL
 ares|smtp/resolve.c|c-ares
 magic|cli/file_type.c|libmagic
 sqlite3|storage/*|SQLite
 libpq-fe|storage/*|libpq'
 
-for file in $(cd "$top" && find common storage mime smtp daemon cli tests -name '*.[ch]' | sort); do
+for file in $(cd "$top" && find common storage mime smtp daemon cli token tests -name '*.[ch]' | sort); do
 	folder=${file%%/*}
 	for include in $(sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$top/$file"); do
 		[ "$include" = config.h ] && continue
