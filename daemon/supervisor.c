@@ -252,7 +252,7 @@ static void look_again(struct supervisor *supervisor, bool event)
 	else if (supervisor->ladder >= 0 && (LADDER_FIRST_US << supervisor->ladder++) >= LADDER_LAST_US)
 		supervisor->ladder = -1;
 	if (now >= supervisor->next_poll_ms)
-		supervisor->next_poll_ms = now + POLL_MS;
+		supervisor->next_poll_ms = now + fault_number("poll-ms", POLL_MS);
 }
 
 static int64_t earlier(int64_t a, int64_t b)

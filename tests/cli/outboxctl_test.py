@@ -24,7 +24,7 @@ import traceback
 
 BUILD = os.environ.get("OUTBOXD_BUILD", os.getcwd())
 SECRET = "s3cret-Wort"
-LIMIT_S = 60
+LIMIT_S = 300
 
 
 class Skipped(Exception):

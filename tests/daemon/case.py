@@ -23,6 +23,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 import jail
 import outbox
+import patience
 import server as scripted
 import service
 
@@ -89,7 +90,7 @@ class Daemon(service.Service):
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=environment, start_new_session=True,
                 preexec_fn=jail.die_with_parent)
-        limit = time.monotonic() + 30
+        limit = patience.limit(30)
         while ready and self.ready_count() <= before:
             status = self.process.poll()
             assert status is None and time.monotonic() < limit, \
@@ -107,7 +108,7 @@ class Daemon(service.Service):
 
     def wait_heard(self, seconds=10):
         """Until no signal that we sent waits to be taken notice of."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while True:
             with open("/proc/%d/status" % self.process.pid) as stream:
                 waiting = [line.split()[1] for line in stream if
@@ -126,7 +127,7 @@ class Daemon(service.Service):
         """Its exit status, after it was told to end."""
         process, self.process = self.process, None
         try:
-            return process.wait(seconds)
+            return process.wait(seconds * patience.TIMES)
         except subprocess.TimeoutExpired:
             self._kill_all(process)
             raise AssertionError("outboxd did not end in %g s\n%s" % (
@@ -198,7 +199,7 @@ class Case:
 
     def until(self, words, condition, seconds=20):
         """Waits until condition() is true; answers its value."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while True:
             value = condition()
             if value:

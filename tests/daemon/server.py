@@ -20,8 +20,10 @@ import socket
 import struct
 import threading
 
+import patience
+
 CLOSE, RESET, SILENCE = object(), object(), object()
-LONG = 60       # seconds after which a test is given up anyway
+LONG = 600      # seconds after which a test is given up anyway
 
 
 class Mail:
@@ -54,7 +56,7 @@ class Gate:
         self.open = threading.Event()
 
     def reached(self, seconds=20):
-        assert self.waiting.acquire(timeout=seconds), \
+        assert self.waiting.acquire(timeout=seconds * patience.TIMES), \
             "after %g s: nobody came to the gate" % seconds
 
     def release(self):

@@ -56,7 +56,8 @@ def _isolated(case, kind):
         daemon.signal(signal.SIGTERM)
         daemon.wait_heard()
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait_end() == 0
+        status = daemon.wait_end()
+        assert status == 0, "outboxd ended with %d" % status
     finally:
         servers.close()
 

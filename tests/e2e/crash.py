@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import case
 import packages
+import patience
 import rig
 
 TENANTS = {"acme": "required", "beta": "implicit", "gamma": "optional",
@@ -117,7 +118,7 @@ class Run:
         self.kill_in_the_middle()
         self.send_the_rest()
         # Postfix says 250 before virtual(8) has delivered.
-        limit = time.monotonic() + 30
+        limit = patience.limit(30)
         while self.box.count() < self.messages and time.monotonic() < limit:
             time.sleep(0.05)
         status = self.service.stop()

@@ -13,6 +13,7 @@ import secrets
 import time
 
 import packages
+import patience
 
 MECHANISMS = ["plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256"]
 TOKEN_MECHANISMS = ["xoauth2", "oauthbearer"]
@@ -127,7 +128,7 @@ class Dovecot:
         self.jail.start(self.NAME, ["dovecot", "-F", "-c",
                                     self.work + "/dovecot.conf"],
                         self.work + "/output")
-        limit = time.monotonic() + 20
+        limit = patience.limit(20)
         while not os.path.exists(self.socket):
             if time.monotonic() > limit or not self.jail.alive(self.NAME):
                 with open(self.work + "/output") as stream:

@@ -195,7 +195,7 @@ class Init:
     def do_run(self, order):
         pid = self.spawn(order["argv"], self.environment(order),
                          order["output"])
-        limit = time.monotonic() + order.get("seconds", 60)
+        limit = time.monotonic() + order.get("seconds", 300)
         status = self.wait_until(pid, limit)
         if status is None:
             os.killpg(pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ import time
 
 import jail as jails
 import packages
+import patience
 
 
 class Server:
@@ -68,7 +69,7 @@ class Server:
                                                           self.words()))
 
     def _listens(self, seconds=20):
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         for port in self.ports.values():
             while True:
                 if not self.jail.alive(self.NAME) or \

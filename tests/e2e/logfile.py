@@ -4,6 +4,8 @@ import os
 import re
 import time
 
+import patience
+
 
 class LogFile:
     """A growing text file.  mark() remembers its end; text() and wait() see
@@ -37,7 +39,7 @@ class LogFile:
     def wait(self, pattern, count=1, seconds=20):
         """Waits until so many lines match; answers them.  AssertionError
         with the log's last lines if they do not come in time."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while True:
             found = self.lines(pattern)
             if len(found) >= count:

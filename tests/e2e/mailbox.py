@@ -9,6 +9,8 @@ import os
 import re
 import time
 
+import patience
+
 # Added by virtual(8) or Exim at the top of a delivered message.
 _DELIVERY = re.compile(
     rb"(Return-Path|X-Original-To|Delivered-To|Envelope-To|Delivery-Date): ",
@@ -117,7 +119,7 @@ class Mailbox:
     def wait(self, count, seconds=20):
         """Waits until `count` messages are there; answers all messages.
         Fewer at the end of the time, or more, is an AssertionError."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while self.count() < count and time.monotonic() < limit:
             time.sleep(0.02)
         messages = self.messages()

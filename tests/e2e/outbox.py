@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import time
 
+import patience
+
 
 def build_directory():
     """Where outboxd and outboxctl are: $OUTBOXD_BUILD or the source's top."""
@@ -21,7 +23,7 @@ def outboxctl(*arguments, status=0, stdin=None):
     """Runs outboxctl; any other exit status than `status` (None: any) is an
     AssertionError.  Answers the finished process with its output."""
     done = subprocess.run([program("outboxctl")] + [str(a) for a in arguments],
-                          input=stdin, text=True, timeout=60,
+                          input=stdin, text=True, timeout=60 * patience.TIMES,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert status is None or done.returncode == status, \
         "outboxctl %s ended with %d: %s%s" % (
@@ -104,7 +106,7 @@ class Outbox:
 
     def wait(self, words, condition, seconds=20):
         """Waits until condition() is true; answers its value."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while True:
             value = condition()
             if value:

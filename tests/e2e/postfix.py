@@ -13,6 +13,7 @@ import time
 import jail as jails
 import logfile
 import packages
+import patience
 
 HOST_NAME = "mail.rig.example"
 
@@ -163,7 +164,7 @@ class Postfix:
 
     def _listens(self, seconds=20):
         """True when every service takes connections; False if it ended."""
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         for service in self.services.values():
             while True:
                 if not self.jail.alive(self.name):
@@ -219,7 +220,7 @@ class Postfix:
         were at least so many; marks the log there: what follows is the next
         test's."""
         self.log.offset = self.base
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while time.monotonic() < limit:
             begun = self.log.count(r"smtpd\[\d+\]: connect from")
             ended = self.log.count(r"smtpd\[\d+\]: disconnect from")

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import patience
+
 import jail
 import logfile
 import outbox
@@ -69,7 +71,7 @@ class Service:
         return self
 
     def _wait_ready(self, count, seconds=20):
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while self.log.count("event=daemon.ready") < count:
             status = self.process.poll()
             if status is not None or time.monotonic() > limit:
@@ -92,7 +94,7 @@ class Service:
                 all(event.get(k) == str(v) for k, v in values.items())]
 
     def wait_event(self, name, count=1, seconds=20, **values):
-        limit = time.monotonic() + seconds
+        limit = patience.limit(seconds)
         while True:
             found = self.events(name, **values)
             if len(found) >= count:
@@ -108,7 +110,7 @@ class Service:
         if process.poll() is None:
             process.send_signal(number)
         try:
-            return process.wait(seconds)
+            return process.wait(seconds * patience.TIMES)
         except subprocess.TimeoutExpired:
             self._kill_all(process)
             raise AssertionError("outboxd did not end %g s after signal %d"
@@ -130,7 +132,7 @@ class Service:
         """Signal 9 for the monitor and the service; waits for both."""
         process, self.process = self.process, None
         pids = self._kill_all(process)
-        limit = time.monotonic() + 10
+        limit = patience.limit(10)
         while not all(gone(pid) for pid in pids):
             assert time.monotonic() < limit, "it survives signal 9"
             time.sleep(0.005)
