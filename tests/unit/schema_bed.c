@@ -55,6 +55,28 @@ static void must(struct bed *bed, const char *sql)
 		ck_abort_msg("%s\n%s", message ? message : "?", sql);
 }
 
+/* Schema and rows, made once in this process: making them is dearer than most tests. */
+static sqlite3 *first_rows(void)
+{
+	static struct bed first;
+
+	if (!first.db) {
+		ck_assert_int_eq(sqlite3_open(":memory:", &first.db), SQLITE_OK);
+		must(&first, storage_schema_sql);
+		must(&first, rows);
+	}
+	return first.db;
+}
+
+static void copy_first_rows(struct bed *bed)
+{
+	sqlite3_backup *copy = sqlite3_backup_init(bed->db, "main", first_rows(), "main");
+
+	ck_assert_ptr_nonnull(copy);
+	ck_assert_int_eq(sqlite3_backup_step(copy, -1), SQLITE_DONE);
+	ck_assert_int_eq(sqlite3_backup_finish(copy), SQLITE_OK);
+}
+
 void bed_open(struct bed *bed, int way)
 {
 	static const char *const conflicts[BED_WAYS / 4] = { "", " OR IGNORE", " OR REPLACE", " OR FAIL" };
@@ -62,8 +84,7 @@ void bed_open(struct bed *bed, int way)
 	memset(bed, 0, sizeof *bed);
 	bed->conflict = conflicts[way / 4];
 	ck_assert_int_eq(sqlite3_open(":memory:", &bed->db), SQLITE_OK);
-	must(bed, storage_schema_sql);
-	must(bed, rows);
+	copy_first_rows(bed);
 	must(bed, way & 1 ? "PRAGMA recursive_triggers = ON" : "PRAGMA recursive_triggers = OFF");
 	must(bed, way & 2 ? "PRAGMA foreign_keys = ON" : "PRAGMA foreign_keys = OFF");
 	must(bed, "PRAGMA trusted_schema = OFF");
@@ -85,6 +106,8 @@ void bed_close(struct bed *bed)
 	                "SELECT count(*) FROM outbox WHERE id NOT IN (SELECT outbox_id FROM outbox_status)"),
 		"0");
 	ck_assert_str_eq(bed_ask(bed, "PRAGMA integrity_check"), "ok");
+	for (size_t i = 0; i < BED_TABLES; i++)
+		sqlite3_finalize(bed->all_rows[i]);
 	ck_assert_int_eq(sqlite3_close(bed->db), SQLITE_OK);
 	free(bed->heard);
 }
@@ -146,30 +169,50 @@ static void append(char **text, size_t *length, const char *more)
 	*length += octets;
 }
 
-static char *answer(struct bed *bed, const char *sql)
+/* The rows that a statement gives, columns parted by |. */
+static void tell_rows(struct bed *bed, sqlite3_stmt *stmt, sqlite3_str *text)
 {
-	char *text = NULL;
-	size_t length = 0, row = 0;
-	sqlite3_stmt *stmt;
-	int rc = sqlite3_prepare_v2(bed->db, sql, -1, &stmt, NULL);
+	int rc;
 
-	if (rc != SQLITE_OK)
-		ck_abort_msg("%s\n%s", sqlite3_errmsg(bed->db), sql);
-	append(&text, &length, "");
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (row++)
-			append(&text, &length, "\n");
+	for (int row = 0; (rc = sqlite3_step(stmt)) == SQLITE_ROW; row++) {
+		if (row)
+			sqlite3_str_appendchar(text, 1, '\n');
 		for (int i = 0; i < sqlite3_column_count(stmt); i++) {
 			const char *value = (const char *)sqlite3_column_text(stmt, i);
 
-			append(&text, &length, i ? "|" : "");
-			append(&text, &length, value ? value : "NULL");
+			if (i)
+				sqlite3_str_appendchar(text, 1, '|');
+			sqlite3_str_appendall(text, value ? value : "NULL");
 		}
 	}
 	if (rc != SQLITE_DONE)
+		ck_abort_msg("%s\n%s", sqlite3_errmsg(bed->db), sqlite3_sql(stmt));
+}
+
+static sqlite3_stmt *prepare(struct bed *bed, const char *sql)
+{
+	sqlite3_stmt *stmt;
+
+	if (sqlite3_prepare_v2(bed->db, sql, -1, &stmt, NULL) != SQLITE_OK)
 		ck_abort_msg("%s\n%s", sqlite3_errmsg(bed->db), sql);
+	return stmt;
+}
+
+static char *finish(sqlite3_str *text)
+{
+	char *told = sqlite3_str_finish(text);
+
+	return told ? told : need(sqlite3_mprintf(""));
+}
+
+static char *answer(struct bed *bed, const char *sql)
+{
+	sqlite3_stmt *stmt = prepare(bed, sql);
+	sqlite3_str *text = sqlite3_str_new(NULL);
+
+	tell_rows(bed, stmt, text);
 	sqlite3_finalize(stmt);
-	return text;
+	return finish(text);
 }
 
 const char *bed_ask(struct bed *bed, const char *format, ...)
@@ -183,7 +226,7 @@ const char *bed_ask(struct bed *bed, const char *format, ...)
 	sql = statement_of(bed, format, arguments);
 	va_end(arguments);
 	next = (next + 1) % COUNT(kept);
-	free(kept[next]);
+	sqlite3_free(kept[next]);
 	kept[next] = answer(bed, sql);
 	sqlite3_free(sql);
 	return kept[next];
@@ -192,29 +235,31 @@ const char *bed_ask(struct bed *bed, const char *format, ...)
 /* Every row of ours, as text. */
 static char *everything(struct bed *bed)
 {
-	static const char *const tables[] = {
+	static const char *const tables[BED_TABLES] = {
 		"outbox_meta",          "outbox_change",  "outbox_tenant", "outbox_suspension",
 		"outbox_tenant_status", "outbox_usage",   "outbox",        "outbox_attachment",
 		"outbox_status",        "outbox_delivery"
 	};
-	char *text = NULL;
-	size_t length = 0;
+	sqlite3_str *text = sqlite3_str_new(NULL);
 
-	for (size_t i = 0; i < COUNT(tables); i++) {
-		char *sql = sqlite3_mprintf("SELECT * FROM %s", tables[i]);
-		char *part = answer(bed, sql);
+	for (size_t i = 0; i < BED_TABLES; i++) {
+		if (!bed->all_rows[i]) {
+			char *sql = need(sqlite3_mprintf("SELECT * FROM %s", tables[i]));
 
-		append(&text, &length, "\n");
-		append(&text, &length, part);
-		free(part);
-		sqlite3_free(sql);
+			bed->all_rows[i] = prepare(bed, sql);
+			sqlite3_free(sql);
+		}
+		sqlite3_str_appendchar(text, 1, '\n');
+		tell_rows(bed, bed->all_rows[i], text);
+		sqlite3_reset(bed->all_rows[i]);
 	}
-	return text;
+	return finish(text);
 }
 
-static void refused(struct bed *bed, const char *sentence, const char *sql)
+/* before: every row, which must be so after it too. */
+static void refused(struct bed *bed, const char *sentence, const char *sql, const char *before)
 {
-	char *before = everything(bed), *message = NULL, *after;
+	char *message = NULL, *after;
 	int rc = sqlite3_exec(bed->db, sql, NULL, NULL, &message);
 
 	if (rc == SQLITE_OK || !message || strcmp(message, sentence) != 0)
@@ -227,31 +272,34 @@ static void refused(struct bed *bed, const char *sentence, const char *sql)
 	append(&bed->heard, &bed->heard_length, "\n");
 	append(&bed->heard, &bed->heard_length, message);
 	append(&bed->heard, &bed->heard_length, "\n");
-	free(before);
-	free(after);
+	sqlite3_free(after);
 	sqlite3_free(message);
 }
 
 void bed_refused(struct bed *bed, const char *sentence, const char *format, ...)
 {
 	va_list arguments;
-	char *sql;
+	char *sql, *before = everything(bed);
 
 	va_start(arguments, format);
 	sql = statement_of(bed, format, arguments);
 	va_end(arguments);
-	refused(bed, sentence, sql);
+	refused(bed, sentence, sql, before);
 	sqlite3_free(sql);
+	sqlite3_free(before);
 }
 
 void bed_refuse_all(struct bed *bed, const struct refusal *refusals, size_t count)
 {
+	char *before = everything(bed);
+
 	for (size_t i = 0; i < count; i++) {
 		char *sql = with_conflict(bed, refusals[i].sql);
 
-		refused(bed, refusals[i].sentence, sql);
+		refused(bed, refusals[i].sentence, sql, before);
 		sqlite3_free(sql);
 	}
+	sqlite3_free(before);
 }
 
 void bed_pass(struct bed *bed, int seconds)

@@ -26,11 +26,15 @@ extern const char schema_version_1_sql[];
 #define BED_FEW_WAYS   4
 #define BED_FEW_WAY(i) ((i)*5)
 
+/* All of ours. */
+#define BED_TABLES 10
+
 struct bed {
 	sqlite3 *db;
 	const char *conflict; /* "", " OR IGNORE", …: takes the place of @@ in the statements below */
 	char *heard;          /* the sentences that were provoked, one a line */
 	size_t heard_length;
+	sqlite3_stmt *all_rows[BED_TABLES]; /* SELECT * of each, once one was needed */
 };
 
 void bed_open(struct bed *bed, int way);

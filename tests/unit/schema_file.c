@@ -151,10 +151,12 @@ END_TEST
 
 START_TEST(each_outbox_has_a_name_of_its_own)
 {
-	struct bed one, two;
+	struct bed one = { .conflict = "" }, two = { .conflict = "" };
 
-	bed_open(&one, 0);
-	bed_open(&two, 0);
+	ck_assert_int_eq(sqlite3_open(":memory:", &one.db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_open(":memory:", &two.db), SQLITE_OK);
+	run(one.db, storage_schema_sql);
+	run(two.db, storage_schema_sql);
 	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
 	ck_assert_str_eq(
 		bed_ask(&one,
@@ -162,8 +164,8 @@ START_TEST(each_outbox_has_a_name_of_its_own)
 		"32|0");
 	ck_assert_str_ne(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'instance'"),
 	                 bed_ask(&two, "SELECT value FROM outbox_meta WHERE key = 'instance'"));
-	bed_close(&one);
-	bed_close(&two);
+	ck_assert_int_eq(sqlite3_close(one.db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(two.db), SQLITE_OK);
 }
 END_TEST
 
