@@ -20,8 +20,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path[0:0] = [HERE, os.path.join(HERE, "../support")]
 
-import measure
+import bed as beds
 import sick
+import sink as sinks
 
 HEALTHY, RATE = 40, 2
 OTHERS = {
@@ -38,8 +39,8 @@ COMPETE = {"flood", "large", "endless-reply", "stalled-data"}
 class Kind:
     """Who is bad, and what they have to send."""
 
-    def __init__(self, name, bench, servers):
-        self.name, self.bench, self.servers = name, bench, servers
+    def __init__(self, name, sink, servers):
+        self.name, self.sink, self.servers = name, sink, servers
         self.healthy = 5 if name == "45-of-50" else HEALTHY
         self.server = {"45-of-50": "black-hole", "500-sick": "silent"}.get(name, name)
         self.count = {"45-of-50": 45, "500-sick": 500, "flood": 1, "large": 1, "stalled-data": 4}.get(name, 10)
@@ -47,7 +48,7 @@ class Kind:
 
     def columns(self):
         if self.name in ("flood", "large"):
-            return {"host": "127.0.0.1", "port": self.bench.port, "tls": "none"}
+            return {"host": "127.0.0.1", "port": self.sink.port, "tls": "none"}
         return self.servers.columns(self.server)
 
     def settings(self):
@@ -73,42 +74,43 @@ class Kind:
         connection.execute("COMMIT")
 
 
-def run(bench, kind, with_bad, name, seconds):
+def run(bed, sink, kind, with_bad, seconds):
     """The healthy tenants' delays in ms, and how many messages they inserted."""
-    path, connection = bench.outbox(name, [(f"h{n}", bench.port) for n in range(kind.healthy)])
+    path = bed.outbox(kind.healthy, sink.port)
+    connection = bed.connect(path)
     if with_bad:
         kind.prepare(connection)
-    daemon = bench.serve(path, kind.settings())
-    bench.ask("take")
+    daemon = bed.daemon(path, settings=kind.settings()).wait_ready()
+    sink.take()
     committed, number, begin = {}, 0, time.time()
     gap = 1 / (RATE * kind.healthy)
     while time.time() - begin < seconds:
         subject = f"h.{number}"
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(measure.INSERT, (f"h{number % kind.healthy}", subject))
+        connection.execute(beds.INSERT, (f"t{number % kind.healthy}", subject, "A text."))
         connection.execute("COMMIT")
-        committed[subject] = time.time()
+        committed[subject] = time.monotonic_ns()
         number += 1
         time.sleep(max(0, begin + number * gap - time.time()))
     arrived, until = {}, time.time() + 60
     while len(arrived) < len(committed) and time.time() < until:
-        arrived.update((key, at) for key, at in bench.ask("take") if key in committed)
+        arrived.update((one.identity, one.end_ns) for one in sink.take() if one.identity in committed)
         time.sleep(0.02)
-    bench.stop_now(daemon)
+    daemon.stop(soon=True)
     connection.close()
-    bench.forget(path)
-    return [(arrived[key] - committed[key]) * 1000 for key in committed if key in arrived], len(committed)
+    bed.forget(path)
+    return [(arrived[key] - committed[key]) / 1e6 for key in committed if key in arrived], len(committed)
 
 
-def measure_kind(bench, servers, name, options):
+def measure_kind(bed, sink, servers, name, options):
     """One row of the table."""
-    kind = Kind(name, bench, servers)
+    kind = Kind(name, sink, servers)
     figures, ratios, arrived, inserted = {False: [], True: []}, [], 0, 0
     for pair in range(options.pairs):
         p99 = {}
         for with_bad in ((False, True) if pair % 2 == 0 else (True, False)):
-            delays, total = run(bench, kind, with_bad, f"{name}-{pair}-{with_bad}", options.seconds)
-            p99[with_bad] = measure.percentile(delays, 0.99)
+            delays, total = run(bed, sink, kind, with_bad, options.seconds)
+            p99[with_bad] = beds.percentile(delays, 0.99)
             figures[with_bad].append((statistics.median(delays), p99[with_bad], max(delays)))
             if with_bad:
                 arrived, inserted = arrived + len(delays), inserted + total
@@ -132,17 +134,14 @@ def main():
     for name in options.kinds:
         if name not in ALL:
             parser.error(f"there is no {name}; there are {', '.join(ALL)}")
-    bench = measure.Bench(options.build)
-    try:
-        with sick.Servers(bench.folder) as servers:
+    with beds.Bed(options.build) as bed, sinks.Sink(options.build, chunking=False) as sink:
+        with sick.Servers(bed.folder) as servers:
             print(f"{HEALTHY} healthy tenants, {RATE} messages a second each, {options.pairs} pairs; "
                   "milliseconds from COMMIT to acceptance; * = it competes for the processor itself\n")
             print("| the bad tenants | how many | without: median / p99 / max | with | p99 with / without | arrived |")
             print("| --- | ---: | ---: | ---: | ---: | ---: |")
             for name in options.kinds:
-                measure_kind(bench, servers, name, options)
-    finally:
-        bench.close()
+                measure_kind(bed, sink, servers, name, options)
 
 
 if __name__ == "__main__":

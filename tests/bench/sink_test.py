@@ -193,6 +193,7 @@ def main():
             except (AssertionError, OSError, EOFError) as trouble:
                 failed += 1
                 print("not ok %s: %s: %s" % (test.__name__[5:], type(trouble).__name__, trouble))
+    print("%d passed, %d failed, 0 skipped" % (3 - failed, failed))
     return 1 if failed else 0
 
 
