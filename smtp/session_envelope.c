@@ -97,7 +97,9 @@ bool session_check_message(const struct session *session, struct transaction *tr
 		            (long long)transaction->size, host, offers->size_limit);
 	} else if (transaction->eight_bit && !offers->eight_bit_mime) {
 		refuse(outcome, SCOPE_MESSAGE, STAGE_MAIL, "5.6.3");
-		outcome_say(outcome, "the message is 8-bit and %s does not offer 8BITMIME", host);
+		/* not guessed: 8 bits in a server that has it not arrive damaged */
+		outcome_say(outcome, "the message is 8-bit and %s does not offer 8BITMIME%s", host,
+		            offers->smtputf8 ? ", as a server that offers SMTPUTF8 must (RFC 6531 3.1)" : "");
 	} else {
 		return true;
 	}
