@@ -20,7 +20,7 @@ SEED = int(os.environ.get("OUTBOXD_SEED", 20261128))
 TENANTS = 24
 WAITING_MOST = 80   # messages that wait: a round waits for fewer
 FAULTS = 30
-LIMIT = 100
+LIMIT = 300     # seconds, of a busy machine with a sanitizer
 
 
 def faults(dice):
