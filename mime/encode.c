@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "common/octets.h"
 #include "common/text.h"
 
 void encoder_begin(struct encoder *encoder, enum encoding encoding, bool exact, int64_t first_line)
@@ -160,16 +161,6 @@ static bool put_line_end(struct encoder *encoder, struct buffer *out)
 	return buffer_append(out, "\r\n", 2);
 }
 
-/* The octets before the next one that is special: a run that ENCODING_NONE copies as it is. */
-static size_t plain_run(const char *bytes, size_t length)
-{
-	size_t run = 0;
-
-	while (run < length && bytes[run] != '\n' && bytes[run] != '\r' && bytes[run] != '\0')
-		run++;
-	return run;
-}
-
 /* A run of octets of one line, in which nothing ends it. */
 static bool put_run(struct encoder *encoder, const char *bytes, size_t length, struct buffer *out)
 {
@@ -209,7 +200,7 @@ enum error encoder_feed(struct encoder *encoder, const char *bytes, size_t lengt
 			encoder->cr = true;
 			at++;
 		} else {
-			size_t run = plain_run(bytes + at, length - at);
+			size_t run = octets_of_line(bytes + at, length - at);
 
 			good = put_run(encoder, bytes + at, run, out);
 			at += run;

@@ -77,10 +77,13 @@ static enum error prepare_text(const struct preparing *preparing, const char *co
 		leave_unencoded(part, &facts);
 		return OK;
 	}
+	if (scan_quoted(body, &part->size) != OK) {
+		words_set(preparing->words, "%s cannot be read from its spool file", column);
+		return ERROR_SYSTEM;
+	}
 	part->encoding = ENCODING_QUOTED_PRINTABLE;
 	part->open = facts.open;
-	part->size = facts.quoted;
-	if (encoded_base64_size(facts.octets) < facts.quoted) {
+	if (encoded_base64_size(facts.octets) < part->size) {
 		part->encoding = ENCODING_BASE64;
 		part->open = false;
 		part->size = encoded_base64_size(facts.octets);
@@ -100,7 +103,7 @@ static enum error prepare_message(const struct preparing *preparing, const char 
 	enum media_kind kind = media_kind(&part->media);
 	struct text_facts facts;
 	struct words unused;
-	enum error error = scan_body(part->body, preparing->mark, false, &facts);
+	enum error error = scan_body(part->body, preparing->mark, &facts);
 
 	if (error) {
 		words_set(preparing->words, "%s, content cannot be read from its spool file", place);

@@ -13,6 +13,7 @@
 
 #define CHUNK_OCTETS 8192
 #define READY_MAX    ENCODER_OUT_MAX(CHUNK_OCTETS)
+#define LINE_OCTETS  16 /* lines are mostly longer */
 
 static void begin_piece(struct pieces *pieces, const struct piece *piece)
 {
@@ -42,6 +43,7 @@ static enum error encode_next(struct pieces *pieces, const struct piece *piece)
 	if (wanted > 0 && got == 0)
 		return ERROR_SYSTEM; /* the body is shorter than it said */
 	pieces->position += (int64_t)got;
+	buffer_reserve(&pieces->ready, got + got / LINE_OCTETS + 160); /* for most texts: grown once */
 	error = encoder_feed(&pieces->encoder, chunk, got, &pieces->ready);
 	if (!error && pieces->position == piece->end) {
 		error = encoder_end(&pieces->encoder, &pieces->ready);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/octets.h"
 #include "common/text.h"
 #include "mime/encode.h"
 
@@ -129,12 +130,11 @@ static bool scan_octet(struct text_scan *scan, char c)
 static size_t skip_plain(struct text_scan *scan, const char *chunk, size_t length)
 {
 	struct text_facts *facts = scan->facts;
-	size_t run = 0;
+	size_t run;
 
 	if (scan->length == 0 || scan->marked == scan->length || scan->cr || scan->utf8.count > 0)
 		return 0;
-	while (run < length && chunk[run] >= ' ' && (unsigned char)chunk[run] < 0x80)
-		run++;
+	run = octets_printable(chunk, length);
 	scan->length += run;
 	facts->octets += (int64_t)run;
 	if (scan->length > facts->longest)
@@ -152,18 +152,6 @@ static bool scan_chunk(struct text_scan *scan, const char *chunk, size_t length)
 	return true;
 }
 
-/* Quoted-printable is counted by making it: one account of how long it is. */
-static void count_quoted(struct encoder *encoder, const char *chunk, size_t length, struct buffer *scratch,
-                         struct text_facts *facts)
-{
-	enum error error = length > 0 ? encoder_feed(encoder, chunk, length, scratch)
-	                              : encoder_end(encoder, scratch);
-
-	assert(error == OK); /* the scan came first */
-	facts->quoted += (int64_t)scratch->length;
-	buffer_clear(scratch);
-}
-
 static void end_scan(struct text_scan *scan)
 {
 	if (scan->cr)
@@ -172,11 +160,9 @@ static void end_scan(struct text_scan *scan)
 		note(&scan->facts->not_utf8, "the text ends within a character of UTF-8", scan->line);
 }
 
-enum error scan_body(const struct body *body, const char *mark, bool wish_quoted, struct text_facts *facts)
+enum error scan_body(const struct body *body, const char *mark, struct text_facts *facts)
 {
 	struct text_scan scan = { .facts = facts, .mark = mark, .line = 1, .in_head = true };
-	struct encoder encoder;
-	struct buffer scratch;
 	char chunk[CHUNK_OCTETS];
 	int64_t position = 0;
 	size_t got;
@@ -184,8 +170,6 @@ enum error scan_body(const struct body *body, const char *mark, bool wish_quoted
 
 	*facts = (struct text_facts){ .ascii = true, .head_ascii = true };
 	scan.mark_length = mark ? strlen(mark) : 0;
-	buffer_init(&scratch, ENCODER_OUT_MAX(CHUNK_OCTETS));
-	encoder_begin(&encoder, ENCODING_QUOTED_PRINTABLE, true, 1);
 	do {
 		error = body_read(body, position, chunk, sizeof(chunk), &got);
 		if (error || !scan_chunk(&scan, chunk, got))
@@ -193,8 +177,35 @@ enum error scan_body(const struct body *body, const char *mark, bool wish_quoted
 		position += (int64_t)got;
 		if (got == 0)
 			end_scan(&scan);
-		if (wish_quoted && !facts->unfit.what)
-			count_quoted(&encoder, chunk, got, &scratch, facts);
+	} while (got > 0);
+	return error;
+}
+
+enum error scan_quoted(const struct body *body, int64_t *octets)
+{
+	struct encoder encoder;
+	struct buffer scratch;
+	char chunk[CHUNK_OCTETS];
+	int64_t position = 0;
+	size_t got;
+	enum error error;
+
+	*octets = 0;
+	buffer_init(&scratch, ENCODER_OUT_MAX(CHUNK_OCTETS));
+	encoder_begin(&encoder, ENCODING_QUOTED_PRINTABLE, true, 1);
+	do {
+		enum error unfit;
+
+		error = body_read(body, position, chunk, sizeof(chunk), &got);
+		if (error)
+			break;
+		unfit = got > 0 ? encoder_feed(&encoder, chunk, got, &scratch)
+		                : encoder_end(&encoder, &scratch);
+		assert(unfit == OK); /* the scan came first */
+		(void)unfit;
+		position += (int64_t)got;
+		*octets += (int64_t)scratch.length;
+		buffer_clear(&scratch);
 	} while (got > 0);
 	buffer_fini(&scratch);
 	return error;
@@ -204,7 +215,7 @@ enum error scan_text(const char *column, const struct body *body, const char *ma
                      struct words *words)
 {
 	const struct text_fault *fault;
-	enum error error = scan_body(body, mark, true, facts);
+	enum error error = scan_body(body, mark, facts);
 
 	if (error) {
 		words_set(words, "%s cannot be read from its spool file", column);

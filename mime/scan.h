@@ -41,14 +41,19 @@ struct text_facts {
 	bool open;       /* there is a last line, and it has no end */
 	size_t longest;  /* octets of the longest line, without its end */
 	int64_t octets;  /* with CRLF at the end of each line that has one */
-	int64_t quoted;  /* octets of it in quoted-printable, if that was wished */
 };
 
 /*
  * Reads a whole body. mark: see text_facts, NULL = none. ERROR_SYSTEM if its
  * file cannot be read; whatever is wrong with the text is told in facts.
  */
-enum error scan_body(const struct body *body, const char *mark, bool wish_quoted, struct text_facts *facts);
+enum error scan_body(const struct body *body, const char *mark, struct text_facts *facts);
+
+/*
+ * Octets of a text that was scanned and is in order in quoted-printable: counted by making it, so that
+ * there is one account of how long it is. ERROR_SYSTEM if its file cannot be read.
+ */
+enum error scan_quoted(const struct body *body, int64_t *octets);
 
 /*
  * The same for a text that must be in order: ERROR_INVALID, with words that

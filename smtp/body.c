@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "common/octets.h"
+
 void body_transform_begin(struct body_transform *transform, bool chunks)
 {
 	transform->chunks = chunks;
@@ -19,28 +21,35 @@ void body_transform_begin(struct body_transform *transform, bool chunks)
 enum error body_transform_feed(struct body_transform *transform, const char *bytes, size_t length, char *out,
                                size_t *done)
 {
-	size_t at = 0;
+	size_t at = 0, i = 0;
 
 	*done = 0;
-	for (size_t i = 0; i < length; i++) {
+	while (i < length) {
 		char c = bytes[i];
+		size_t run;
 
 		if (c == '\0' || (transform->cr && c != '\n'))
 			return ERROR_INVALID;
 		if (c == '\r') {
 			transform->cr = true;
+			i++;
 			continue;
 		}
 		if (c == '\n') {
 			out[at++] = '\r';
+			out[at++] = '\n';
 			transform->cr = false;
 			transform->line_start = true;
-		} else {
-			if (c == '.' && transform->line_start && !transform->chunks)
-				out[at++] = '.'; /* RFC 5321 4.5.2 */
-			transform->line_start = false;
+			i++;
+			continue;
 		}
-		out[at++] = c;
+		if (c == '.' && transform->line_start && !transform->chunks)
+			out[at++] = '.'; /* RFC 5321 4.5.2 */
+		transform->line_start = false;
+		run = octets_of_line(bytes + i, length - i);
+		memcpy(out + at, bytes + i, run);
+		at += run;
+		i += run;
 	}
 	*done = at;
 	return OK;

@@ -15,6 +15,7 @@ TCase *common_error_cases(void);
 TCase *common_log_cases(void);
 TCase *common_log_file_cases(void);
 TCase *common_message_cases(void);
+TCase *common_octets_cases(void);
 TCase *common_queue_cases(void);
 TCase *common_secret_cases(void);
 TCase *common_source_cases(void);
