@@ -134,17 +134,22 @@ bool buffer_append_char(struct buffer *buffer, char c)
 
 bool buffer_printf(struct buffer *buffer, const char *format, ...)
 {
+	size_t room = buffer->data ? buffer->capacity - buffer->length : 0;
 	va_list arguments;
 	int wanted;
 
 	va_start(arguments, format);
-	wanted = vsnprintf(NULL, 0, format, arguments);
+	wanted = vsnprintf(room > 0 ? buffer->data + buffer->length : NULL, room, format, arguments);
 	va_end(arguments);
-	if (wanted < 0 || !buffer_reserve(buffer, (size_t)wanted))
-		return false;
-	va_start(arguments, format);
-	vsnprintf(buffer->data + buffer->length, (size_t)wanted + 1, format, arguments);
-	va_end(arguments);
+	if (wanted < 0 || (size_t)wanted >= room) {
+		if (room > 0)
+			buffer->data[buffer->length] = '\0';
+		if (wanted < 0 || !buffer_reserve(buffer, (size_t)wanted))
+			return false;
+		va_start(arguments, format);
+		vsnprintf(buffer->data + buffer->length, (size_t)wanted + 1, format, arguments);
+		va_end(arguments);
+	}
 	buffer->length += (size_t)wanted;
 	return true;
 }

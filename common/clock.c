@@ -9,22 +9,33 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static _Atomic int64_t moved_ms;  /* both clocks */
 static _Atomic int64_t jumped_ms; /* the wall clock alone */
 
-static int64_t read_ms(clockid_t clock)
+static int64_t read_us(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now); /* cannot fail for these two clocks */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	clock_gettime(clock, &now); /* cannot fail for these clocks, of the calling thread or of all */
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t read_ms(clockid_t clock)
+{
+	return read_us(clock) / 1000;
 }
 
 int64_t clock_monotonic_ms(void)
 {
 	return read_ms(CLOCK_MONOTONIC) + atomic_load(&moved_ms);
+}
+
+int64_t clock_monotonic_us(void)
+{
+	return read_us(CLOCK_MONOTONIC) + atomic_load(&moved_ms) * 1000;
 }
 
 int64_t clock_wall_ms(void)
@@ -39,10 +50,7 @@ int64_t clock_wall_s(void)
 
 int64_t clock_thread_us(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* cannot fail for the calling thread */
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int64_t deadline_after_ms(int64_t ms)
@@ -76,7 +84,11 @@ void clock_jump_wall_ms(int64_t by_ms)
 	atomic_fetch_add(&jumped_ms, by_ms);
 }
 
-void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
+/* The last second of the thread and its text: lines of a log come many a second. */
+static _Thread_local int64_t told_s = INT64_MIN;
+static _Thread_local char told[CLOCK_TEXT_BYTES];
+
+static void format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 {
 	int64_t rest_ms = wall_ms % 1000;
 	time_t seconds = (time_t)(wall_ms / 1000);
@@ -95,4 +107,23 @@ void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 	         (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
 	         (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
 	         (unsigned)tm.tm_sec % 100, (unsigned)rest_ms % 1000);
+}
+
+void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
+{
+	int64_t second = wall_ms / 1000, rest_ms = wall_ms % 1000;
+	char *fraction = text + sizeof("2026-11-22T12:00:00.") - 1;
+
+	if (rest_ms < 0 || second != told_s) {
+		format_utc(wall_ms, text);
+		told_s = rest_ms < 0 ? INT64_MIN : second;
+		memcpy(told, text, CLOCK_TEXT_BYTES);
+		return;
+	}
+	memcpy(text, told, CLOCK_TEXT_BYTES);
+	if (told[0] == '0' && told[1] == '0' && told[2] == '0' && told[3] == '0')
+		return; /* no year that the form can hold: nothing in it counts */
+	fraction[0] = (char)('0' + rest_ms / 100);
+	fraction[1] = (char)('0' + rest_ms / 10 % 10);
+	fraction[2] = (char)('0' + rest_ms % 10);
 }

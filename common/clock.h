@@ -15,6 +15,7 @@
 
 /* Milliseconds of CLOCK_MONOTONIC, plus what tests have moved it by. */
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void); /* microseconds of the same clock */
 
 /* Milliseconds, or seconds, since 1970 (UTC), plus what tests have moved it by. */
 int64_t clock_wall_ms(void);

@@ -29,9 +29,11 @@ static bool must_be_escaped(uint32_t code_point)
 static bool can_stand_bare(const char *value, size_t length)
 {
 	for (size_t offset = 0; offset < length;) {
-		uint32_t code_point;
-		size_t octets = text_utf8_next(value + offset, length - offset, &code_point);
+		uint32_t code_point = (unsigned char)value[offset];
+		size_t octets = 1;
 
+		if (code_point >= 0x80)
+			octets = text_utf8_next(value + offset, length - offset, &code_point);
 		if (octets == 0 || code_point == ' ' || code_point == '=' || must_be_escaped(code_point))
 			return false;
 		offset += octets;
@@ -75,7 +77,8 @@ static bool append_quoted(struct buffer *line, const char *value, size_t length)
 
 static bool append_key(struct buffer *line, bool json, const char *key)
 {
-	return json ? buffer_printf(line, ",\"%s\":", key) : buffer_printf(line, " %s=", key);
+	return buffer_append_text(line, json ? ",\"" : " ") && buffer_append_text(line, key) &&
+	       buffer_append_text(line, json ? "\":" : "=");
 }
 
 bool log_line_begin(struct buffer *line, bool json, int64_t wall_ms, enum log_level level, const char *event)
@@ -83,9 +86,12 @@ bool log_line_begin(struct buffer *line, bool json, int64_t wall_ms, enum log_le
 	char time[CLOCK_TEXT_BYTES];
 
 	clock_format_utc(wall_ms, time);
-	return buffer_printf(
-		line, json ? "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"" : "%s level=%s event=%s",
-		time, level_names[level], event);
+	if (json)
+		return buffer_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", time,
+		                     level_names[level], event);
+	return buffer_append_text(line, time) && buffer_append_text(line, " level=") &&
+	       buffer_append_text(line, level_names[level]) && buffer_append_text(line, " event=") &&
+	       buffer_append_text(line, event);
 }
 
 bool log_line_text(struct buffer *line, bool json, const char *key, const char *value)
@@ -100,17 +106,39 @@ bool log_line_text(struct buffer *line, bool json, const char *key, const char *
 	return append_quoted(line, value, length);
 }
 
+/* In decimal, of at least so many digits. */
+static bool append_whole(struct buffer *line, uint64_t value, int digits)
+{
+	char text[20];
+	size_t at = sizeof(text);
+
+	for (; value > 0 || digits > 0; value /= 10, digits--)
+		text[--at] = (char)('0' + value % 10);
+	return buffer_append(line, text + at, sizeof(text) - at);
+}
+
+static bool append_sign(struct buffer *line, int64_t value)
+{
+	return value >= 0 || buffer_append_char(line, '-');
+}
+
+static uint64_t size_of(int64_t value)
+{
+	return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
 bool log_line_number(struct buffer *line, bool json, const char *key, int64_t value)
 {
-	return append_key(line, json, key) && buffer_printf(line, "%" PRId64, value);
+	return append_key(line, json, key) && append_sign(line, value) &&
+	       append_whole(line, size_of(value), 1);
 }
 
 bool log_line_seconds(struct buffer *line, bool json, const char *key, int64_t ms)
 {
-	uint64_t size = ms < 0 ? -(uint64_t)ms : (uint64_t)ms;
+	uint64_t size = size_of(ms);
 
-	return append_key(line, json, key) &&
-	       buffer_printf(line, "%s%" PRIu64 ".%03" PRIu64, ms < 0 ? "-" : "", size / 1000, size % 1000);
+	return append_key(line, json, key) && append_sign(line, ms) && append_whole(line, size / 1000, 1) &&
+	       buffer_append_char(line, '.') && append_whole(line, size % 1000, 3);
 }
 
 bool log_line_end(struct buffer *line, bool json)

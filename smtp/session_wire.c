@@ -11,9 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "smtp/session_mask.h"
 #include "smtp/session_window.h"
+
+/* MAIL and RCPT with what may stand in them; only what SASL says is longer. */
+#define LINE_USUAL_BYTES 1280
 
 void session_enter(struct session *session, enum stage stage)
 {
@@ -44,21 +48,24 @@ bool session_is_stopped(const struct session *session)
 
 enum error session_say(struct session *session, const char *format, ...)
 {
-	char *line = NULL;
+	char usual[LINE_USUAL_BYTES], *line = usual, *longer = NULL;
 	va_list arguments;
 	enum error error;
 	int length;
 
 	va_start(arguments, format);
-	length = vasprintf(&line, format, arguments);
+	length = vsnprintf(usual, sizeof(usual) - 2, format, arguments);
 	va_end(arguments);
-	if (length < 0)
-		abort(); /* no memory for a line */
-	assert(!memchr(line, '\r', (size_t)length) && !memchr(line, '\n', (size_t)length));
-	error = stream_write(session->stream, line, (size_t)length, session->deadline_ms);
-	if (error == OK)
-		error = stream_write(session->stream, "\r\n", 2, session->deadline_ms);
-	free(line);
+	if (length >= (int)sizeof(usual) - 2) {
+		line = longer = memory_alloc((size_t)length + 3);
+		va_start(arguments, format);
+		length = vsnprintf(longer, (size_t)length + 1, format, arguments);
+		va_end(arguments);
+	}
+	assert(length >= 0 && !memchr(line, '\r', (size_t)length) && !memchr(line, '\n', (size_t)length));
+	memcpy(line + length, "\r\n", 2);
+	error = stream_write(session->stream, line, (size_t)length + 2, session->deadline_ms);
+	free(longer);
 	return error;
 }
 
