@@ -2,9 +2,8 @@
  * supervisor.c - the supervisor's life: open the outbox, its loop, its end.
  *
  * One loop: letters, then what the table says, then what is due; then it waits
- * for the next of them. New mail of other processes is seen by an event on the
- * -wal file that comes before the commit can be seen: so it asks again at once,
- * after 0.1, 0.2, 0.4 … ms up to 200 ms, and every second whatever happens.
+ * for the next of them (supervisor_wait.c). New mail of other processes is seen
+ * by an event on the -wal file and by asking, and every second whatever happens.
  */
 #include "daemon/supervisor.h"
 
@@ -14,6 +13,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/wait.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
@@ -35,8 +35,6 @@
 #define WAITING_MS      200
 #define STATUS_MS       250
 #define PICTURE_MS      5000
-#define LADDER_FIRST_US 100
-#define LADDER_LAST_US  200000
 #define GIVE_UP_MS      5000 /* after STOP_NOW a worker that does not end is left behind */
 #define STALL_DRAIN_MS  2000
 
@@ -47,7 +45,9 @@ static struct supervisor *supervisor_create(struct outbox *outbox)
 	struct supervisor *supervisor = memory_alloc(sizeof(*supervisor));
 
 	supervisor->outbox = outbox;
-	supervisor->ladder = -1;
+	waking_init(&supervisor->waking);
+	supervisor->judged_last = &supervisor->judged;
+	supervisor->dice = digest_random_below(UINT32_MAX);
 	supervisor->waiting_last = &supervisor->waiting_first;
 	log_batch_init(&supervisor->log, outbox->service->log);
 	timers_init(&supervisor->timers);
@@ -234,7 +234,7 @@ static void run_rounds(struct supervisor *supervisor)
 	}
 }
 
-static void look_again(struct supervisor *supervisor, bool event)
+static void look_again(struct supervisor *supervisor)
 {
 	int64_t now = clock_monotonic_ms();
 	bool poll = now >= supervisor->next_poll_ms;
@@ -243,14 +243,8 @@ static void look_again(struct supervisor *supervisor, bool event)
 		supervisor->tenants_stale = false;
 		tenant_load(supervisor, NULL);
 	}
-	if (event)
-		supervisor->ladder = 0;
-	if (!event && !poll && supervisor->ladder < 0)
-		return;
-	if (storage_changed(supervisor->outbox->storage) || (poll && supervisor->storage_told))
+	if (supervisor_asks(supervisor, poll) || (poll && supervisor->storage_told))
 		look_changes(supervisor);
-	else if (supervisor->ladder >= 0 && (LADDER_FIRST_US << supervisor->ladder++) >= LADDER_LAST_US)
-		supervisor->ladder = -1;
 	if (now >= supervisor->next_poll_ms)
 		supervisor->next_poll_ms = now + fault_number("poll-ms", POLL_MS);
 }
@@ -265,31 +259,13 @@ static int64_t time_to_wait_us(const struct supervisor *supervisor)
 {
 	int64_t now = clock_monotonic_ms();
 	int64_t at = earlier(supervisor->next_poll_ms, timers_next(&supervisor->timers));
-	int64_t wait_us;
 
 	at = earlier(at, supervisor->next_watch_ms);
 	if (supervisor->dirty)
 		at = earlier(at, supervisor->next_status_ms);
 	if (supervisor->waiting_first)
 		at = earlier(at, now + WAITING_MS);
-	wait_us = at <= now ? 0 : (at - now) * 1000;
-	if (supervisor->ladder >= 0)
-		wait_us = earlier(wait_us, (int64_t)LADDER_FIRST_US << supervisor->ladder);
-	return wait_us;
-}
-
-/* Waits; true if there was an event on the database's files. */
-static bool wait_for_something(struct supervisor *supervisor)
-{
-	struct outbox *outbox = supervisor->outbox;
-	struct pollfd fds[] = {
-		{ .fd = storage_wake_fd(outbox->storage), .events = POLLIN },
-		{ .fd = outbox->results.event_fd, .events = POLLIN },
-		{ .fd = outbox->settled.event_fd, .events = POLLIN },
-		{ .fd = outbox->exits.event_fd, .events = POLLIN },
-	};
-
-	return wait_briefly(fds, 4, time_to_wait_us(supervisor)) == OK && fds[0].revents;
+	return at <= now ? 0 : (at - now) * 1000;
 }
 
 static void hear_main(struct supervisor *supervisor)
@@ -303,13 +279,16 @@ static void hear_main(struct supervisor *supervisor)
 	}
 }
 
-static void turn(struct supervisor *supervisor, bool event)
+static void turn(struct supervisor *supervisor)
 {
-	take_settled(supervisor);
-	take_results(supervisor);
+	bool letters = take_settled(supervisor);
+
+	letters = take_results(supervisor) || letters;
+	if (letters)
+		supervisor_gathers(supervisor);
 	take_exits(supervisor);
 	hear_main(supervisor);
-	look_again(supervisor, event);
+	look_again(supervisor);
 	run_rounds(supervisor);
 	if (supervisor->waiting_first)
 		places_share_out(supervisor);
@@ -320,8 +299,6 @@ static void turn(struct supervisor *supervisor, bool event)
 
 static void serve(struct supervisor *supervisor)
 {
-	bool event = true;
-
 	supervisor->accept_work = true;
 	storage_changed(supervisor->outbox->storage);
 	tenant_load(supervisor, NULL);
@@ -329,8 +306,8 @@ static void serve(struct supervisor *supervisor)
 	look_scan(supervisor);
 	supervisor->next_scan_ms = clock_monotonic_ms() + SCAN_MS;
 	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE && !supervisor->reopen) {
-		turn(supervisor, event);
-		event = wait_for_something(supervisor);
+		turn(supervisor);
+		supervisor_wait(supervisor, time_to_wait_us(supervisor));
 	}
 }
 
@@ -371,7 +348,7 @@ static bool stop_workers(struct supervisor *supervisor)
 		}
 		if (now >= give_up)
 			return false;
-		wait_for_something(supervisor);
+		supervisor_wait(supervisor, time_to_wait_us(supervisor));
 		take_settled(supervisor);
 		take_results(supervisor);
 		take_exits(supervisor);
@@ -405,6 +382,7 @@ void *supervisor_main(void *argument)
 	struct outbox *outbox = argument;
 	struct supervisor *supervisor = supervisor_create(outbox);
 
+	supervisor_wait_setup();
 	outbox->clean = true;
 	while (outbox->clean && open_outbox(supervisor)) {
 		serve(supervisor);

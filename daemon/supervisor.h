@@ -20,6 +20,7 @@
 #include "daemon/metrics.h"
 #include "daemon/quota.h"
 #include "daemon/service_internal.h"
+#include "daemon/supervisor_wait.h"
 #include "daemon/timers.h"
 #include "daemon/worker.h"
 #include "daemon/writer.h"
@@ -115,7 +116,9 @@ struct supervisor {
 	int workers;                /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;
 	struct words inspected; /* what the last inspection said: told once */
-	int ladder;             /* step of the ladder after an event, -1 = off */
+	struct waking waking;
+	struct queue_link *judged, **judged_last; /* on their way to storage, together */
+	uint32_t dice;                            /* of the jitter: thrown anew for each message */
 };
 
 #endif

@@ -25,21 +25,22 @@
 #define AGED_S             600
 
 /* Its place in the line: what has waited ten minutes competes as a 9; what needs no session goes first. */
-static int rank(const struct message *message)
+static int rank(const struct message *message, int64_t now_s)
 {
 	if (message->offline)
 		return 10;
-	return message->due_at <= clock_wall_s() - AGED_S ? 9 : message->priority;
+	return message->due_at <= now_s - AGED_S ? 9 : message->priority;
 }
 
 void ready_add(struct tenant *tenant, struct message *message)
 {
 	struct queue_link **link = &tenant->ready;
-	int mine = rank(message);
+	int64_t now_s = clock_wall_s();
+	int mine = rank(message, now_s);
 
 	for (; *link; link = &(*link)->next) {
 		const struct message *other = QUEUE_ITEM(*link, struct message, link);
-		int theirs = rank(other);
+		int theirs = rank(other, now_s);
 
 		if (theirs != mine                     ? theirs < mine
 		    : other->due_at != message->due_at ? other->due_at > message->due_at

@@ -10,7 +10,6 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/digest.h"
 #include "daemon/fault.h"
 #include "daemon/judge.h"
 #include "daemon/limit.h"
@@ -25,7 +24,7 @@
 #include "daemon/supervisor_unread.h"
 
 #define PAUSE_MS       1000
-#define BATCH_MOST     32
+#define BATCH_MOST     64
 #define BATCH_QUICK_MS 100
 #define QUICK_MS       1000
 
@@ -53,9 +52,16 @@ static void put_back(struct supervisor *supervisor, struct tenant *tenant, struc
 	ready_add(tenant, message);
 }
 
+/* For jitter: that it cannot be foretold is of no use, that it is quick is (numbers of Numerical Recipes). */
+static uint32_t throw_dice(struct supervisor *supervisor)
+{
+	supervisor->dice = supervisor->dice * UINT32_C(1664525) + UINT32_C(1013904223);
+	return supervisor->dice;
+}
+
 static void to_storage(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
 {
-	const struct judge_moment moment = { clock_wall_s(), digest_random_below(UINT32_MAX) };
+	const struct judge_moment moment = { clock_wall_s(), throw_dice(supervisor) };
 
 	judge_message(message, message->judged_by, &moment);
 	message->decided_wall_ms = clock_wall_ms();
@@ -64,13 +70,26 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 		tenant->last_sent_at = moment.now_s;
 	tenant->unsettled++;
 	journal_release(supervisor->outbox->journal, message->journal_slot);
-	writer_settle(supervisor->outbox->writer, message);
+	message->link.next = NULL;
+	*supervisor->judged_last = &message->link;
+	supervisor->judged_last = &message->link.next;
+}
+
+/* Together: the storage thread is woken once, and commits them once. */
+static void give_judged(struct supervisor *supervisor)
+{
+	struct queue_link *first = supervisor->judged;
+
+	supervisor->judged = NULL;
+	supervisor->judged_last = &supervisor->judged;
+	writer_settle(supervisor->outbox->writer, first);
 }
 
 void settle_as_it_is(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
 {
 	message->judged_by = tenant->settings;
 	to_storage(supervisor, tenant, message);
+	give_judged(supervisor);
 }
 
 /* What a tenant's own administrator can act on: who said what, and where. */
@@ -212,9 +231,10 @@ static void take_result(struct supervisor *supervisor, struct message *message)
 	place_after_probe(supervisor, worker);
 }
 
-void take_results(struct supervisor *supervisor)
+bool take_results(struct supervisor *supervisor)
 {
 	struct queue_link *link = queue_take_all(&supervisor->outbox->results);
+	bool any = link != NULL;
 
 	while (link) {
 		struct message *message = QUEUE_ITEM(link, struct message, link);
@@ -222,11 +242,14 @@ void take_results(struct supervisor *supervisor)
 		link = link->next;
 		take_result(supervisor, message);
 	}
+	give_judged(supervisor);
+	return any;
 }
 
-void take_settled(struct supervisor *supervisor)
+bool take_settled(struct supervisor *supervisor)
 {
 	struct queue_link *link = queue_take_all(&supervisor->outbox->settled);
+	bool any = link != NULL;
 
 	while (link) {
 		struct message *message = QUEUE_ITEM(link, struct message, link);
@@ -246,6 +269,7 @@ void take_settled(struct supervisor *supervisor)
 		suspect_settled(supervisor, message);
 		in_hand_leave(supervisor, &message);
 	}
+	return any;
 }
 
 /* A message whose worker ended in the middle of it: what is known of it decides. */

@@ -7,8 +7,9 @@
 
 #include "daemon/supervisor.h"
 
-void take_results(struct supervisor *supervisor);
-void take_settled(struct supervisor *supervisor);
+/* True if there was any. What the results come to goes to storage together. */
+bool take_results(struct supervisor *supervisor);
+bool take_settled(struct supervisor *supervisor);
 void take_exits(struct supervisor *supervisor);
 /* It was decided without a worker: to storage. The tenant has settings. */
 void settle_as_it_is(struct supervisor *supervisor, struct tenant *tenant, struct message *message);

@@ -280,9 +280,9 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	return OK;
 }
 
-void writer_settle(struct writer *writer, struct message *message)
+void writer_settle(struct writer *writer, struct queue_link *first)
 {
-	queue_push(&writer->settle, &message->link);
+	queue_push_chain(&writer->settle, first);
 }
 
 void writer_hold(struct writer *writer, struct message *message, struct queue *answer_to)

@@ -19,8 +19,8 @@ struct writer;
 /* Starts the threads `storage` and `storage-ckpt`. Supervisor thread. */
 enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words);
 
-/* Gives a message to be settled; it comes back in outbox->settled. Any thread; does not block. */
-void writer_settle(struct writer *writer, struct message *message);
+/* Gives a chain of messages to be settled; they come back in outbox->settled. Any thread; does not block. */
+void writer_settle(struct writer *writer, struct queue_link *first);
 
 /*
  * Gives a message whose recipients' uncertainty is to be committed before the end

@@ -20,6 +20,7 @@ int main(void)
 	suite_add_tcase(suite, judge_tests());
 	suite_add_tcase(suite, quota_tests());
 	suite_add_tcase(suite, timers_tests());
+	suite_add_tcase(suite, waking_tests());
 	suite_add_tcase(suite, journal_tests());
 	suite_add_tcase(suite, configuration_tests());
 	suite_add_tcase(suite, loader_tests());

@@ -12,6 +12,7 @@ TCase *budget_tests(void);
 TCase *judge_tests(void);
 TCase *quota_tests(void);
 TCase *timers_tests(void);
+TCase *waking_tests(void);
 TCase *journal_tests(void);
 TCase *configuration_tests(void);
 TCase *loader_tests(void);

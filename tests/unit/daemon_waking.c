@@ -1,0 +1,154 @@
+/*
+ * daemon_waking.c - when the supervisor asks whether a commit can be seen: soon after it can, and seldom.
+ */
+#include "daemon/supervisor_wait.h"
+#include "tests/unit/daemon_test.h"
+
+#define SECOND_US INT64_C(1000000)
+
+/* Asks from the event at 0 on until the commit, to be seen from visible_us on, is seen; answers when. */
+static int64_t seen_at(struct waking *waking, int64_t visible_us, int *asks)
+{
+	*asks = 0;
+	waking_event(waking, 0);
+	while (waking->event_us >= 0) {
+		int64_t at = waking->ask_us;
+
+		ck_assert(!waking_is_due(waking, at - 1));
+		ck_assert(waking_is_due(waking, at));
+		++*asks;
+		waking_answered(waking, at, false, at >= visible_us);
+		if (at >= visible_us)
+			return at;
+	}
+	return -1;
+}
+
+START_TEST(a_commit_is_seen_at_most_a_quarter_later_than_it_can_be)
+{
+	for (int64_t visible_us = 1; visible_us <= 8000; visible_us += 7) {
+		struct waking waking;
+		int asks;
+
+		waking_init(&waking);
+		/* the first ask is not before half of what is usual: that is its measure */
+		ck_assert_int_le(seen_at(&waking, visible_us, &asks),
+		                 visible_us < 100 ? 100 : visible_us + visible_us / 4 + 50);
+		ck_assert_int_le(asks, 30);
+	}
+}
+END_TEST
+
+START_TEST(a_slow_disk_is_asked_seldom_and_seen_at_twice_the_time_at_the_latest)
+{
+	for (int64_t visible_us = 10000; visible_us <= 200000; visible_us += 991) {
+		struct waking waking;
+		int64_t at;
+		int asks;
+
+		waking_init(&waking);
+		at = seen_at(&waking, visible_us, &asks);
+		ck_assert_int_ge(at, visible_us);
+		ck_assert_int_le(at, 2 * visible_us + 2500);
+		ck_assert_int_le(asks, 40);
+	}
+}
+END_TEST
+
+START_TEST(what_commits_take_is_learnt)
+{
+	struct waking waking;
+	int asks;
+
+	waking_init(&waking);
+	for (int i = 0; i < 200; i++) {
+		waking.event_us = -1;
+		seen_at(&waking, 1600, &asks);
+	}
+	ck_assert_int_ge(waking.usual_us, 1200);
+	ck_assert_int_le(waking.usual_us, 2100);
+	ck_assert_int_le(asks, 6); /* not from the beginning */
+	waking.event_us = -1;
+	seen_at(&waking, 300, &asks); /* a quick one is believed at once */
+	ck_assert_int_le(waking.usual_us, 1000);
+}
+END_TEST
+
+START_TEST(a_transaction_that_writes_for_long_does_not_keep_us_busy)
+{
+	struct waking waking;
+	int64_t at = 0;
+	int asks = 0;
+
+	waking_init(&waking);
+	waking_event(&waking, 0);
+	while (at < 10 * SECOND_US) {
+		ck_assert_int_ge(waking.event_us, 0);
+		at = waking.ask_us;
+		waking_answered(&waking, at, true, false);
+		asks++;
+	}
+	ck_assert_int_le(asks, 10 * 600);
+	/* its commit is still seen soon: the last of its events was told */
+	ck_assert_int_le(waking.ask_us - at, 2000);
+}
+END_TEST
+
+START_TEST(a_commit_right_behind_one_that_was_seen_is_looked_for)
+{
+	struct waking waking;
+	int64_t at;
+
+	waking_init(&waking);
+	waking_event(&waking, 0);
+	at = waking.ask_us;
+	waking_answered(&waking, at, true, true); /* seen, and events of the next */
+	ck_assert_int_le(waking.ask_us - at, 1000);
+	at = waking.ask_us;
+	waking_answered(&waking, at, false, true); /* its event came between our look at it and the answer */
+	ck_assert_int_ge(waking.event_us, 0);
+	ck_assert_int_le(waking.ask_us - at, 1000);
+}
+END_TEST
+
+START_TEST(it_ends_and_an_event_begins_anew)
+{
+	struct waking waking;
+	int asks = 0;
+
+	waking_init(&waking);
+	ck_assert(waking_hears_events(&waking));
+	ck_assert(!waking_is_due(&waking, SECOND_US));
+	waking_answered(&waking, 0, false, true); /* asked by the clock: nothing is awaited */
+	ck_assert_int_lt(waking.event_us, 0);
+
+	waking_event(&waking, 0);
+	ck_assert(!waking_hears_events(&waking)); /* asked closely: nobody wakes us for each write */
+	while (waking.event_us >= 0) {
+		waking_answered(&waking, waking.ask_us, false, false);
+		asks++;
+		if (waking.wait_us > 5000 && waking.event_us == 0) { /* a new event shall not wait for that */
+			struct waking other = waking;
+
+			ck_assert(waking_hears_events(&other));
+			waking_event(&other, waking.ask_us - 1);
+			ck_assert_int_le(other.ask_us - waking.ask_us, 1000);
+		}
+	}
+	ck_assert_int_le(asks, 40);
+	ck_assert(waking_hears_events(&waking));
+}
+END_TEST
+
+TCase *waking_tests(void)
+{
+	TCase *test = tcase_create("waking");
+
+	tcase_add_test(test, a_commit_is_seen_at_most_a_quarter_later_than_it_can_be);
+	tcase_add_test(test, a_slow_disk_is_asked_seldom_and_seen_at_twice_the_time_at_the_latest);
+	tcase_add_test(test, what_commits_take_is_learnt);
+	tcase_add_test(test, a_transaction_that_writes_for_long_does_not_keep_us_busy);
+	tcase_add_test(test, a_commit_right_behind_one_that_was_seen_is_looked_for);
+	tcase_add_test(test, it_ends_and_an_event_begins_anew);
+	return test;
+}
