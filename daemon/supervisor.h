@@ -104,6 +104,7 @@ struct supervisor {
 	struct suspect *suspects; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
+	int waiting_of[2];          /* those that wait: for a worker's place, for a probe's */
 	bool sharing_out;           /* the line gets what is free just now */
 	struct tenant *dirty;       /* status to write */
 	bool reopen;                /* the file was deleted or replaced: close all and open anew */

@@ -63,6 +63,7 @@ void place_wait(struct supervisor *supervisor, struct tenant *tenant, bool probe
 	tenant->next_waiting = NULL;
 	*supervisor->waiting_last = tenant;
 	supervisor->waiting_last = &tenant->next_waiting;
+	supervisor->waiting_of[probe]++;
 	if (!probe)
 		atomic_fetch_add(&budget_of(supervisor)->waiting, 1);
 	if (news && supervisor->outbox->places.first[probe] == 0)
@@ -73,6 +74,7 @@ static void stop_waiting(struct supervisor *supervisor, struct tenant *tenant)
 {
 	tenant->waiting = false;
 	tenant->next_waiting = NULL;
+	supervisor->waiting_of[!tenant->waits_for_worker]--;
 	if (!tenant->waits_for_worker)
 		return;
 	tenant->waits_for_worker = false;
@@ -94,11 +96,29 @@ static bool has_room(const struct budget *budget, bool probe)
 	             : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
 }
 
+/* Whether there is room of a kind that somebody of the line waits for: else it is left as it is, however
+ * long. */
+static bool is_of_use(const struct supervisor *supervisor)
+{
+	for (int kind = 0; kind < 2; kind++) {
+		if (supervisor->waiting_of[kind] > 0 && has_room(budget_of(supervisor), kind))
+			return true;
+	}
+	return false;
+}
+
 void places_share_out(struct supervisor *supervisor)
 {
-	struct tenant *tenant = take_line(supervisor);
+	const struct budget_line *line = &supervisor->outbox->places;
 	bool full[2] = { false, false };
+	struct tenant *tenant;
 
+	if (!is_of_use(supervisor)) {
+		if (clock_monotonic_ms() - line->seen_ms >= BUDGET_CLAIM_MS / 4)
+			tell_line(supervisor);
+		return;
+	}
+	tenant = take_line(supervisor);
 	supervisor->sharing_out = true;
 	while (tenant) {
 		struct tenant *next = tenant->next_waiting;
