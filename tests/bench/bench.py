@@ -10,6 +10,7 @@ The rows: %s. All without one named. `drain` and `delay` take `postfix` along.
 import argparse
 import os
 import platform
+import signal
 import sqlite3
 import statistics
 import sys
@@ -143,6 +144,7 @@ def parse():
 
 def main():
     options, voids, begin = parse(), [], time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))     # what was started ends, files go
     with beds.Bed(options.build, options.folder) as bed:
         about = machine(bed)
         rounds = run_rows(bed, options.chosen, options, voids)

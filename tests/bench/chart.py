@@ -1,5 +1,6 @@
 """A picture of the curves: SVG by a few lines of our own, each chart with its axes, units and legend."""
 import math
+import textwrap
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 70, 150, 40, 50
 COLOURS = ["#1b6ca8", "#c8102e", "#2e7d32", "#e08700"]
@@ -79,11 +80,14 @@ class Chart:
 def write(path, charts, words):
     """All charts, one below another; `words`: what they were measured on."""
     charts = [chart for chart in charts if chart.x is not None]
-    height = HEIGHT * len(charts) + 30
+    below = textwrap.wrap(words, 85)
+    height = HEIGHT * len(charts) + 15 * len(below) + 15
     with open(path, "w") as stream:
         stream.write('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
                      'font-family="sans-serif">\n<style>.grid { stroke: #ddd }</style>\n'
                      '<rect width="100%%" height="100%%" fill="white"/>\n' % (WIDTH, height, WIDTH, height))
         for number, chart in enumerate(charts):
             stream.write('<g transform="translate(0 %d)">\n%s\n</g>\n' % (HEIGHT * number, "\n".join(chart.lines())))
-        stream.write(_text(LEFT, height - 10, words, "start", 10) + "\n</svg>\n")
+        for number, line in enumerate(below):
+            stream.write(_text(LEFT, HEIGHT * len(charts) + 15 * (number + 1), line, "start", 10) + "\n")
+        stream.write("</svg>\n")
