@@ -39,6 +39,12 @@ enum error log_open(const struct log_settings *settings, struct log **log, struc
 /* Writes what is there (for at most 2 s), ends the thread, leaves NULL. Nobody pushes any more. */
 void log_close(struct log **log);
 
+/*
+ * The same, before a process ends with threads left behind that may still push: nothing is freed, and
+ * what they push from now on is lost.
+ */
+void log_leave(struct log *log);
+
 /* Lines that were dropped since log_open(). Any thread. */
 uint64_t log_dropped(struct log *log);
 

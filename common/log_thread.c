@@ -444,22 +444,27 @@ void log_reopen(struct log *log)
 	unlock(log);
 }
 
+void log_leave(struct log *log)
+{
+	int64_t deadline_ms = deadline_after_ms(CLOSE_MS);
+
+	lock(log);
+	log->closing = true;
+	log->close_deadline = deadline_after_ms(CLOSE_WRITE_MS);
+	raise_event(log->event_fd);
+	unlock(log);
+	wait_for(log->done_fd, POLLIN, deadline_ms, NULL);
+}
+
 void log_close(struct log **log)
 {
 	struct log *old = *log;
-	int64_t deadline_ms = deadline_after_ms(CLOSE_MS);
 	bool finished;
 
 	*log = NULL;
 	if (!old)
 		return;
-	lock(old);
-	old->closing = true;
-	old->close_deadline = deadline_after_ms(CLOSE_WRITE_MS);
-	raise_event(old->event_fd);
-	unlock(old);
-	wait_for(old->done_fd, POLLIN, deadline_ms, NULL);
-
+	log_leave(old);
 	lock(old);
 	finished = old->finished;
 	old->abandoned = !finished;

@@ -65,12 +65,12 @@ static int descend(int left)
 }
 
 /* The whole process, once in all processes: whoever removes the token. */
-static void kill_once(void)
+/* True for the first of whoever comes here, in any process. */
+static bool take_token(void)
 {
 	const char *token = getenv("OUTBOXD_FAULT_TOKEN");
 
-	if (token && unlink(token) == 0)
-		kill(getpid(), SIGKILL);
+	return token && unlink(token) == 0;
 }
 
 static void act(const char *action)
@@ -86,8 +86,10 @@ static void act(const char *action)
 	} else if (strcmp(action, "segv") == 0) {
 		*(volatile int *)nowhere = 1;
 	} else if (strcmp(action, "kill") == 0) {
-		kill_once();
+		if (take_token())
+			kill(getpid(), SIGKILL);
 	} else if (strcmp(action, "stall") == 0) {
+		take_token(); /* who removed it is seen from outside */
 		for (;;)
 			pause();
 	}

@@ -430,15 +430,17 @@ int service_run(const struct service_start *start)
 	say_start(&state);
 	if (start_all(&state))
 		run(&state);
+	clean = all_clean(&state);
+	if (!clean && state.exit_status == EX_OK)
+		state.exit_status = EX_SOFTWARE;
 	log_begin(&state.log, LOG_INFO, "daemon.stop", NULL, NULL);
 	log_number(&state.log, "status", state.exit_status);
 	log_end(&state.log);
 	log_push(&state.log);
-	clean = all_clean(&state);
 	/* A thread is left behind: nothing that it may touch is freed. */
 	if (!metrics_stop(&state.metrics) || !clean) {
-		log_close(&state.service.log);
-		_exit(state.exit_status || clean ? state.exit_status : EX_SOFTWARE);
+		log_leave(state.service.log);
+		_exit(state.exit_status);
 	}
 	if (state.outboxes)
 		free_all(&state);

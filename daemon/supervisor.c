@@ -343,7 +343,7 @@ static bool stop_workers(struct supervisor *supervisor)
 		if (level != told) {
 			tell_workers(supervisor, level);
 			if (level == STOP_NOW && give_up == INT64_MAX)
-				give_up = now + GIVE_UP_MS;
+				give_up = now + fault_number("give-up-ms", GIVE_UP_MS);
 			told = level;
 		}
 		if (now >= give_up)

@@ -39,7 +39,8 @@ def _isolated(case, kind):
         well = case.server()
         for number in range(WELL):
             case.tenant("well%d" % number, well)
-        daemon = case.start(settings=servers.settings(kind))
+        # composing a large text takes its time under a sanitizer, and no worker is left behind
+        daemon = case.start(settings=servers.settings(kind), faults="give-up-ms=600000")
         for name in names:
             case.until("%s is tried" % name, lambda: _is_tried(box, name))
         numbers = [box.insert("well%d" % (n % WELL), "a@box.example",

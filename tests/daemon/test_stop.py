@@ -200,6 +200,26 @@ def test_hup_rereads_the_configuration(case):
     raise AssertionError("idle_timeout = 1s has no effect")
 
 
+def test_worker_left_behind(case):
+    """One that does not end when it must is no reason to stay; the exit
+    status and the log say it."""
+    server = case.server()
+    case.tenant("acme", server)
+    number = case.outbox().insert("acme", "bob@example.net")
+    stalls = case.path("stalls")
+    open(stalls, "w").close()
+    os.environ["OUTBOXD_FAULT_TOKEN"] = stalls
+    daemon = case.start_faulty("give-up-ms=200,deliver-taken:acme:1:stall", set())
+    case.until("it stands still", lambda: not os.path.exists(stalls))
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_heard()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_end() == 70
+    assert daemon.events("daemon.stop")[0]["status"] == "70"
+    case.start()
+    case.outbox().wait_state(number, "sent")
+
+
 def test_usr1_tells_the_state(case):
     server = case.server()
     gate = server.hold("dot")

@@ -644,6 +644,20 @@ START_TEST(a_pipe_on_standard_error_that_is_full_holds_nobody)
 }
 END_TEST
 
+START_TEST(who_is_left_behind_may_still_push)
+{
+	struct log *log = start(main_path, NULL);
+
+	push_large(log, 0);
+	log_leave(log);
+	contains(main_path, "event=large.line", 1);
+	for (int i = 1; i < 100; i++)
+		push_large(log, i); /* nobody writes them, and there is room for some only */
+	contains(main_path, "event=large.line", 1);
+	log_close(&log);
+}
+END_TEST
+
 enum { GIVERS = 4, EACH = 500 };
 
 struct giver {
@@ -726,6 +740,7 @@ TCase *common_log_cases(void)
 	tcase_add_test(cases, a_batch_beyond_all_bounds_loses_lines_and_counts_them);
 	tcase_add_test(cases, standard_error_is_used_as_it_is);
 	tcase_add_test(cases, a_pipe_on_standard_error_that_is_full_holds_nobody);
+	tcase_add_test(cases, who_is_left_behind_may_still_push);
 	tcase_add_test(cases, many_givers_lose_nothing_and_each_keeps_its_order);
 	return cases;
 }
