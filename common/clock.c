@@ -48,6 +48,11 @@ int64_t clock_wall_s(void)
 	return clock_wall_ms() / 1000;
 }
 
+int64_t clock_wall_ahead_ms(void)
+{
+	return read_ms(CLOCK_REALTIME) + atomic_load(&jumped_ms) - read_ms(CLOCK_BOOTTIME);
+}
+
 int64_t clock_thread_us(void)
 {
 	return read_us(CLOCK_THREAD_CPUTIME_ID);

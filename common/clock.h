@@ -21,6 +21,10 @@ int64_t clock_monotonic_us(void); /* microseconds of the same clock */
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);
 
+/* By how much the wall clock is ahead of the time since boot, sleep included: only setting it changes that.
+ */
+int64_t clock_wall_ahead_ms(void);
+
 /* Microseconds of CPU time that the calling thread has had: what a piece of work costs on a busy machine. */
 int64_t clock_thread_us(void);
 

@@ -57,12 +57,14 @@ struct outbox {
 	struct budget_line places; /* who of it waits for one */
 
 	/* letters to the supervisor; each has an eventfd */
-	struct queue results;     /* struct message, from workers: an attempt's end */
-	struct queue settled;     /* struct message, from storage: after its commit */
-	struct queue exits;       /* struct worker, at a worker's last breath */
-	atomic_int stop;          /* STOP_…, main writes */
-	atomic_bool tell_status;  /* main writes, the supervisor clears */
-	atomic_bool disk_trouble; /* storage: the last commit failed; dispatch stops */
+	struct queue results;       /* struct message, from workers: an attempt's end */
+	struct queue settled;       /* struct message, from storage: after its commit */
+	struct queue exits;         /* struct worker, at a worker's last breath */
+	atomic_int stop;            /* STOP_…, main writes */
+	atomic_bool tell_status;    /* main writes, the supervisor clears */
+	atomic_bool clock_followed; /* storage: the table is right again after the clock was set; supervisor
+	                               clears */
+	atomic_bool disk_trouble;   /* storage: the last commit failed; dispatch stops */
 
 	/* for metrics_file */
 	_Atomic(struct metrics_outbox *) picture;           /* the last one, or NULL: see metrics.h */

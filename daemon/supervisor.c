@@ -16,6 +16,7 @@
 #include "common/digest.h"
 #include "common/wait.h"
 #include "daemon/fault.h"
+#include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_picture.h"
@@ -48,6 +49,7 @@ static struct supervisor *supervisor_create(struct outbox *outbox)
 	waking_init(&supervisor->waking);
 	supervisor->judged_last = &supervisor->judged;
 	supervisor->dice = digest_random_below(UINT32_MAX);
+	supervisor->wall_ahead_ms = clock_wall_ahead_ms();
 	supervisor->waiting_last = &supervisor->waiting_first;
 	log_batch_init(&supervisor->log, outbox->service->log);
 	timers_init(&supervisor->timers);
@@ -281,8 +283,10 @@ static void hear_main(struct supervisor *supervisor)
 
 static void turn(struct supervisor *supervisor)
 {
-	bool letters = take_settled(supervisor);
+	bool letters;
 
+	clock_follow(supervisor);
+	letters = take_settled(supervisor);
 	letters = take_results(supervisor) || letters;
 	if (letters)
 		supervisor_gathers(supervisor);
@@ -385,13 +389,17 @@ void *supervisor_main(void *argument)
 	supervisor_wait_setup();
 	outbox->clean = true;
 	while (outbox->clean && open_outbox(supervisor)) {
+		int64_t wall_ahead_ms;
+
 		serve(supervisor);
 		close_outbox(supervisor);
 		if (!supervisor->reopen || atomic_load(&outbox->stop) != STOP_NONE)
 			break;
 		log_push(&supervisor->log);
+		wall_ahead_ms = supervisor->wall_ahead_ms;
 		supervisor_destroy(supervisor);
 		supervisor = supervisor_create(outbox);
+		supervisor->wall_ahead_ms = wall_ahead_ms;
 		supervisor->reopened = true;
 	}
 	log_push(&supervisor->log);

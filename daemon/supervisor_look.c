@@ -11,6 +11,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "daemon/judge.h"
+#include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
@@ -151,9 +152,12 @@ void look_changes(struct supervisor *supervisor)
 	storage_changes_fini(&changes);
 }
 
-static bool has_expired(const struct tenant *tenant, const struct message *message)
+static bool has_expired(struct supervisor *supervisor, const struct tenant *tenant, struct message *message)
 {
-	return clock_wall_s() >= judge_expiry(message, tenant->settings->max_age);
+	int64_t now_s = clock_wall_s();
+
+	clock_adopt(supervisor, message);
+	return now_s >= judge_expiry(message, tenant->settings->max_age);
 }
 
 /* Takes a chain of new messages into our hands. */
@@ -168,7 +172,7 @@ static int adopt_chain(struct supervisor *supervisor, struct tenant *tenant, str
 		first = first->next;
 		in_hand_add(supervisor, tenant, message);
 		message->ready_ms = now;
-		message->offline = has_expired(tenant, message);
+		message->offline = has_expired(supervisor, tenant, message);
 		count++;
 		if (suspect_adopt(supervisor, tenant, message))
 			ready_add(tenant, message);
@@ -199,7 +203,8 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 	struct words words;
 	int64_t now = clock_monotonic_ms(), took;
 
-	if (tenant->expiry_check_ms == 0 || now < tenant->expiry_check_ms)
+	clock_follow(supervisor);
+	if (tenant->expiry_check_ms == 0 || now < tenant->expiry_check_ms || supervisor->clock_set)
 		return;
 	if (storage_expired(supervisor->outbox->storage, &query, tenant->settings->max_age, &first, &words) !=
 	    OK) {

@@ -16,6 +16,7 @@
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_picture.h"
+#include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_status.h"
@@ -63,6 +64,7 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 {
 	const struct judge_moment moment = { clock_wall_s(), throw_dice(supervisor) };
 
+	clock_result(supervisor, message);
 	judge_message(message, message->judged_by, &moment);
 	message->decided_wall_ms = clock_wall_ms();
 	message->settled = SETTLED_NOT_YET;
@@ -173,6 +175,11 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 
 	if (message->settled == SETTLED_GONE) {
 		tenant_read_again(supervisor, tenant, message);
+		if (suspect_find_again(supervisor, message)) {
+			message->settled = SETTLED_NOT_YET;
+			put_back(supervisor, tenant, message);
+			return;
+		}
 		if (message->suspect)
 			suspect_forget(supervisor, message);
 		else

@@ -149,6 +149,26 @@ void suspect_recover(struct supervisor *supervisor)
 	journal_recover(supervisor->outbox->journal, recover, supervisor);
 }
 
+bool suspect_find_again(struct supervisor *supervisor, struct message *message)
+{
+	struct message *now;
+	struct words words;
+	bool changed;
+	enum error error;
+
+	if (!message->recovered)
+		return false;
+	error = storage_find(supervisor->outbox->storage, message->id, true, &now, &words);
+	if (error != OK)
+		return error != ERROR_NOT_FOUND;
+	changed = now->attempts == message->attempts && now->requeue == message->requeue &&
+	          (now->state != message->state || now->due_at != message->due_at);
+	message->state = now->state;
+	message->due_at = now->due_at;
+	message_destroy(&now);
+	return changed;
+}
+
 bool suspect_adopt(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
 {
 	struct suspect *suspect = find(supervisor, message->id);

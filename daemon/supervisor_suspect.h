@@ -11,6 +11,11 @@
 /* At the start: what the journal tells of earlier processes. */
 void suspect_recover(struct supervisor *supervisor);
 /*
+ * One that an earlier process had past the end of its data and that an application changed before a worker
+ * had read it (cancelled, or to be tried at once): true, it is as the table has it now and still uncertain.
+ */
+bool suspect_find_again(struct supervisor *supervisor, struct message *message);
+/*
  * A message that a look has found and that is in hand now. False: it had its chances, fails,
  * and is with storage already.
  */

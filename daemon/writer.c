@@ -30,8 +30,10 @@ struct writer {
 	atomic_int stop;                   /* STOP_NOW ends the checkpoint thread's wait */
 	atomic_int finish;                 /* supervisor: 1 = commit what is there, then end */
 	_Atomic int64_t finish_by_ms;
-	atomic_bool dirty; /* something was committed since the last checkpoint */
-	bool complete;     /* storage's last word */
+	_Atomic int64_t jumped_ms; /* the wall clock was set by so much, not yet followed in the table … */
+	atomic_bool clock_set;     /* … if there is anything */
+	atomic_bool dirty;         /* something was committed since the last checkpoint */
+	bool complete;             /* storage's last word */
 	/* the storage thread's own */
 	struct log_batch log;
 	bool failing;
@@ -158,6 +160,28 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	return committed || !batch->messages;
 }
 
+/* Tried again every 250 ms: until then nothing expires, and what waits waits. */
+static void follow_clock(struct writer *writer)
+{
+	struct words words = { "" };
+	int64_t jumped_ms;
+
+	if (!atomic_exchange(&writer->clock_set, false))
+		return;
+	jumped_ms = atomic_exchange(&writer->jumped_ms, 0);
+	if (jumped_ms && storage_clock_jumped(writer->outbox->storage, jumped_ms,
+	                                      clock_monotonic_ms() + COMMIT_DEADLINE_MS, &words) != OK) {
+		atomic_fetch_add(&writer->jumped_ms, jumped_ms);
+		atomic_store(&writer->clock_set, true);
+		tell_trouble(writer, &words);
+	} else {
+		tell_recovery(writer);
+		atomic_store(&writer->dirty, true);
+		atomic_store(&writer->outbox->clock_followed, true);
+	}
+	log_push(&writer->log);
+}
+
 static void wait_for_work(struct writer *writer)
 {
 	struct pollfd fds[] = {
@@ -167,7 +191,11 @@ static void wait_for_work(struct writer *writer)
 	};
 	const struct interrupt finish = { &writer->finish, 1 };
 
-	wait_for_any(fds, 3, retention_next_ms(&writer->retention), &finish);
+	int64_t until_ms = retention_next_ms(&writer->retention);
+
+	if (atomic_load(&writer->clock_set) && until_ms > clock_monotonic_ms() + REPEAT_MS)
+		until_ms = clock_monotonic_ms() + REPEAT_MS;
+	wait_for_any(fds, 3, until_ms, &finish);
 }
 
 static void *storage_main(void *argument)
@@ -180,6 +208,8 @@ static void *storage_main(void *argument)
 		bool last = atomic_load(&writer->finish) != 0;
 		struct storage_batch batch = { 0 };
 
+		if (!last)
+			follow_clock(writer);
 		if (!rest)
 			rest = queue_take_all(&writer->settle);
 		if (!held)
@@ -289,6 +319,13 @@ void writer_hold(struct writer *writer, struct message *message, struct queue *a
 {
 	message->answer_to = answer_to;
 	queue_push(&writer->hold, &message->link);
+}
+
+void writer_clock_jumped(struct writer *writer, int64_t jumped_ms)
+{
+	atomic_fetch_add(&writer->jumped_ms, jumped_ms);
+	atomic_store(&writer->clock_set, true);
+	queue_wake(&writer->status);
 }
 
 void writer_status(struct writer *writer, struct tenant_status *status)

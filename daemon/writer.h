@@ -29,6 +29,10 @@ void writer_settle(struct writer *writer, struct queue_link *first);
  */
 void writer_hold(struct writer *writer, struct message *message, struct queue *answer_to);
 
+/* The wall clock was set by so many ms: the table is to follow; then outbox->clock_followed. Supervisor
+ * thread. */
+void writer_clock_jumped(struct writer *writer, int64_t jumped_ms);
+
 /* Gives a status row. Supervisor thread; does not block. */
 void writer_status(struct writer *writer, struct tenant_status *status);
 

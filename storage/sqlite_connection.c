@@ -138,7 +138,8 @@ enum error connection_error(struct connection *connection, int rc, const char *d
 	enum error error = error_of(rc);
 	const char *why = connection->db && sqlite3_errcode(connection->db) == rc
 	                          ? sqlite3_errmsg(connection->db)
-	                          : sqlite3_errstr(rc);
+	                  : connection->why_rc == rc ? connection->why
+	                                             : sqlite3_errstr(rc);
 	char reason[128];
 	int errno_value;
 
@@ -167,6 +168,11 @@ int connection_read_end(struct connection *connection, int rc)
 {
 	struct statement commit;
 
+	connection->why_rc = rc;
+	if (rc != SQLITE_OK && sqlite3_errcode(connection->db) == rc)
+		(void)snprintf(connection->why, sizeof connection->why, "%s", sqlite3_errmsg(connection->db));
+	else
+		connection->why_rc = SQLITE_OK;
 	if (sqlite3_get_autocommit(connection->db))
 		return rc;
 	commit = statement_begin(connection, 1);

@@ -22,6 +22,8 @@ struct connection {
 	const char *const *sql;                    /* its role's statements, by number */
 	sqlite3_stmt *kept[CONNECTION_STATEMENTS]; /* prepared at first use */
 	int64_t deadline_ms;                       /* of the verb under way: how long a lock is waited for */
+	int why_rc;                                /* what a read transaction failed with … */
+	char why[160];                             /* … in SQLite's words, which its end makes it forget */
 };
 
 /*

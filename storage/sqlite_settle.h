@@ -32,5 +32,8 @@ enum settle_statement {
 int64_t storage_now_us(void); /* CLOCK_MONOTONIC */
 enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words);
 void storage_lock_held(struct storage *storage, int64_t began_us); /* until now */
+/* In a writing transaction: storage_clock_jumped(); 0 = looks whether the clock was set back while no outboxd
+ * ran. */
+int storage_mend_times(struct storage *storage, int64_t jumped_ms);
 
 #endif

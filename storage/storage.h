@@ -113,6 +113,14 @@ struct storage_retention {
 enum error storage_retain(struct storage *storage, struct storage_retention *retention, int64_t deadline_ms,
                           struct words *words);
 
+/*
+ * storage: the wall clock was set by so many ms, forward or (below 0) back. What was written last in the
+ * future becomes due as long after now as it was after then; no message grows old by time that did not
+ * pass. Not OK (ERROR_UNAVAILABLE): nothing was changed; the same call may do later.
+ */
+enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int64_t deadline_ms,
+                                struct words *words);
+
 /* checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. */
 enum error storage_checkpoint(struct storage *storage, struct words *words);
 

@@ -219,8 +219,126 @@ def own_mounts():
     subprocess.run(["mount", "--make-rprivate", "/"], check=True, timeout=60)
 
 
+class Jumping(scenario.Run):
+    """A run whose wall clock is set; that of outboxctl with it."""
+
+    def __init__(self, directory, template):
+        self.clock = os.path.join(directory, "clock")
+        self.set(0)
+        super().__init__(directory, template, {
+            "LD_PRELOAD": preloaded("wrong_clock.so"),
+            "WRONG_CLOCK": self.clock})
+        RUNS.append(self)
+
+    def set(self, seconds):
+        with open(self.clock + ".new", "w") as stream:
+            stream.write("%d\n" % seconds)
+        os.rename(self.clock + ".new", self.clock)
+
+    def sql(self, text):
+        """What an application says whose clock is as wrong: sqlite3 of Python
+        in a process of its own."""
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", "import sqlite3, sys\n"
+             "db = sqlite3.connect(sys.argv[1], timeout=60)\n"
+             "print(db.execute(sys.argv[2]).lastrowid)\ndb.commit()",
+             self.box.path, text], env=dict(os.environ, **self.environment),
+            stdout=subprocess.PIPE, check=True, timeout=WAIT)
+        return int(done.stdout)
+
+    def insert(self, tenant, subject, **columns):
+        columns.update(tenant=tenant, to_addresses="a@box.example",
+                       from_address="app@%s.example" % tenant,
+                       subject=subject, body_text="text")
+        return self.sql("INSERT INTO outbox (%s) VALUES (%s)" % (
+            ", ".join(columns), ", ".join(
+                str(value) if isinstance(value, int) else "'%s'" % value
+                for value in columns.values())))
+
+    def refuse(self, name):
+        """That tenant's server says 451 to every message, until told not to."""
+        self.box.set_tenant(name, streak_guard=0)
+        return self.servers[name].on("dot", "451 4.3.0 later")
+
+    def wait_state(self, number, state):
+        self.case.until("%d %s" % (number, state),
+                        lambda: self.box.state(number) == state, WAIT)
+
+    def jumped(self, seconds):
+        event = self.daemon.wait_event("clock.jumped", seconds=WAIT)[-1]
+        assert abs(int(event["seconds"]) - seconds) < 30, event
+
+    def all_ended(self):
+        """No application decides here: nothing waits longer than a test."""
+        self.case.until("all ended", lambda: self._left() == 0, WAIT)
+        assert self.daemon.stop() == 0
+        self.check(doubles=False)
+        assert not self.daemon.events("service.crashed")
+
+
+def clock_set_back(directory, template):
+    """By a day, with mail that is due, deferred, and not to be sent before a
+    moment: nothing of it waits for a day, nothing is sent before its time."""
+    run = Jumping(directory, template)
+    run.set(DAY)
+    refused = run.refuse("acme")
+    run.box.set_tenant("acme", retry_min=5, retry_max=5)
+    run.start()
+    number = run.insert("acme", "acme-late")
+    run.wait_state(number, "deferred")
+    later = run.insert("delta", "delta-later",
+                       not_before=int(time.time()) + DAY + 3600)
+    run.set(0)
+    run.jumped(-DAY)
+    run.servers["acme"].off(refused)
+    run.case.until("all others ended", lambda: run._left() == 1, WAIT)
+    assert run.box.state(later) == "queued"
+    run.box.execute("UPDATE outbox_status SET state = 'cancelled' WHERE "
+                    "outbox_id = ?", later)
+    run.box.execute("DELETE FROM outbox WHERE id = ?", later)
+    run.all_ended()
+
+
+def clock_set_back_before_the_start(directory, template):
+    """The same while no outboxd runs."""
+    run = Jumping(directory, template)
+    run.set(DAY)
+    number = run.insert("acme", "acme-late")
+    run.set(0)
+    assert run.box.status(number)["due_at"] > time.time() + DAY / 2
+    run.start()
+    run.all_ended()
+
+
+def clock_set_forward(directory, template):
+    """By more than max_age: nothing expires by it; what was not to be sent
+    before a moment within is due, what is later is not."""
+    run = Jumping(directory, template)
+    refused = run.refuse("acme")
+    run.start()
+    run.case.until("acme's are deferred", lambda: run.box.value(
+        "SELECT count(*) FROM outbox_status WHERE tenant = 'acme' AND state "
+        "= 'queued'") == 0, WAIT)
+    run.insert("beta", "beta-then", not_before=int(time.time()) + DAY)
+    later = run.insert("delta", "delta-later",
+                       not_before=int(time.time()) + 30 * DAY)
+    run.set(10 * DAY)       # max_age is five
+    run.jumped(10 * DAY)
+    run.case.until("beta's is due", lambda: run.box.value(
+        "SELECT count(*) FROM outbox_status WHERE tenant = 'beta' AND state "
+        "<> 'sent'") == 0, WAIT)
+    run.servers["acme"].off(refused)
+    run.case.until("all others ended", lambda: run._left() == 1, WAIT)
+    assert run.box.state(later) == "queued"
+    run.sql("UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = "
+            "%d" % later)
+    run.box.execute("DELETE FROM outbox WHERE id = ?", later)
+    run.all_ended()
+
+
 ALL = [disk_full, disk_errors, syncs_fail, file_system_turns_read_only,
-       log_disk_full, spool_full, whole_disk_full]
+       log_disk_full, spool_full, whole_disk_full, clock_set_back,
+       clock_set_back_before_the_start, clock_set_forward]
 
 
 def one_run(job):
