@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/table.h"
+#include "storage/admin_space.h"
 
 static const struct table_column status_columns[] = {
 	{ .name = "tenant", .heading = "TENANT" },
@@ -31,6 +32,8 @@ static int run_status(const struct invocation *invocation)
 	if (status != EX_OK)
 		return status;
 	table = table_create(stdout, status_columns, options_have(&invocation->options, "json"));
+	if (admin_cannot_grow(admin, &words))
+		cli_say("warning: %s", words.text);
 	error = admin_status(admin, table_row, table, &words);
 	status = cli_close(&admin, error, &words);
 	table_end(&table);

@@ -12,15 +12,18 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "storage/admin_internal.h"
+#include "storage/admin_space.h"
 #include "storage/migrate.h"
 
-#define ROOM_MS 2
+#define ROOM_MS          2
+#define LEAST_FREE_BYTES (1024 * 1024)
 
 void admin_verb(struct admin *admin)
 {
@@ -235,6 +238,25 @@ enum error admin_open(const char *path, struct admin **admin, struct words *word
 	}
 	*admin = made;
 	return OK;
+}
+
+bool admin_cannot_grow(struct admin *admin, struct words *words)
+{
+	const char *path = sqlite3_db_filename(admin->connection.db, "main");
+	struct statvfs fs;
+
+	if (!path || statvfs(path, &fs) != 0)
+		return false;
+	if (fs.f_flag & ST_RDONLY)
+		words_set(words, "the file system of %s is mounted read-only: nothing can be recorded", path);
+	else if ((uint64_t)fs.f_bavail * fs.f_frsize < LEAST_FREE_BYTES)
+		words_set(
+			words,
+			"the file system of %s has %llu octets left: free some, or results cannot be recorded",
+			path, (unsigned long long)fs.f_bavail * fs.f_frsize);
+	else
+		return false;
+	return true;
 }
 
 void admin_close(struct admin **admin)

@@ -191,6 +191,8 @@ def whole_disk_full(directory, template):
             raise AssertionError("the disk is not full")
         except sqlite3.OperationalError as problem:
             assert "full" in str(problem), problem
+        said = outbox.outboxctl("--database", run.box.path, "status").stderr
+        assert "octets left: free some" in said, said
         time.sleep(LOOK)
         os.unlink(filler)
         status = run.finish()
