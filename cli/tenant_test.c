@@ -64,8 +64,13 @@ static int read_secret_file(const struct invocation *invocation, const char *col
 static int find_password(const struct invocation *invocation, const struct tenant_settings *tenant,
                          struct secret *password)
 {
-	if (tenant->password_command) {
-		cli_say("tenant test with password_command is not built yet");
+	const char *source = tenant->token_command      ? "token_command"
+	                     : tenant->oauth_token_url  ? "oauth_token_url"
+	                     : tenant->password_command ? "password_command"
+	                                                : NULL;
+
+	if (source) {
+		cli_say("tenant test with %s is not built yet: send a message", source);
 		return EX_USAGE;
 	}
 	if (tenant->password_file)

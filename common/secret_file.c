@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,6 +90,74 @@ enum error secret_file_read(const char *folder, const char *column, const char *
 	}
 	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	error = open_and_read(fd, column, name, secret, words);
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+/* --- writing --------------------------------------------------------------------------- */
+
+static bool write_all(int fd, const struct secret *secret)
+{
+	size_t sent = 0;
+
+	while (sent < secret->length) {
+		ssize_t n = write(fd, secret->bytes + sent, secret->length - sent);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		sent += (size_t)n;
+	}
+	return write(fd, "\n", 1) == 1 && fsync(fd) == 0;
+}
+
+/* Who could read the old one reads the new one; where we may not give it away it is ours. */
+static void keep_owner(int folder, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+		return;
+	if (fchown(fd, st.st_uid, st.st_gid) == 0)
+		(void)fchmod(fd, st.st_mode & 0777);
+}
+
+static bool replace(int folder, const char *name, const char *beside, const struct secret *secret)
+{
+	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	bool good;
+
+	if (fd < 0)
+		return false;
+	keep_owner(folder, name, fd);
+	good = write_all(fd, secret);
+	if (close(fd) != 0)
+		good = false;
+	return good && renameat(folder, beside, folder, name) == 0 && fsync(folder) == 0;
+}
+
+enum error secret_file_replace(const char *folder, const char *column, const char *name,
+                               const struct secret *secret, struct words *words)
+{
+	char beside[300];
+	enum error error = OK;
+	int fd;
+
+	if (!folder || !secret_file_is_name(name) ||
+	    snprintf(beside, sizeof(beside), ".%s.new", name) >= (int)sizeof(beside)) {
+		words_set(words, "%s = %s is not the name of a file in secrets_dir", column, name);
+		return ERROR_REFUSED;
+	}
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* what an earlier process left half done: never read, since no name begins with a dot */
+	if (fd >= 0)
+		(void)unlinkat(fd, beside, 0);
+	if (fd < 0 || !replace(fd, name, beside, secret)) {
+		error = errno == EACCES || errno == EPERM || errno == EROFS ? ERROR_PERMISSION : ERROR_SYSTEM;
+		words_set_errno(words, errno, "the file of %s = %s cannot be written", column, name);
+	}
 	if (fd >= 0)
 		close(fd);
 	return error;

@@ -21,4 +21,12 @@ bool secret_file_is_name(const char *name);
 enum error secret_file_read(const char *folder, const char *column, const char *name, struct secret *secret,
                             struct words *words);
 
+/*
+ * Puts secret in the file's place: a new one beside it, of the old one's mode and owner (as far as we may),
+ * forced to the disk, renamed, the folder forced to the disk; so that at any moment the one or the other is
+ * whole. Blocks for the disk, no worker. ERROR_REFUSED, ERROR_PERMISSION, ERROR_SYSTEM with words.
+ */
+enum error secret_file_replace(const char *folder, const char *column, const char *name,
+                               const struct secret *secret, struct words *words);
+
 #endif

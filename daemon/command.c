@@ -1,52 +1,21 @@
 /*
- * command.c - see command.h. posix_spawn, never a fork that goes on in our code.
+ * command.c - see command.h.
  */
 #include "daemon/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/spawn.h"
 
 #define OUTPUT_BYTES 65536
-#define REAP_MS      10
-
-static int spawn(const char *path, const char *argument, int output_fd, pid_t *pid)
-{
-	char *const argv[] = { (char *)path, (char *)argument, NULL };
-	char *const environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int code;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	/* A group of its own: what it starts is killed with it. */
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes,
-	                         POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	code = posix_spawn(pid, path, &actions, &attributes, argv, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return code;
-}
 
 /* Reads to its end or the first line's; *length < OUTPUT_BYTES. */
 static enum error read_output(int fd, int64_t deadline_ms, char *bytes, size_t *length)
@@ -69,30 +38,14 @@ static enum error read_output(int fd, int64_t deadline_ms, char *bytes, size_t *
 	}
 }
 
-/* Its exit status, or -1 after the deadline, when it was killed. */
-static int reap(pid_t pid, int64_t deadline_ms)
+static enum error cannot_run(int errno_value, const struct command *command, struct words *words)
 {
-	int status = 0;
-	bool late = false;
-
-	while (waitpid(pid, &status, late ? 0 : WNOHANG) == 0) {
-		late = deadline_left_ms(deadline_ms) == 0;
-		if (late)
-			kill(-pid, SIGKILL);
-		else
-			poll(NULL, 0, REAP_MS);
-	}
-	return !late && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static enum error cannot_run(int errno_value, const char *name, struct words *words)
-{
-	words_set_errno(words, errno_value, "password_command = %s cannot be run", name);
+	words_set_errno(words, errno_value, "%s = %s cannot be run", command->column, command->name);
 	return error_is_shortage(errno_value) ? ERROR_UNAVAILABLE : ERROR_SYSTEM;
 }
 
-enum error command_run(const char *dir, const char *name, const char *argument, int64_t deadline_ms,
-                       struct secret *password, struct words *words)
+enum error command_run(const struct command *command, int64_t deadline_ms, struct secret *password,
+                       struct words *words)
 {
 	char *bytes = memory_alloc(OUTPUT_BYTES);
 	struct buffer path;
@@ -102,29 +55,29 @@ enum error command_run(const char *dir, const char *name, const char *argument, 
 	pid_t pid;
 
 	buffer_init(&path, 8192);
-	buffer_printf(&path, "%s/%s", dir, name);
+	buffer_printf(&path, "%s/%s", command->dir, command->name);
 	if (pipe2(fds, O_CLOEXEC) != 0) {
-		error = cannot_run(errno, name, words);
+		error = cannot_run(errno, command, words);
 		goto out;
 	}
-	code = spawn(path.data, argument, fds[1], &pid);
+	code = spawn_start(path.data, command->argument, -1, fds[1], &pid);
 	close(fds[1]);
 	if (code != 0) {
-		error = cannot_run(code, name, words);
+		error = cannot_run(code, command, words);
 		close(fds[0]);
 		goto out;
 	}
 	error = read_output(fds[0], deadline_ms, bytes, &length);
 	close(fds[0]);
-	status = reap(pid, error == OK ? deadline_ms : 0);
+	status = spawn_reap(pid, error == OK ? deadline_ms : 0);
 	if (error == ERROR_LIMIT)
-		words_set(words, "password_command = %s prints more than 64 KiB", name);
+		words_set(words, "%s = %s prints more than 64 KiB", command->column, command->name);
 	else if (error != OK || status < 0)
-		words_set(words, "password_command = %s did not end in time", name);
+		words_set(words, "%s = %s did not end in time", command->column, command->name);
 	else if (status != 0)
-		words_set(words, "password_command = %s ended with exit status %d", name, status);
+		words_set(words, "%s = %s ended with exit status %d", command->column, command->name, status);
 	else if ((length = strcspn(bytes, "\r\n")) == 0)
-		words_set(words, "password_command = %s prints no password", name);
+		words_set(words, "%s = %s prints no password", command->column, command->name);
 	if (error == OK && (status != 0 || length == 0))
 		error = status < 0 ? ERROR_TIMEOUT : ERROR_INVALID;
 	if (error == OK)

@@ -19,6 +19,7 @@
 
 #include "common/buffer.h"
 #include "common/text.h"
+#include "daemon/paths.h"
 
 #define FILE_BYTES_MAX  (1024 * 1024)
 #define DAY_MS          (INT64_C(24) * 3600 * 1000)
@@ -228,6 +229,10 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->spool_dir = text_of(cfg, "spool_dir");
 	config->secrets_dir = text_of(cfg, "secrets_dir");
 	config->command_dir = text_of(cfg, "command_dir");
+	config->token_program = text_of(cfg, "token_program");
+	if (!config->token_program)
+		config->token_program = memory_strdup(path_token_program);
+	config->token_ca_file = text_of(cfg, "token_ca_file");
 	config->dns_servers = text_of(cfg, "dns_servers");
 	config->shutdown_grace_ms = cfg_getint(cfg, "shutdown_grace");
 	config->idle_timeout_ms = cfg_getint(cfg, "idle_timeout");
@@ -263,6 +268,8 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_STR("spool_dir", "", CFGF_NONE),
 		CFG_STR("secrets_dir", "", CFGF_NONE),
 		CFG_STR("command_dir", "", CFGF_NONE),
+		CFG_STR("token_program", "", CFGF_NONE),
+		CFG_STR("token_ca_file", "", CFGF_NONE),
 		CFG_STR("dns_servers", "", CFGF_NONE),
 		CFG_INT_CB("shutdown_grace", 60000, CFGF_NONE, check_duration),
 		CFG_INT_CB("idle_timeout", 10000, CFGF_NONE, check_duration),
@@ -322,6 +329,8 @@ void config_release(struct config **config)
 	free(released->spool_dir);
 	free(released->secrets_dir);
 	free(released->command_dir);
+	free(released->token_program);
+	free(released->token_ca_file);
 	free(released->dns_servers);
 	free(released);
 }

@@ -100,29 +100,37 @@ static enum error load_trust(struct request *request)
 	                        &request->materials.trust, &request->words);
 }
 
+static enum error load_from_command(struct request *request, const char *column, const char *name)
+{
+	struct command command = { column, request->loader->command_dir, name, request->settings->name };
+
+	if (!command.dir) {
+		words_set(&request->words, "%s is set, but outboxd has no command_dir", column);
+		return ERROR_REFUSED;
+	}
+	if (!secret_file_is_name(name)) {
+		words_set(&request->words, "%s = %s is not the name of a program in command_dir", column,
+		          name);
+		return ERROR_REFUSED;
+	}
+	return command_run(&command, deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
+	                   &request->words);
+}
+
 static enum error load_password(struct request *request)
 {
 	const struct tenant_settings *settings = request->settings;
-	struct loader *loader = request->loader;
 
-	if (settings->password_command) {
-		if (!loader->command_dir) {
-			words_set(&request->words, "password_command is set, but outboxd has no command_dir");
-			return ERROR_REFUSED;
-		}
-		if (!secret_file_is_name(settings->password_command)) {
-			words_set(&request->words,
-			          "password_command = %s is not the name of a program in command_dir",
-			          settings->password_command);
-			return ERROR_REFUSED;
-		}
-		return command_run(loader->command_dir, settings->password_command, settings->name,
-		                   deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
-		                   &request->words);
-	}
+	if (settings->token_command)
+		return load_from_command(request, "token_command", settings->token_command);
+	if (settings->oauth_token_url)
+		return OK; /* daemon/token.h */
+	if (settings->password_command)
+		return load_from_command(request, "password_command", settings->password_command);
 	if (settings->password_file)
-		return secret_file_read(loader->secrets_dir, "password_file", settings->password_file,
-		                        &request->materials.password, &request->words);
+		return secret_file_read(request->loader->secrets_dir, "password_file",
+		                        settings->password_file, &request->materials.password,
+		                        &request->words);
 	if (secret_is_set(&settings->password))
 		secret_copy(&request->materials.password, &settings->password);
 	return OK;
@@ -227,15 +235,15 @@ static void *loader_main(void *argument)
 static bool load_without_disk(struct loader *loader, const struct tenant_settings *settings,
                               struct materials *materials)
 {
-	if (settings->password_command || settings->password_file || settings->tls_ca_file ||
-	    needs_identity(settings))
+	if (settings->token_command || settings->password_command || settings->password_file ||
+	    settings->tls_ca_file || needs_identity(settings))
 		return false;
 	if (needs_trust(settings)) {
 		materials->trust = trust_cache_at_hand(&loader->trust);
 		if (!materials->trust)
 			return false;
 	}
-	if (secret_is_set(&settings->password))
+	if (secret_is_set(&settings->password) && !settings->oauth_token_url)
 		secret_copy(&materials->password, &settings->password);
 	return true;
 }
@@ -373,7 +381,7 @@ static void *stamp_main(void *argument)
 static int names_of_files(const struct tenant_settings *settings, const char *names[LOADER_FILES])
 {
 	const char *const all[LOADER_FILES] = { settings->password_file, settings->tls_cert_file,
-		                                settings->tls_key_file };
+		                                settings->tls_key_file, settings->oauth_client_secret_file };
 	int count = 0;
 
 	for (int i = 0; i < LOADER_FILES; i++)

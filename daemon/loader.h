@@ -20,8 +20,12 @@
 #include "smtp/tls.h"
 #include "smtp/tls_identity.h"
 
-#define LOADER_THREADS    16
-#define LOADER_FILES      3     /* a tenant's in secrets_dir: password_file, tls_cert_file, tls_key_file */
+#define LOADER_THREADS 16
+/*
+ * A tenant's in secrets_dir that only people change: password_file, tls_cert_file, tls_key_file,
+ * oauth_client_secret_file. Not oauth_refresh_token_file, which we write.
+ */
+#define LOADER_FILES      4
 #define LOADER_COMMAND_MS 10000 /* a password_command has so long */
 
 struct loader;
@@ -33,8 +37,8 @@ void loader_destroy(struct loader **loader);
 
 /* What a tenant's session needs; give it back with materials_fini(). */
 struct materials {
-	struct secret password;  /* from password_command, password_file or the column, in this order; unset =
-	                            none */
+	struct secret password;  /* from token_command, password_command, password_file or the column, in this
+	                            order; unset = none, or the tenant has a token (token.h) */
 	struct tls_trust *trust; /* NULL where the tenant verifies nothing by chain */
 	struct tls_identity *identity; /* the client certificate, NULL where the tenant has none */
 };

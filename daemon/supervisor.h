@@ -19,6 +19,7 @@
 #include "daemon/breaker.h"
 #include "daemon/metrics.h"
 #include "daemon/quota.h"
+#include "daemon/token.h"
 #include "daemon/service_internal.h"
 #include "daemon/supervisor_wait.h"
 #include "daemon/timers.h"
@@ -44,6 +45,7 @@ struct tenant {
 	int64_t next_due; /* s; of the earliest that is not due yet */
 
 	struct quota *quota;       /* messages_per_minute, recipients_per_day; NULL: there was no limit yet */
+	struct token *token;       /* with these settings; NULL: they ask for none */
 	bool usage_unread;         /* what earlier processes sent is still to be read */
 	struct quota_wait limited; /* limit != QUOTA_FREE: its mail waits until then */
 	int64_t limit_look_ms;     /* while the day is used up: not looked at before */

@@ -132,6 +132,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	}
 	if (tenant->quota)
 		worker->quota = quota_hold(tenant->quota);
+	worker->token = token_hold(tenant->token);
 	supervisor->places_told = false;
 	supervisor->workers++;
 	worker->tenant = tenant;

@@ -224,6 +224,18 @@ static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused, -1);
 }
 
+/* A token belongs to the settings that it was fetched with: new ones begin anew. */
+static void adopt_token(struct supervisor *supervisor, struct tenant *tenant)
+{
+	const struct config *config = supervisor->outbox->service->config;
+	const struct token_place place = { .program = config->token_program,
+		                           .ca_file = config->token_ca_file,
+		                           .secrets_dir = config->secrets_dir };
+
+	token_release(&tenant->token);
+	tenant->token = token_create(&place, tenant->settings);
+}
+
 /* A row as it is now: what a connection depends on decides whether the old ones may live on. */
 static void adopt_settings(void *context, struct tenant_settings *settings)
 {
@@ -248,6 +260,8 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	if (connection_changed)
 		tenant->one_at_a_time = false;
 	limit_adopt(tenant);
+	if (!old || connection_changed)
+		adopt_token(supervisor, tenant);
 	if (old)
 		retire_workers(supervisor, tenant, connection_changed);
 	if (!settings->enabled && (!old || old->enabled))
@@ -273,6 +287,7 @@ static void tenant_gone(struct supervisor *supervisor, const char *name)
 	retire_workers(supervisor, tenant, true);
 	ready_drop(supervisor, tenant);
 	tenant_settings_release(&tenant->settings);
+	token_release(&tenant->token);
 	limit_adopt(tenant);
 	timers_clear(&supervisor->timers, &tenant->timer);
 }
@@ -316,6 +331,7 @@ void tenant_free_all(struct supervisor *supervisor)
 		tenant_settings_release(&tenant->settings);
 		loader_stamp_release(&tenant->stamp);
 		quota_release(&tenant->quota);
+		token_release(&tenant->token);
 		free(tenant->last_error);
 		free(tenant->refused);
 		free(tenant->name);

@@ -18,6 +18,7 @@
 #include "daemon/fault.h"
 #include "daemon/quota.h"
 #include "daemon/thread.h"
+#include "daemon/token.h"
 
 #define REST_AFTER_MS 1000 /* parked for so long: it is not a pause between two messages */
 
@@ -82,37 +83,79 @@ static void log_session_open(struct workplace *place)
 	log_push(&place->log);
 }
 
-enum error workplace_open(struct workplace *place, struct outcome *trouble)
+static void log_token(struct workplace *place)
+{
+	struct token_news news;
+
+	if (!token_take_news(place->worker->token, &news))
+		return;
+	log_begin(&place->log, news.fetched && !news.words.text[0] ? LOG_INFO : LOG_WARNING,
+	          news.fetched ? "token.fetched" : "token.failed", place->worker->outbox->db,
+	          place->worker->settings->name);
+	if (news.fetched)
+		log_number(&place->log, "expires_in", news.expires_in_s);
+	log_text(&place->log, "oauth_error", news.error[0] ? news.error : NULL);
+	log_text(&place->log, "error", news.words.text[0] ? news.words.text : NULL);
+	log_end(&place->log);
+	log_push(&place->log);
+}
+
+static enum error no_session(struct outcome *trouble, enum error error, enum trouble kind,
+                             const struct words *words)
+{
+	bool ours = error == ERROR_INTERRUPTED || error == ERROR_UNAVAILABLE;
+
+	trouble->verdict = VERDICT_UNTRIED;
+	trouble->scope = SCOPE_TENANT;
+	trouble->trouble = ours ? TROUBLE_NONE : kind;
+	outcome_say(trouble, "%s", words->text);
+	return error;
+}
+
+/* What the session needs from files, programs and token endpoints; password is what it logs in with. */
+static enum error gather(struct workplace *place, struct materials *materials, struct token_given *given,
+                         struct outcome *trouble)
 {
 	struct worker *worker = place->worker;
-	struct service *service = worker->outbox->service;
 	const struct interrupt interrupt = { &worker->stop, STOP_SOON };
+	int64_t deadline_ms = clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000);
+	struct words words;
+	enum error error = loader_get(worker->outbox->service->loader, worker->settings, deadline_ms,
+	                              &interrupt, materials, &words);
+
+	if (error != OK)
+		return no_session(trouble, error, TROUBLE_PLAIN, &words);
+	if (!worker->token)
+		return OK;
+	error = token_get(worker->token, deadline_ms, &interrupt, given, &words);
+	log_token(place);
+	if (error == OK) {
+		secret_wipe(&materials->password);
+		materials->password = given->secret;
+		given->secret = (struct secret){ NULL, 0 };
+		return OK;
+	}
+	materials_fini(materials);
+	/* one who is refused does not ask every few seconds, as with a password */
+	return no_session(trouble, error, error == ERROR_REFUSED ? TROUBLE_AUTH_FAILED : TROUBLE_PLAIN,
+	                  &words);
+}
+
+static enum error open_session(struct workplace *place, struct token_given *given, struct outcome *trouble)
+{
+	struct worker *worker = place->worker;
 	struct materials materials = { 0 };
 	struct session_settings settings;
-	struct words words;
-	unsigned char random[8];
-	enum error error;
+	enum error error = gather(place, &materials, given, trouble);
 
-	if (place->session)
-		return OK;
-	error = loader_get(service->loader, worker->settings,
-	                   clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000),
-	                   &interrupt, &materials, &words);
-	if (error != OK) {
-		bool ours = error == ERROR_INTERRUPTED || error == ERROR_UNAVAILABLE;
-
-		trouble->verdict = VERDICT_UNTRIED;
-		trouble->scope = SCOPE_TENANT;
-		trouble->trouble = ours ? TROUBLE_NONE : TROUBLE_PLAIN;
-		outcome_say(trouble, "%s", words.text);
+	if (error != OK)
 		return error;
-	}
 	settings = (struct session_settings){
 		.tenant = worker->settings,
 		.password = secret_is_set(&materials.password) ? &materials.password : NULL,
 		.trust = materials.trust,
 		.identity = materials.identity,
-		.resolver = service->resolver,
+		.resolver = worker->outbox->service->resolver,
 		.stop = &worker->stop,
 		.observer = &place->observer,
 		.one_at_a_time = worker->one_at_a_time,
@@ -120,6 +163,34 @@ enum error workplace_open(struct workplace *place, struct outcome *trouble)
 	error = session_open(&settings, &place->session, trouble);
 	workplace_no_deadline(place);
 	materials_fini(&materials);
+	return error;
+}
+
+/* True: the server refused a token that was kept; a new one may do. */
+static bool token_was_refused(struct workplace *place, const struct token_given *given,
+                              const struct outcome *trouble)
+{
+	if (given->serial == 0 || trouble->trouble != TROUBLE_AUTH_FAILED)
+		return false;
+	token_reject(place->worker->token, given->serial);
+	return !given->fresh;
+}
+
+enum error workplace_open(struct workplace *place, struct outcome *trouble)
+{
+	struct token_given given = { .serial = 0 };
+	unsigned char random[8];
+	enum error error;
+
+	if (place->session)
+		return OK;
+	error = open_session(place, &given, trouble);
+	if (error != OK && token_was_refused(place, &given, trouble)) {
+		outcome_clear(trouble);
+		error = open_session(place, &given, trouble);
+		if (error != OK)
+			(void)token_was_refused(place, &given, trouble);
+	}
 	if (error != OK)
 		return error;
 	digest_random(random, sizeof(random));
@@ -335,6 +406,7 @@ void worker_destroy(struct worker **worker)
 	queue_fini(&ended->inbox);
 	free(ended->place);
 	quota_release(&ended->quota);
+	token_release(&ended->token);
 	tenant_settings_release(&ended->settings);
 	free(ended);
 	*worker = NULL;

@@ -21,6 +21,7 @@
 #include "daemon/service_internal.h"
 
 struct quota;
+struct token;
 struct workplace;
 
 struct worker {
@@ -28,6 +29,7 @@ struct worker {
 	struct outbox *outbox;
 	struct tenant_settings *settings; /* held: never others than these on this connection */
 	struct quota *quota;              /* held, NULL = no limits; set before the first message */
+	struct token *token;              /* held, NULL = none; set before the first message */
 	int number;                       /* of this tenant's sessions, from 1 */
 	pthread_t thread;
 	struct queue inbox; /* struct message */

@@ -125,26 +125,40 @@ void session_close(struct session **session)
 	*session = NULL;
 }
 
-static enum error check_not_built(const struct tenant_settings *tenant, struct words *words)
+/* Where a bearer token comes from (outboxd's daemon/token.h): all of it, or nothing. */
+static enum error check_token_source(const struct tenant_settings *tenant, struct words *words)
 {
 	const struct {
 		const char *column, *value;
-	} later[] = {
-		{ "oauth_token_url", tenant->oauth_token_url },
+	} parts[] = {
 		{ "oauth_client_id", tenant->oauth_client_id },
 		{ "oauth_client_secret_file", tenant->oauth_client_secret_file },
 		{ "oauth_scope", tenant->oauth_scope },
 		{ "oauth_refresh_token_file", tenant->oauth_refresh_token_file },
-		{ "token_command", tenant->token_command },
 	};
+	const char *source = tenant->token_command ? "token_command" : "oauth_token_url";
 
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!later[i].value)
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (!parts[i].value || tenant->oauth_token_url)
 			continue;
-		words_set(words, "%s is not built yet", later[i].column);
-		return ERROR_REFUSED;
+		words_set(words, "%s is set, but oauth_token_url is not", parts[i].column);
+		return ERROR_INVALID;
 	}
-	return OK;
+	if (!tenant->oauth_token_url && !tenant->token_command)
+		return OK;
+	if (tenant->oauth_token_url && tenant->token_command)
+		words_set(words, "token_command and oauth_token_url exclude one another");
+	else if (tenant->oauth_token_url && !text_starts_nocase(tenant->oauth_token_url, "https://"))
+		words_set(words, "oauth_token_url must begin with https://: a secret is sent to no other");
+	else if (tenant->oauth_token_url && !tenant->oauth_client_secret_file &&
+	         !tenant->oauth_refresh_token_file)
+		words_set(words,
+		          "oauth_token_url needs oauth_client_secret_file or oauth_refresh_token_file");
+	else if (tenant->auth != AUTH_XOAUTH2 && tenant->auth != AUTH_OAUTHBEARER)
+		words_set(words, "%s needs auth = xoauth2 or oauthbearer", source);
+	else
+		return OK;
+	return ERROR_INVALID;
 }
 
 /* One word of visible ASCII, as a command's argument must be. */
@@ -172,7 +186,7 @@ enum error session_settings_check(const struct tenant_settings *tenant, struct w
 		words_set(words, "a client certificate (tls_cert_file) needs TLS, and tls = none");
 		return ERROR_INVALID;
 	}
-	error = check_not_built(tenant, words);
+	error = check_token_source(tenant, words);
 	if (error == OK && tenant->tls != TLS_NONE)
 		error = tls_settings_check(tenant, words);
 	return error;

@@ -131,30 +131,6 @@ def test_password_file_without_secrets_dir(case):
     assert not server.commands("AUTH")
 
 
-def test_not_built_yet_is_down_with_words(case):
-    """Refused, not ignored; the others go on; mended live."""
-    server = case.server()
-    case.tenant("scope", server, oauth_scope="mail")
-    case.tenant("token", server, token_command="fetch")
-    case.tenant("fine", server)
-    daemon = case.start()
-    box = case.outbox()
-    ids = {name: box.insert(name, "bob@example.net", subject=name)
-           for name in ("scope", "token", "fine")}
-    box.wait_state(ids["fine"], "sent")
-    for name, words in (("scope", "oauth_scope"),
-                        ("token", "token_command")):
-        row = box.wait_tenant(name, "backoff")
-        assert row["last_error"] == "%s is not built yet" % words
-        assert daemon.events("tenant.down", tenant=name)
-        assert box.state(ids[name]) == "queued"
-    assert server.subjects() == ["fine"]
-    box.set_tenant("scope", oauth_scope=None)
-    box.set_tenant("token", token_command=None)
-    box.wait_state(ids["scope"], "sent")
-    box.wait_state(ids["token"], "sent")
-
-
 def test_tenant_added_live(case):
     """Also the first one of an empty outbox."""
     server = case.server()

@@ -18,5 +18,6 @@ TCase *configuration_tests(void);
 TCase *loader_tests(void);
 TCase *metrics_tests(void);
 TCase *monitor_tests(void);
+TCase *token_tests(void);
 
 #endif

@@ -19,14 +19,25 @@
 #include "tests/unit/smtp_test.h"
 
 static const struct {
-	const char *column, *value, *words;
-} refused[] = {
-	{ "oauth_token_url", "https://x.example/token", "oauth_token_url is not built yet" },
-	{ "oauth_client_id", "x", "oauth_client_id is not built yet" },
-	{ "oauth_client_secret_file", "x", "oauth_client_secret_file is not built yet" },
-	{ "oauth_scope", "x", "oauth_scope is not built yet" },
-	{ "oauth_refresh_token_file", "x", "oauth_refresh_token_file is not built yet" },
-	{ "token_command", "x", "token_command is not built yet" },
+	const char *settings, *words; /* NULL: good */
+} sources[] = {
+	{ "oauth_client_id=x", "oauth_client_id is set, but oauth_token_url is not" },
+	{ "oauth_client_secret_file=x", "oauth_client_secret_file is set, but oauth_token_url is not" },
+	{ "oauth_scope=x", "oauth_scope is set, but oauth_token_url is not" },
+	{ "oauth_refresh_token_file=x token_command=x",
+	  "oauth_refresh_token_file is set, but oauth_token_url is not" },
+	{ "oauth_token_url=https://x/ token_command=x",
+	  "token_command and oauth_token_url exclude one another" },
+	{ "oauth_token_url=http://x/ oauth_client_secret_file=x auth=xoauth2",
+	  "oauth_token_url must begin with https://: a secret is sent to no other" },
+	{ "oauth_token_url=https://x/ oauth_client_id=x auth=xoauth2",
+	  "oauth_token_url needs oauth_client_secret_file or oauth_refresh_token_file" },
+	{ "oauth_token_url=https://x/ oauth_client_secret_file=x",
+	  "oauth_token_url needs auth = xoauth2 or oauthbearer" },
+	{ "token_command=x auth=plain", "token_command needs auth = xoauth2 or oauthbearer" },
+	{ "oauth_token_url=https://x/ oauth_client_secret_file=x auth=xoauth2", NULL },
+	{ "oauth_token_url=HTTPS://x/ oauth_refresh_token_file=x oauth_client_id=x auth=oauthbearer", NULL },
+	{ "token_command=x auth=xoauth2", NULL },
 };
 
 static enum error check_with(const char *column, const char *value, struct words *words)
@@ -42,12 +53,27 @@ static enum error check_with(const char *column, const char *value, struct words
 	return error;
 }
 
-START_TEST(not_built)
+START_TEST(where_a_token_comes_from_is_told_whole)
 {
-	struct words words;
+	struct tenant_settings *settings = tenant_settings_create("acme");
+	char text[200], *rest = text, *word;
+	struct words words = { "" };
 
-	ck_assert_int_eq(check_with(refused[_i].column, refused[_i].value, &words), ERROR_REFUSED);
-	ck_assert_str_eq(words.text, refused[_i].words);
+	snprintf(text, sizeof(text), "%s", sources[_i].settings);
+	ck_assert_int_eq(tenant_settings_set(settings, "host", "mail.acme.example", &words), OK);
+	while ((word = strsep(&rest, " "))) {
+		char *value = strchr(word, '=');
+
+		*value = '\0';
+		ck_assert_int_eq(tenant_settings_set(settings, word, value + 1, &words), OK);
+	}
+	if (sources[_i].words) {
+		ck_assert_int_eq(session_settings_check(settings, &words), ERROR_INVALID);
+		ck_assert_str_eq(words.text, sources[_i].words);
+	} else {
+		ck_assert_msg(session_settings_check(settings, &words) == OK, "%s", words.text);
+	}
+	tenant_settings_release(&settings);
 }
 END_TEST
 
@@ -216,7 +242,7 @@ TCase *smtp_session_cases(void)
 {
 	TCase *tcase = tcase_create("session");
 
-	tcase_add_loop_test(tcase, not_built, 0, COUNT(refused));
+	tcase_add_loop_test(tcase, where_a_token_comes_from_is_told_whole, 0, COUNT(sources));
 	tcase_add_test(tcase, built);
 	tcase_add_test(tcase, ehlo_name_is_one_word);
 	tcase_add_test(tcase, without_descriptors_it_is_nobodys_fault);

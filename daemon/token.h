@@ -1,0 +1,56 @@
+/*
+ * token.h - the OAuth2 token of a tenant: fetched, kept, and fetched again.
+ *
+ * One object a tenant and its settings, so that no token ever serves others: new settings
+ * get a new object. Its sessions share it; it has a lock of its own, held for no wait.
+ * A fetch runs in a thread `token` of its own, one at a time a tenant, so that an endpoint or a
+ * disk that hangs delays nobody else; who needs the token waits under its own deadline.
+ * A token is used for 80 % of its life, then fetched anew; while that fails the old one is used as
+ * long as it lives.
+ */
+#ifndef OUTBOXD_DAEMON_TOKEN_H
+#define OUTBOXD_DAEMON_TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/secret.h"
+#include "common/tenant.h"
+#include "common/wait.h"
+#include "daemon/token_run.h"
+
+struct token;
+
+/* NULL: the tenant has no oauth_token_url. place is copied. */
+struct token *token_create(const struct token_place *place, struct tenant_settings *settings);
+/* NULL gives NULL. */
+struct token *token_hold(struct token *token);
+void token_release(struct token **token); /* leaves NULL */
+
+struct token_given {
+	struct secret secret; /* the caller wipes it */
+	int64_t serial;       /* which one it is, for token_reject(); 0: none was given */
+	bool fresh;           /* fetched while the caller waited */
+};
+
+/*
+ * A worker's thread (WAKE_SIGNAL blocked). Blocks until there is a token, the fetch failed, the
+ * deadline (ERROR_TIMEOUT) or interrupt. ERROR_REFUSED: the endpoint says no to who we are.
+ */
+enum error token_get(struct token *token, int64_t deadline_ms, const struct interrupt *interrupt,
+                     struct token_given *given, struct words *words);
+
+/* The server refuses this one: it is not given again. Any thread; does not block. */
+void token_reject(struct token *token, int64_t serial);
+
+/* What the log is to say of a fetch: once, to whoever asks first. */
+struct token_news {
+	bool fetched;
+	int64_t expires_in_s;
+	struct words words; /* not fetched: why; fetched: "" or what is wrong all the same */
+	char error[64];
+};
+bool token_take_news(struct token *token, struct token_news *news);
+
+#endif

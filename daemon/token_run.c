@@ -1,0 +1,251 @@
+/*
+ * token_run.c - see token_run.h.
+ *
+ * Which grant it is follows from what the tenant has: a refresh token; else a Google service
+ * account's JSON (JWT bearer) or a key with its certificate (both known by how they begin) in
+ * oauth_client_secret_file; else the client's secret.
+ */
+#include "daemon/token_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/fields.h"
+#include "common/secret_file.h"
+#include "common/text.h"
+#include "common/wait.h"
+#include "daemon/spawn.h"
+
+/* What is told to the endpoint. */
+struct credentials {
+	struct secret client, refresh;
+};
+
+static bool same(const struct secret *a, const struct secret *b)
+{
+	return a->length == b->length && (a->length == 0 || memcmp(a->bytes, b->bytes, a->length) == 0);
+}
+
+/* The file's, but for a newer one that could not be written, unless somebody has written the file since. */
+static enum error read_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
+                                     struct token_fetch *fetch, struct secret *refresh)
+{
+	enum error error = secret_file_read(place->secrets_dir, "oauth_refresh_token_file",
+	                                    settings->oauth_refresh_token_file, refresh, &fetch->words);
+
+	if (error != OK)
+		return error;
+	if (secret_is_set(&fetch->unsaved) && same(refresh, &fetch->replaces)) {
+		secret_copy(refresh, &fetch->unsaved);
+	} else {
+		secret_wipe(&fetch->unsaved);
+		secret_copy(&fetch->replaces, refresh);
+	}
+	return OK;
+}
+
+static enum error read_credentials(const struct token_place *place, const struct tenant_settings *settings,
+                                   struct token_fetch *fetch, struct credentials *credentials)
+{
+	enum error error = OK;
+
+	if (settings->oauth_client_secret_file)
+		error = secret_file_read(place->secrets_dir, "oauth_client_secret_file",
+		                         settings->oauth_client_secret_file, &credentials->client,
+		                         &fetch->words);
+	if (error == OK && settings->oauth_refresh_token_file)
+		error = read_refresh_token(place, settings, fetch, &credentials->refresh);
+	return error;
+}
+
+static bool begins(const struct secret *secret, const char *text)
+{
+	return secret->length > strlen(text) && memcmp(secret->bytes, text, strlen(text)) == 0;
+}
+
+static const char *grant_of(const struct credentials *credentials)
+{
+	if (secret_is_set(&credentials->refresh))
+		return "refresh_token";
+	if (begins(&credentials->client, "{"))
+		return "jwt_bearer";
+	return begins(&credentials->client, "-----BEGIN ") ? "certificate" : "client_credentials";
+}
+
+static bool write_request(const struct token_place *place, const struct tenant_settings *settings,
+                          const struct credentials *credentials, struct buffer *request)
+{
+	char timeout[16];
+
+	(void)snprintf(timeout, sizeof(timeout), "%d", TOKEN_ASK_MS);
+	return fields_add(request, "grant", grant_of(credentials)) &&
+	       fields_add(request, "url", settings->oauth_token_url) &&
+	       fields_add(request, "client_id", settings->oauth_client_id) &&
+	       fields_add(request, "scope", settings->oauth_scope) &&
+	       fields_add(request, "subject", settings->username) &&
+	       fields_add(request, "ca_file", place->ca_file) && fields_add(request, "timeout_ms", timeout) &&
+	       fields_add_secret(request, "secret", &credentials->client) &&
+	       fields_add_secret(request, "refresh_token", &credentials->refresh);
+}
+
+/* --- the program -------------------------------------------------------------------------- */
+
+static enum error say(int fd, const struct buffer *request, int64_t deadline_ms)
+{
+	size_t sent = 0;
+
+	while (sent < request->length) {
+		enum error error = wait_for(fd, POLLOUT, deadline_ms, NULL);
+		ssize_t n;
+
+		if (error != OK)
+			return error;
+		n = write(fd, request->data + sent, request->length - sent);
+		if (n < 0 && errno != EAGAIN)
+			return ERROR_CLOSED;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return OK;
+}
+
+static enum error hear(int fd, struct buffer *result, int64_t deadline_ms)
+{
+	for (;;) {
+		enum error error = wait_for(fd, POLLIN, deadline_ms, NULL);
+		char octets[4096];
+		ssize_t n = 0;
+		bool good = true;
+
+		if (error != OK)
+			return error;
+		n = read(fd, octets, sizeof(octets));
+		if (n > 0)
+			good = buffer_append(result, octets, (size_t)n);
+		explicit_bzero(octets, sizeof(octets));
+		if (n <= 0 || !good)
+			return n == 0 ? OK : ERROR_SYSTEM;
+	}
+}
+
+static enum error cannot_run(int errno_value, const char *program, struct words *words)
+{
+	words_set_errno(words, errno_value, "%s cannot be run", program);
+	return error_is_shortage(errno_value) ? ERROR_UNAVAILABLE : ERROR_SYSTEM;
+}
+
+static enum error converse(const char *program, const struct buffer *request, struct buffer *result,
+                           struct words *words)
+{
+	int64_t deadline_ms = deadline_after_ms(TOKEN_KILL_MS);
+	int in[2], out[2], code, status;
+	enum error error;
+	pid_t pid;
+
+	if (pipe2(in, O_CLOEXEC) != 0)
+		return cannot_run(errno, program, words);
+	if (pipe2(out, O_CLOEXEC) != 0) {
+		error = cannot_run(errno, program, words);
+		close(in[0]);
+		close(in[1]);
+		return error;
+	}
+	code = spawn_start(program, NULL, in[0], out[1], &pid);
+	close(in[0]);
+	close(out[1]);
+	if (code != 0) {
+		close(in[1]);
+		close(out[0]);
+		return cannot_run(code, program, words);
+	}
+	(void)fcntl(in[1], F_SETFL, O_NONBLOCK);
+	error = say(in[1], request, deadline_ms);
+	close(in[1]);
+	/* one that does not listen to the end may say why */
+	if (error == OK || error == ERROR_CLOSED)
+		error = hear(out[0], result, deadline_ms);
+	close(out[0]);
+	status = spawn_reap(pid, error == OK ? deadline_ms : 0);
+	if (error != OK || status < 0)
+		words_set(words, "%s did not end in time", program);
+	return error == OK && status < 0 ? ERROR_TIMEOUT : error;
+}
+
+/* --- what it said -------------------------------------------------------------------------- */
+
+static bool take_secret(const struct buffer *result, const char *name, struct secret *secret)
+{
+	const char *value = fields_find(result, name);
+
+	return value && *value && secret_set(secret, value, strlen(value));
+}
+
+/* Whatever happens to the file, the new one is known here. */
+static void keep_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
+                               const struct buffer *result, struct token_fetch *fetch)
+{
+	if (!settings->oauth_refresh_token_file)
+		return;
+	take_secret(result, "refresh_token", &fetch->unsaved);
+	if (!secret_is_set(&fetch->unsaved))
+		return;
+	if (secret_file_replace(place->secrets_dir, "oauth_refresh_token_file",
+	                        settings->oauth_refresh_token_file, &fetch->unsaved, &fetch->words) == OK)
+		secret_wipe(&fetch->unsaved);
+}
+
+static enum error take_result(const struct token_place *place, const struct tenant_settings *settings,
+                              const struct buffer *result, struct token_fetch *fetch)
+{
+	const char *words = fields_find(result, "words"), *life = fields_find(result, "expires_in");
+	const char *error = fields_find(result, "error");
+
+	if (take_secret(result, "token", &fetch->token) && life &&
+	    text_to_int(life, 1, INT32_MAX, &fetch->expires_in_s)) {
+		keep_refresh_token(place, settings, result, fetch);
+		return OK;
+	}
+	secret_wipe(&fetch->token);
+	words_set(&fetch->words, "%s", words ? words : "outboxd-token ended without a result");
+	(void)snprintf(fetch->error, sizeof(fetch->error), "%s", error ? error : "");
+	fetch->refused = fields_find(result, "refused") != NULL;
+	return ERROR_PROTOCOL;
+}
+
+enum error token_run(const struct token_place *place, const struct tenant_settings *settings,
+                     struct token_fetch *fetch)
+{
+	struct credentials credentials = { { NULL, 0 }, { NULL, 0 } };
+	struct buffer request, result;
+	enum error error;
+
+	fetch->words.text[0] = '\0';
+	fields_init(&request);
+	fields_init(&result);
+	error = read_credentials(place, settings, fetch, &credentials);
+	if (error == OK && !write_request(place, settings, &credentials, &request)) {
+		words_set(&fetch->words, "a secret of the tenant has a NUL in it, or is too large");
+		error = ERROR_INVALID;
+	}
+	if (error == OK)
+		error = converse(place->program, &request, &result, &fetch->words);
+	if (error == OK)
+		error = take_result(place, settings, &result, fetch);
+	secret_wipe(&credentials.client);
+	secret_wipe(&credentials.refresh);
+	fields_fini(&request);
+	fields_fini(&result);
+	return error;
+}
+
+void token_fetch_fini(struct token_fetch *fetch)
+{
+	secret_wipe(&fetch->unsaved);
+	secret_wipe(&fetch->replaces);
+	secret_wipe(&fetch->token);
+}

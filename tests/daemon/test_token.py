@@ -1,0 +1,378 @@
+"""OAuth2: tokens that outboxd fetches for a tenant, and what comes of it when
+that fails. The endpoint is tests/support/token_endpoint.py, by HTTPS with an
+authority of its own; the mail server checks what it is shown."""
+
+import base64
+import os
+import stat
+import sys
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                             "../support"))
+
+import case as cases
+import certs
+import outbox
+import packages
+import server as scripted
+from token_endpoint import Endpoint, gives, is_silent, refuses
+
+SECRET = "the-cl1ent-secret"
+LONG = 60       # s: for what has to happen on a machine with much else to do
+
+
+class Session(scripted.Session):
+    def login(self, line):
+        """AUTH XOAUTH2: (user, token)."""
+        words = line.split(" ")
+        if len(words) < 3:
+            self.say("334 ")
+            words.append(self.line() or "")
+        user, bearer = base64.b64decode(words[2]).decode().split("\x01")[:2]
+        assert user.startswith("user=") and bearer.startswith("auth=Bearer ")
+        return user[5:], bearer[12:]
+
+
+class Server(scripted.Server):
+    session = Session
+
+    def __init__(self, *tokens):
+        super().__init__(["PIPELINING", "AUTH XOAUTH2"])
+        self.tokens = set(tokens)   # those it takes
+        self.shown = []
+        self.on("login", self._check)
+
+    def _check(self, session, pair):
+        self.shown.append(pair)
+        if pair[1] not in self.tokens:
+            return "535 5.7.3 Authentication unsuccessful"
+        return None
+
+
+class Bed:
+    """secrets_dir with a client's secret, and an endpoint."""
+
+    def __init__(self, case):
+        self.case = case
+        self.secrets = case.path("secrets")
+        os.mkdir(self.secrets, 0o700)
+        try:
+            self.authority = certs.Authority(case.directory, "authority")
+            self.pair = self.authority.server("endpoint", ["localhost"],
+                                              ["127.0.0.1"])
+        except packages.Missing as problem:
+            raise cases.Skip(str(problem))
+        self.write("client", SECRET)
+        self.endpoint = self.another()
+
+    def another(self):
+        return self.case.server(lambda: Endpoint(self.pair))
+
+    def write(self, name, text):
+        path = os.path.join(self.secrets, name)
+        with open(path, "w") as stream:
+            stream.write(text + "\n")
+        os.chmod(path, 0o600)
+
+    def read(self, name):
+        with open(os.path.join(self.secrets, name)) as stream:
+            return stream.read().strip()
+
+    def tenant(self, name, server, endpoint=None, **columns):
+        settings = {"auth": "xoauth2", "username": name + "@acme.example",
+                    "oauth_token_url": (endpoint or self.endpoint).url,
+                    "oauth_client_id": name, "oauth_scope": "mail",
+                    "oauth_client_secret_file": "client", "connect_timeout": LONG}
+        settings.update(columns)
+        self.case.tenant(name, server, **settings)
+
+    def start(self, *settings, **options):
+        return self.case.start(settings=[
+            "secrets_dir=" + self.secrets, "token_ca_file=" + self.authority.file,
+            "token_program=" + outbox.program("outboxd-token"), *settings], **options)
+
+
+def send(case, tenant, state="sent"):
+    box = case.outbox()
+    number = box.insert(tenant, "bob@example.net")
+    box.wait_state(number, state, LONG)
+    return number
+
+
+def test_a_token_is_fetched_once_and_kept(case):
+    """For many messages and sessions; the secret and the token are in no log,
+    row or argument."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("first-token"))
+    bed.endpoint.answer = gives("first-token", 3599)
+    bed.tenant("acme", server, max_messages_per_session=1)
+    daemon = bed.start()
+    for _ in range(4):
+        send(case, "acme")
+    assert server.shown == [("acme@acme.example", "first-token")] * 4
+    assert bed.endpoint.forms == [{
+        "grant_type": "client_credentials", "client_id": "acme",
+        "client_secret": SECRET, "scope": "mail"}]
+    (event,) = daemon.events("token.fetched", tenant="acme")
+    assert event["expires_in"] == "3599" and not daemon.events("token.failed")
+    (row,) = daemon.events("session.open", auth="XOAUTH2")[:1]
+    text = daemon.log.text() + str(case.outbox().tenant_status("acme"))
+    assert SECRET not in text and "first-token" not in text
+
+
+def test_a_kept_token_that_is_refused_is_fetched_again_once(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("one"))
+    bed.endpoint.answer = gives("one")
+    bed.tenant("acme", server, max_messages_per_session=1)
+    daemon = bed.start()
+    send(case, "acme")
+    server.tokens = {"two"}
+    bed.endpoint.answer = gives("two")
+    send(case, "acme")
+    assert [token for _, token in server.shown] == ["one", "one", "two"]
+    assert len(bed.endpoint.forms) == 2
+    assert not daemon.events("tenant.down")
+
+
+def test_a_fresh_token_that_is_refused_is_a_rejected_login(case):
+    """No second one is fetched for it, and nobody is hammered."""
+    bed = Bed(case)
+    server = case.server(lambda: Server())
+    bed.tenant("acme", server)
+    daemon = bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "auth_failed", LONG)
+    assert "535 5.7.3" in row["last_error"], row["last_error"]
+    assert len(server.shown) == 1 and len(bed.endpoint.forms) == 1
+    server.tokens = {"token"}
+    outbox.outboxctl("--database", box.path, "retry", "--tenant", "acme")
+    box.wait_state(number, "sent", LONG)
+    # one that was refused is not shown again
+    assert len(bed.endpoint.forms) == 2
+
+
+def test_an_endpoint_that_refuses_is_told_in_its_words(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.endpoint.answer = refuses(
+        "invalid_client", "AADSTS7000215: not %s" % SECRET, 401)
+    bed.tenant("acme", server)
+    daemon = bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "auth_failed", LONG)
+    words = "localhost gives no token: invalid_client (AADSTS7000215: not ***)"
+    assert row["last_error"] == words, row["last_error"]
+    (event,) = daemon.events("token.failed", tenant="acme")
+    assert event["error"] == words and event["oauth_error"] == "invalid_client"
+    assert len(daemon.events("tenant.down")) == 1 and not server.sessions
+    assert len(bed.endpoint.forms) == 1 and box.state(number) == "queued"
+    bed.endpoint.answer = gives("token")
+    outbox.outboxctl("--database", box.path, "retry", "--tenant", "acme")
+    box.wait_state(number, "sent", LONG)
+    daemon.wait_event("tenant.up", tenant="acme", seconds=LONG)
+    assert SECRET not in daemon.log.text()
+
+
+def test_an_endpoint_that_is_down_for_a_while_loses_nothing(case):
+    """It is asked again by the tenant's backoff."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.endpoint.answer = refuses("server_error", status=503)
+    bed.tenant("acme", server)
+    daemon = bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert "server_error" in row["last_error"]
+    bed.endpoint.wait_forms(2)
+    bed.endpoint.answer = gives("a b")
+    box.wait("nonsense", lambda: "no bearer token" in (
+        box.tenant_status("acme")["last_error"] or ""), LONG)
+    bed.endpoint.answer = gives("token")
+    box.wait_state(number, "sent", LONG)
+    assert box.status(number)["attempts"] == 1
+    assert len(daemon.events("token.failed")) == len(bed.endpoint.forms) - 1
+
+
+def test_an_endpoint_that_hangs_delays_nobody_else(case):
+    """Nor is it asked by each of the tenant's sessions."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    other = case.server()
+    bed.endpoint.answer = is_silent
+    bed.tenant("acme", server, connect_timeout=1, max_connections=4)
+    case.tenant("other", other)
+    box = case.outbox()
+    numbers = [box.insert("acme", "bob@example.net") for _ in range(8)]
+    bed.start()
+    bed.endpoint.wait_forms(1)
+    for _ in range(5):
+        send(case, "other")
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert row["last_error"] == "the token endpoint has not answered in time"
+    assert len(bed.endpoint.forms) == 1
+    assert all(box.state(number) == "queued" for number in numbers)
+
+
+def test_an_expired_token_is_fetched_anew(case):
+    """In the middle of a run: each session's is one that still lives."""
+    bed = Bed(case)
+    server = case.server(lambda: Server())
+
+    def numbered(connection, form, endpoint):
+        token = "t%d" % len(endpoint.forms)
+        server.tokens.add(token)
+        gives(token, 1)(connection, form, endpoint)
+
+    bed.endpoint.answer = numbered
+    bed.tenant("acme", server, max_messages_per_session=1)
+    daemon = bed.start()
+    for _ in range(5000):
+        if len(bed.endpoint.forms) >= 3:
+            break
+        send(case, "acme")
+    assert len(bed.endpoint.forms) >= 3
+    assert not daemon.events("tenant.down")
+
+
+def test_a_rotated_refresh_token_is_written_back(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("a", "b"))
+    bed.write("refresh", "refresh-1")
+    bed.endpoint.answer = gives("a", refresh_token="refresh-2")
+    bed.tenant("acme", server, oauth_refresh_token_file="refresh",
+               max_messages_per_session=1)
+    daemon = bed.start()
+    send(case, "acme")
+    assert bed.read("refresh") == "refresh-2"
+    mode = os.stat(os.path.join(bed.secrets, "refresh")).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert sorted(os.listdir(bed.secrets)) == ["client", "refresh"]
+    server.tokens = {"b"}
+    bed.endpoint.answer = gives("b", refresh_token="refresh-3")
+    send(case, "acme")
+    assert [form["refresh_token"] for form in bed.endpoint.forms] == [
+        "refresh-1", "refresh-2"]
+    assert bed.read("refresh") == "refresh-3"
+    assert "refresh-2" not in daemon.log.text()
+
+
+def test_a_refresh_token_alone_needs_no_secret(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.write("refresh", "refresh-1")
+    bed.tenant("acme", server, oauth_refresh_token_file="refresh",
+               oauth_client_secret_file=None, oauth_scope=None)
+    bed.start()
+    send(case, "acme")
+    assert bed.endpoint.forms == [{"grant_type": "refresh_token",
+                                   "client_id": "acme",
+                                   "refresh_token": "refresh-1"}]
+    assert bed.read("refresh") == "refresh-1"
+
+
+def test_no_token_crosses_from_a_tenant_to_another(case):
+    """Two at one server and one endpoint, whose settings change meanwhile."""
+    bed = Bed(case)
+    server = case.server(lambda: Server())
+    wrong = []
+
+    def check(session, pair):
+        server.shown.append(pair)
+        user, token = pair
+        if token.split(".")[0] + "@acme.example" != user:
+            wrong.append(pair)
+        return "235 2.7.0 welcome"
+
+    server.rules.clear()
+    server.on("login", check)
+    bed.endpoint.answer = lambda connection, form, endpoint: gives(
+        "%s.%d" % (form["client_id"], len(endpoint.forms)))(connection, form, endpoint)
+    names = ["one", "two", "three"]
+    for name in names:
+        bed.tenant(name, server, max_messages_per_session=1, max_connections=3)
+    bed.start()
+    box = case.outbox()
+    for turn in range(4):
+        numbers = [box.insert(name, "bob@example.net") for name in names
+                   for _ in range(5)]
+        box.set_tenant(names[turn % 3], oauth_scope="mail %d" % turn)
+        for number in numbers:
+            box.wait_state(number, "sent", LONG)
+    assert not wrong, wrong
+    assert any(form["scope"] != "mail" for form in bed.endpoint.forms)
+    assert len(server.shown) >= 60
+
+
+def test_without_the_program_the_tenant_is_down_with_words(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.tenant("acme", server)
+    absent = case.path("absent")
+    bed.start("token_program=" + absent)
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert absent + " cannot be run" in row["last_error"]
+    assert box.state(number) == "queued"
+
+
+def test_a_secret_that_is_absent_is_told(case):
+    bed = Bed(case)
+    bed.tenant("acme", case.server(lambda: Server("token")),
+               oauth_client_secret_file="absent")
+    bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert "oauth_client_secret_file = absent cannot be read" in row["last_error"]
+    bed.write("absent", SECRET)
+    box.wait_state(number, "sent", LONG)
+
+
+def test_a_token_command_is_asked_at_each_session(case):
+    commands = case.path("commands")
+    os.mkdir(commands)
+    with open(os.path.join(commands, "give"), "w") as stream:
+        stream.write("#!/bin/sh\necho \"token-of-$1\"\n")
+    os.chmod(os.path.join(commands, "give"), 0o700)
+    server = case.server(lambda: Server("token-of-acme"))
+    case.tenant("acme", server, auth="xoauth2", username="me",
+                token_command="give", connect_timeout=LONG)
+    case.tenant("none", server, auth="xoauth2", username="me",
+                token_command="absent", connect_timeout=LONG)
+    case.start(settings=["command_dir=" + commands])
+    send(case, "acme")
+    assert server.shown == [("me", "token-of-acme")]
+    box = case.outbox()
+    box.insert("none", "bob@example.net")
+    row = box.wait_tenant("none", "backoff", LONG)
+    assert "token_command = absent cannot be run" in row["last_error"]
+
+
+def test_a_half_set_tenant_is_down_with_words(case):
+    """Refused, not ignored; the others go on; mended live."""
+    server = case.server()
+    case.tenant("scope", server, oauth_scope="mail")
+    case.tenant("clear", server, oauth_token_url="http://localhost/token")
+    case.tenant("fine", server)
+    daemon = case.start()
+    box = case.outbox()
+    ids = {name: box.insert(name, "bob@example.net", subject=name)
+           for name in ("scope", "clear", "fine")}
+    box.wait_state(ids["fine"], "sent", LONG)
+    for name, words in (("scope", "oauth_scope is set, but oauth_token_url is not"),
+                        ("clear", "oauth_token_url must begin with https://: "
+                                  "a secret is sent to no other")):
+        row = box.wait_tenant(name, "backoff", LONG)
+        assert row["last_error"] == words
+        assert daemon.events("tenant.down", tenant=name)
+        assert box.state(ids[name]) == "queued"
+    assert server.subjects() == ["fine"]
+    box.set_tenant("scope", oauth_scope=None)
+    box.set_tenant("clear", oauth_token_url=None)
+    box.wait_state(ids["scope"], "sent", LONG)
+    box.wait_state(ids["clear"], "sent", LONG)
