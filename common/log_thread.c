@@ -444,35 +444,45 @@ void log_reopen(struct log *log)
 	unlock(log);
 }
 
-void log_leave(struct log *log)
+/* True if the thread has written what was there and was joined; else, if abandoned, it frees all one day. */
+static bool end_thread(struct log *log, bool abandoned)
 {
 	int64_t deadline_ms = deadline_after_ms(CLOSE_MS);
+	bool finished;
 
+	if (log->joined)
+		return true;
 	lock(log);
 	log->closing = true;
 	log->close_deadline = deadline_after_ms(CLOSE_WRITE_MS);
 	raise_event(log->event_fd);
 	unlock(log);
 	wait_for(log->done_fd, POLLIN, deadline_ms, NULL);
+
+	lock(log);
+	finished = log->finished;
+	log->abandoned = abandoned && !finished;
+	unlock(log);
+	if (finished)
+		pthread_join(log->thread, NULL);
+	log->joined = finished;
+	return finished;
+}
+
+void log_leave(struct log *log)
+{
+	end_thread(log, false);
 }
 
 void log_close(struct log **log)
 {
 	struct log *old = *log;
-	bool finished;
 
 	*log = NULL;
 	if (!old)
 		return;
-	log_leave(old);
-	lock(old);
-	finished = old->finished;
-	old->abandoned = !finished;
-	unlock(old);
-	if (finished) {
-		pthread_join(old->thread, NULL);
+	if (end_thread(old, true))
 		destroy(old);
-	} else {
+	else
 		pthread_detach(old->thread); /* held fast in write(2): it frees all if it ever returns */
-	}
 }

@@ -45,6 +45,8 @@ struct log {
 	int64_t close_deadline; /* DEADLINE_NEVER unless closing */
 	bool reopen, closing, finished, abandoned;
 
+	bool joined; /* the owner's: the thread is no more */
+
 	/* the thread's own */
 	struct log_file file;
 	struct buffer work;
