@@ -327,15 +327,18 @@ static void add_to_digest(struct buffer *all, struct tenant_settings *settings, 
 }
 
 /* Columns in their order, each of one width: no two rows add up to the same. */
-static void make_digest(struct tenant_settings *settings, bool connection_only, unsigned char *digest)
+static void make_digest(struct tenant_settings *settings, bool connection_only,
+                        unsigned char digest[TENANT_DIGEST_BYTES])
 {
+	unsigned char whole[DIGEST_SHA256_BYTES];
 	struct buffer all;
 
 	buffer_init(&all, COLUMN_COUNT * DIGEST_SHA256_BYTES);
 	for (size_t i = 0; i < COLUMN_COUNT; i++)
 		if (columns[i].connection || !connection_only)
 			add_to_digest(&all, settings, &columns[i]);
-	digest_sha256(all.data, all.length, digest);
+	digest_sha256(all.data, all.length, whole);
+	memcpy(digest, whole, TENANT_DIGEST_BYTES);
 	explicit_bzero(all.data, all.length);
 	buffer_fini(&all);
 }

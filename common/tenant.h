@@ -30,6 +30,8 @@ enum auth_choice {
 	AUTH_OAUTHBEARER,
 	AUTH_EXTERNAL,
 };
+#define TENANT_DIGEST_BYTES 16 /* half of SHA-256: two settings that differ have other ones */
+
 enum on_uncertain { ON_UNCERTAIN_RESEND, ON_UNCERTAIN_HOLD };
 
 struct tenant_settings {
@@ -58,8 +60,9 @@ struct tenant_settings {
 	int messages_per_minute, recipients_per_day; /* 0 = no limit */
 	int retry_min, retry_max, max_age;           /* s */
 	int streak_guard;                            /* 0 = off */
-	unsigned char connection_digest[32]; /* SHA-256 over all columns that a connection depends on */
-	unsigned char digest[32];            /* over all columns: the same = nothing changed */
+	unsigned char
+		connection_digest[TENANT_DIGEST_BYTES]; /* over all columns that a connection depends on */
+	unsigned char digest[TENANT_DIGEST_BYTES];      /* over all columns: the same = nothing changed */
 };
 
 /* All defaults, one reference. */

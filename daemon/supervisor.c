@@ -7,6 +7,7 @@
  */
 #include "daemon/supervisor.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -40,6 +41,7 @@
 #define STALL_DRAIN_MS  2000
 
 #define WRITER_GRACE_MS 30000
+#define QUIET_POLLS     10
 
 static struct supervisor *supervisor_create(struct outbox *outbox)
 {
@@ -236,6 +238,17 @@ static void run_rounds(struct supervisor *supervisor)
 	}
 }
 
+/* What a start, a load of settings or a full queue took goes back to the system once nothing happens. */
+static void rest_when_quiet(struct supervisor *supervisor)
+{
+	if (supervisor->in_hand)
+		supervisor->quiet = 0;
+	else if (++supervisor->quiet == QUIET_POLLS) {
+		storage_look_rest(supervisor->outbox->storage);
+		malloc_trim(0);
+	}
+}
+
 static void look_again(struct supervisor *supervisor)
 {
 	int64_t now = clock_monotonic_ms();
@@ -245,8 +258,12 @@ static void look_again(struct supervisor *supervisor)
 		supervisor->tenants_stale = false;
 		tenant_load(supervisor, NULL);
 	}
-	if (supervisor_asks(supervisor, poll) || (poll && supervisor->storage_told))
+	if (supervisor_asks(supervisor, poll) || (poll && supervisor->storage_told)) {
+		supervisor->quiet = 0;
 		look_changes(supervisor);
+	} else if (poll) {
+		rest_when_quiet(supervisor);
+	}
 	if (now >= supervisor->next_poll_ms)
 		supervisor->next_poll_ms = now + fault_number("poll-ms", POLL_MS);
 }

@@ -29,24 +29,21 @@
 #define READY_LOW  16  /* fetch more when fewer are ready */
 #define READY_HIGH 128 /* a fetch fills up to it */
 
+/* One for each tenant that is configured, idle or not: `make tenants` weighs it. */
 struct tenant {
-	char *name;
 	UT_hash_handle hh;
 	struct tenant_settings *settings; /* NULL: no such row (any more) */
-	bool present;                     /* seen by the load that is under way */
 	char *refused;                    /* words: settings that this version does not build; NULL = none */
 	struct breaker breaker;
 
 	/* due messages that are not with a worker, in the order they go out */
 	struct queue_link *ready;
 	int ready_count;
-	bool look;        /* the table has or may have more than we hold */
-	bool fresh;       /* an application wrote since the last look */
+	int replace;      /* workers that failed and are to be replaced */
 	int64_t next_due; /* s; of the earliest that is not due yet */
 
 	struct quota *quota;       /* messages_per_minute, recipients_per_day; NULL: there was no limit yet */
 	struct token *token;       /* with these settings; NULL: they ask for none */
-	bool usage_unread;         /* what earlier processes sent is still to be read */
 	struct quota_wait limited; /* limit != QUOTA_FREE: its mail waits until then */
 	int64_t limit_look_ms;     /* while the day is used up: not looked at before */
 	int64_t next_limit_told_ms; /* tenant.limited is not told again before */
@@ -54,20 +51,15 @@ struct tenant {
 	struct worker *workers;
 	int worker_count;            /* not retired */
 	int with_workers;            /* messages given to workers */
-	bool alone;                  /* one of them, a suspect: no other beside it */
-	bool one_at_a_time;          /* its server was lost with several under way: never again */
 	int unsettled;               /* messages with storage */
-	int replace;                 /* workers that failed and are to be replaced */
 	int64_t quarantine_until_ms; /* monotonic, 0 = none: no workers before */
 	int64_t pause_until_ms;      /* storage could not read for it: not before */
 	int64_t unread_id;           /* the message that it could not read, once that was told; 0 = none */
 	int64_t unread_ms;           /* when that was last so */
-	bool unread_waits;           /* it was no session that it could not have, told as tenant.waiting */
 
 	/* when to attend to it again */
 	struct timer timer;
 	/* its turn among those that wait for a place */
-	bool waiting, waits_for_worker;
 	int64_t ticket; /* since when, among all that wait; 0 = it does not */
 	struct tenant *next_waiting;
 
@@ -76,16 +68,26 @@ struct tenant {
 	struct loader_stamp *stamp; /* while it is down: asks whether its secret's file is a new one */
 	int64_t stamp_at_failure;   /* of the file, 0 = not known */
 	int64_t next_stamp_ms;
-	bool down; /* tenant.down was told and tenant.up not yet */
-	int worker_restarts;
 	int64_t last_sent_at;
 	char *last_error;
 	struct metrics_totals totals;
-	bool status_dirty;
 	int64_t status_at_ms;  /* written last */
 	int64_t next_count_ms; /* the queue is not counted before */
 	struct tenant *next_dirty;
+	int worker_restarts;
+	/* together, so that they take little room */
+	bool present;                   /* seen by the load that is under way */
+	bool look;                      /* the table has or may have more than we hold */
+	bool fresh;                     /* an application wrote since the last look */
+	bool usage_unread;              /* what earlier processes sent is still to be read */
+	bool alone;                     /* one that is with a worker is a suspect: no other beside it */
+	bool one_at_a_time;             /* its server was lost with several under way: never again */
+	bool unread_waits;              /* unread_id: it was told as tenant.waiting */
+	bool waiting, waits_for_worker; /* for a place */
+	bool down;                      /* tenant.down was told and tenant.up not yet */
+	bool status_dirty;
 	int64_t expiry_check_ms; /* while it is down: next look for what has expired */
+	char name[];             /* terminated */
 };
 
 /* One id that is with us: from the look until its commit. */
@@ -125,6 +127,7 @@ struct supervisor {
 	struct waking waking;
 	struct queue_link *judged, **judged_last; /* on their way to storage, together */
 	uint32_t dice;                            /* of the jitter: thrown anew for each message */
+	int quiet; /* polls in a row that found nothing, with nothing in hand */
 };
 
 #endif

@@ -35,10 +35,11 @@ static void set_last_error(struct tenant *tenant, const char *error)
 
 static struct tenant *tenant_add(struct supervisor *supervisor, const char *name)
 {
-	struct tenant *tenant = memory_alloc(sizeof(*tenant));
+	size_t length = strlen(name);
+	struct tenant *tenant = memory_alloc(sizeof(*tenant) + length + 1);
 	int64_t wall_ms = clock_wall_ms(), end_ms;
 
-	tenant->name = memory_strdup(name);
+	memcpy(tenant->name, name, length);
 	tenant->next_due = INT64_MAX;
 	tenant->look = true;
 	breaker_init(&tenant->breaker);
@@ -48,7 +49,7 @@ static struct tenant *tenant_add(struct supervisor *supervisor, const char *name
 		tenant->down = true;
 		set_last_error(tenant, "quarantined: its mail made outboxd fail");
 	}
-	HASH_ADD_KEYPTR(hh, supervisor->tenants, tenant->name, strlen(tenant->name), tenant);
+	HASH_ADD_KEYPTR(hh, supervisor->tenants, tenant->name, length, tenant);
 	return tenant;
 }
 
@@ -334,7 +335,6 @@ void tenant_free_all(struct supervisor *supervisor)
 		token_release(&tenant->token);
 		free(tenant->last_error);
 		free(tenant->refused);
-		free(tenant->name);
 		free(tenant);
 	}
 }

@@ -22,6 +22,7 @@
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS          250
 #define CHECKPOINT_MS      1000
+#define REST_AFTER_MS      2000 /* without anything to commit */
 
 struct writer {
 	struct outbox *outbox;
@@ -38,6 +39,7 @@ struct writer {
 	struct log_batch log;
 	bool failing;
 	struct retention retention;
+	int64_t rest_at_ms; /* storage_rest() then, DEADLINE_NEVER = it was, or nothing was committed */
 };
 
 static void tell_trouble(struct writer *writer, const struct words *words)
@@ -139,6 +141,7 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 			atomic_fetch_add(&writer->outbox->commits, 1);
 			tell_recovery(writer);
 			atomic_store(&writer->dirty, true);
+			writer->rest_at_ms = now + REST_AFTER_MS;
 			report_settled(writer, batch->messages);
 		} else {
 			atomic_fetch_add(&writer->outbox->commit_failures, 1);
@@ -190,12 +193,17 @@ static void wait_for_work(struct writer *writer)
 		{ .fd = writer->status.event_fd, .events = POLLIN },
 	};
 	const struct interrupt finish = { &writer->finish, 1 };
-
 	int64_t until_ms = retention_next_ms(&writer->retention);
 
 	if (atomic_load(&writer->clock_set) && until_ms > clock_monotonic_ms() + REPEAT_MS)
 		until_ms = clock_monotonic_ms() + REPEAT_MS;
-	wait_for_any(fds, 3, until_ms, &finish);
+	if (writer->rest_at_ms < until_ms)
+		until_ms = writer->rest_at_ms;
+	if (wait_for_any(fds, 3, until_ms, &finish) == ERROR_TIMEOUT &&
+	    clock_monotonic_ms() >= writer->rest_at_ms) {
+		storage_rest(writer->outbox->storage);
+		writer->rest_at_ms = DEADLINE_NEVER;
+	}
 }
 
 static void *storage_main(void *argument)
@@ -288,6 +296,7 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	int code;
 
 	made->outbox = outbox;
+	made->rest_at_ms = DEADLINE_NEVER;
 	log_batch_init(&made->log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
 	if (!init_queues(made, words)) {

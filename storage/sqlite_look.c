@@ -369,3 +369,9 @@ enum error storage_usage(struct storage *storage, const char *tenant, storage_us
 	rc = connection_read_end(look, rc);
 	return connection_error(look, rc, "cannot read what a tenant has sent within a day", words);
 }
+
+void storage_look_rest(struct storage *storage)
+{
+	storage_assert_home(storage);
+	(void)sqlite3_db_release_memory(storage->look.db);
+}

@@ -440,3 +440,8 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
 	atomic_flag_clear(&storage->settling);
 	return error == OK ? OK : ERROR_UNAVAILABLE;
 }
+
+void storage_rest(struct storage *storage)
+{
+	(void)sqlite3_db_release_memory(storage->writer.db);
+}

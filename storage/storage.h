@@ -94,6 +94,11 @@ struct storage_batch {
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
                           struct words *words);
 
+/* Each of the two for its own connection: nothing is to be done for a while, the pages that it keeps go back.
+ */
+void storage_rest(struct storage *storage);      /* storage */
+void storage_look_rest(struct storage *storage); /* supervisor */
+
 /* Finished messages of one state that are no longer kept. */
 struct storage_retention {
 	enum message_state state;   /* MESSAGE_SENT, MESSAGE_FAILED or MESSAGE_CANCELLED */
