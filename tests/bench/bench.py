@@ -73,8 +73,10 @@ def measure(name, row, voids, figures):
     """One row of a repetition; a run that is void is told and leaves no figure."""
     begin = time.monotonic()
     try:
-        figures.update(row.once())
-        say("  %s: %.1f s" % (name, time.monotonic() - begin))
+        found = row.once()
+        figures.update(found)
+        say("  %s, %.1f s: %s" % (name, time.monotonic() - begin,
+                                  ", ".join("%s %s" % (key, report.number(value)) for key, value in found.items())))
     except beds.Void as words:
         voids.append("%s: %s" % (name, words))
         say("  VOID %s: %s" % (name, words))
@@ -120,6 +122,12 @@ def run_curves(bed, names, options, voids):
     return found
 
 
+def end(number, frame):
+    """What was started ends, files go; a second signal does not stop that."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__ % ", ".join([*ROWS, *CURVES]),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,7 +152,7 @@ def parse():
 
 def main():
     options, voids, begin = parse(), [], time.monotonic()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))     # what was started ends, files go
+    signal.signal(signal.SIGTERM, end)
     with beds.Bed(options.build, options.folder) as bed:
         about = machine(bed)
         rounds = run_rows(bed, options.chosen, options, voids)

@@ -10,7 +10,7 @@ import service
 
 
 class Memory(rows_drain.Row):
-    """Of an active tenant (its connection open, a message under way) and of an idle one."""
+    """Of an active tenant (its one connection open, a message under way) and of an idle one."""
 
     NAME = "memory"
     ACTIVE, EACH, DELAY_MS = 200, 3, 700
@@ -26,7 +26,7 @@ class Memory(rows_drain.Row):
 
     def active(self, sink, columns):
         """KiB more for each of them than while they had nothing to do; threads likewise."""
-        path, messages = self.bed.outbox(self.ACTIVE, sink.port, **columns), self.ACTIVE * self.EACH
+        path, messages = self.bed.outbox(self.ACTIVE, sink.port, max_connections=1, **columns), self.ACTIVE * self.EACH
         sink.take()
         samples, threads = [], 0
         with self.bed.daemon(path) as daemon:
