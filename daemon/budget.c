@@ -43,10 +43,15 @@ int64_t budget_ticket(struct budget *budget)
 	return ticket;
 }
 
+int budget_free(const struct budget *budget)
+{
+	return atomic_load(&budget->max_workers) + atomic_load(&budget->lent) - atomic_load(&budget->workers);
+}
+
 static bool has_room(struct budget *budget, int kind)
 {
 	return kind ? atomic_load(&budget->probes) < atomic_load(&budget->max_probes)
-	            : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
+	            : budget_free(budget) > 0;
 }
 
 /* Who has waited longest for that kind and still looks after its line; NULL = nobody. */
@@ -97,6 +102,18 @@ void budget_give(struct budget *budget, bool probe, int64_t now_ms)
 	lock(budget);
 	atomic_fetch_sub(probe ? &budget->probes : &budget->workers, 1);
 	first = first_of(budget, probe, now_ms);
+	if (first)
+		queue_wake(first->wake);
+	unlock(budget);
+}
+
+void budget_lend(struct budget *budget, int count, int64_t now_ms)
+{
+	const struct budget_line *first;
+
+	lock(budget);
+	atomic_fetch_add(&budget->lent, count);
+	first = count > 0 ? first_of(budget, 0, now_ms) : NULL;
 	if (first)
 		queue_wake(first->wake);
 	unlock(budget);

@@ -31,6 +31,7 @@ struct budget {
 	atomic_int max_workers, max_probes;
 	atomic_int waiting; /* tenants that have no worker and wait for a place */
 	atomic_int leaving; /* workers that were told to make room */
+	atomic_int lent;    /* places of workers that are held up: others may have as many more */
 
 	pthread_mutex_t lock; /* of what is below */
 	struct budget_line *lines;
@@ -51,6 +52,12 @@ int64_t budget_ticket(struct budget *budget);
  * before it.
  */
 bool budget_take(struct budget *budget, struct budget_line *line, bool probe, int64_t ticket, int64_t now_ms);
+
+/* Places that are free for workers; below 0 until as many have ended as were lent. */
+int budget_free(const struct budget *budget);
+
+/* So many places more (or fewer, count < 0) while those who have them are held up; who waits is woken. */
+void budget_lend(struct budget *budget, int count, int64_t now_ms);
 
 /* A place is free again: who has waited longest is woken. */
 void budget_give(struct budget *budget, bool probe, int64_t now_ms);

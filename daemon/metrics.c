@@ -117,8 +117,12 @@ static void write_once(struct metrics *metrics)
 
 	buffer_init(&text, FILE_BYTES_MAX);
 	for (size_t i = 0; i < metrics->count; i++)
-		views[i] = (struct metrics_view){ metrics->labels[i],
-			                          atomic_exchange(&metrics->outboxes[i].picture, NULL) };
+		views[i] = (struct metrics_view){
+			.db = metrics->labels[i],
+			.picture = atomic_exchange(&metrics->outboxes[i].picture, NULL),
+			.hangs = atomic_load(&metrics->outboxes[i].hangs),
+			.wal_held_bytes = atomic_load(&metrics->outboxes[i].wal_held_bytes),
+		};
 	if (!metrics_render(&text, &process, views, metrics->count)) {
 		words_set(&words, "the figures of all tenants are more than %d MiB", FILE_BYTES_MAX >> 20);
 		tell(metrics, &words);

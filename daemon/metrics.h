@@ -59,6 +59,8 @@ struct metrics_process {
 struct metrics_view {
 	const char *db;                       /* its label */
 	const struct metrics_outbox *picture; /* NULL = none yet */
+	bool hangs; /* its disk does not answer, so that the picture is an old one */
+	int64_t wal_held_bytes;
 };
 
 /* The text; false if it is longer than out may be. Pure. */

@@ -226,11 +226,19 @@ static void add_outboxes(struct buffer *out, const struct metrics_view *views, s
 	                offsetof(struct metrics_outbox, removed));
 	add_family(out, "storage_failing", "gauge", "1 = results cannot be recorded, and nothing is sent.");
 	for (size_t i = 0; i < count; i++) {
-		if (!views[i].picture)
+		if (!views[i].picture && !views[i].hangs)
 			continue;
 		buffer_append_text(out, "outboxd_storage_failing{");
 		add_label(out, "db", views[i].db);
-		buffer_printf(out, "} %d\n", views[i].picture->storage_failing);
+		buffer_printf(out, "} %d\n", views[i].hangs || views[i].picture->storage_failing);
+	}
+	add_family(
+		out, "wal_held_bytes", "gauge",
+		"Length of a write-ahead log that a program which reads in it keeps from being used again.");
+	for (size_t i = 0; i < count; i++) {
+		buffer_append_text(out, "outboxd_wal_held_bytes{");
+		add_label(out, "db", views[i].db);
+		buffer_printf(out, "} %" PRId64 "\n", views[i].wal_held_bytes);
 	}
 }
 

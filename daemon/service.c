@@ -26,6 +26,7 @@
 #include "common/clock.h"
 #include "common/wait.h"
 #include "daemon/crash.h"
+#include "daemon/disk.h"
 #include "daemon/fault.h"
 #include "daemon/metrics.h"
 #include "daemon/service_internal.h"
@@ -305,6 +306,12 @@ static void run(struct main_state *state)
 			next_beat = now + HEARTBEAT_MS;
 		}
 		check_stall(state);
+		disk_check(state->outboxes, state->count, &state->log);
+		if (state->stop == STOP_NOW &&
+		    state->ended + disk_hanging(state->outboxes, state->count) == state->count) {
+			state->exit_status = EX_IOERR; /* what its threads wait for may never come */
+			return;
+		}
 		if (state->stop == STOP_SOON && now >= state->stop_now_at_ms)
 			tell_stop(state, STOP_NOW);
 		if (state->exit_by_ms && now >= state->exit_by_ms)

@@ -65,14 +65,22 @@ struct outbox {
 	atomic_bool clock_followed; /* storage: the table is right again after the clock was set; supervisor
 	                               clears */
 	atomic_bool disk_trouble;   /* storage: the last commit failed; dispatch stops */
+	atomic_int places_used;     /* of max_workers, by its workers; the supervisor writes */
+
+	/* a disk that does not answer: since when each thread is in one turn of its work, monotonic, 0 = it
+	 * waits for work; and what main makes of it (daemon/disk.h) */
+	_Atomic int64_t supervisor_since_ms, storage_since_ms;
+	atomic_bool hangs; /* dispatch stops */
 
 	/* for metrics_file */
 	_Atomic(struct metrics_outbox *) picture;           /* the last one, or NULL: see metrics.h */
 	_Atomic uint64_t commits, commit_failures, removed; /* storage writes */
+	_Atomic int64_t wal_held_bytes; /* storage-ckpt writes; see storage_checkpoint() */
 
 	/* main's own */
 	pthread_t supervisor;
 	bool started, joined;
+	int aside;       /* places of its workers that others have while it hangs */
 	bool clean;      /* ended with every thread joined and every result committed; before NEWS_ENDED */
 	int exit_status; /* of NEWS_REFUSED; written before the news */
 	struct words refusal;

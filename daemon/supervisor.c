@@ -87,6 +87,12 @@ static void tell_main(struct outbox *outbox, struct outbox_letter *letter, enum 
 	queue_push(&outbox->service->news, &letter->link);
 }
 
+/* What follows may wait for the disk, and for nothing else; or not any more. Main watches for how long. */
+static void on_disk(struct outbox *outbox, bool begins)
+{
+	atomic_store(&outbox->supervisor_since_ms, begins ? clock_monotonic_ms() : 0);
+}
+
 static enum error open_once(struct supervisor *supervisor, struct words *words)
 {
 	struct outbox *outbox = supervisor->outbox;
@@ -95,8 +101,10 @@ static enum error open_once(struct supervisor *supervisor, struct words *words)
 		.spool_dir = outbox->service->config->spool_dir,
 		.create = true,
 	};
-	enum error error = storage_open(&settings, &outbox->storage, words);
+	enum error error;
 
+	on_disk(outbox, true);
+	error = storage_open(&settings, &outbox->storage, words);
 	if (error == OK)
 		error = journal_open(outbox->path, storage_instance(outbox->storage), &outbox->journal,
 		                     words);
@@ -106,6 +114,7 @@ static enum error open_once(struct supervisor *supervisor, struct words *words)
 		journal_close(&outbox->journal, false);
 		storage_close(&outbox->storage);
 	}
+	on_disk(outbox, false);
 	return error;
 }
 
@@ -302,6 +311,7 @@ static void turn(struct supervisor *supervisor)
 {
 	bool letters;
 
+	on_disk(supervisor->outbox, true);
 	clock_follow(supervisor);
 	letters = take_settled(supervisor);
 	letters = take_results(supervisor) || letters;
@@ -316,11 +326,13 @@ static void turn(struct supervisor *supervisor)
 	places_make_room(supervisor);
 	run_timers(supervisor);
 	log_push(&supervisor->log);
+	on_disk(supervisor->outbox, false);
 }
 
 static void serve(struct supervisor *supervisor)
 {
 	supervisor->accept_work = true;
+	on_disk(supervisor->outbox, true); /* until the first turn is over */
 	storage_changed(supervisor->outbox->storage);
 	tenant_load(supervisor, NULL);
 	suspect_recover(supervisor);
@@ -385,7 +397,9 @@ static void close_outbox(struct supervisor *supervisor)
 	bool complete;
 
 	take_results(supervisor);
+	on_disk(outbox, true);
 	tenant_write_statuses(supervisor, true);
+	on_disk(outbox, false);
 	complete = writer_stop(&outbox->writer, WRITER_GRACE_MS);
 	take_settled(supervisor);
 	log_push(&supervisor->log);

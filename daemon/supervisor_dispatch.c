@@ -117,7 +117,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), tenant->one_at_a_time,
 	                      &words);
 	if (!worker) {
-		budget_give(&supervisor->outbox->service->budget, probe, clock_monotonic_ms());
+		place_return(supervisor, probe);
 		if (!supervisor->places_told) {
 			supervisor->places_told = true;
 			log_begin(&supervisor->log, LOG_ERROR, "worker.failed", supervisor->outbox->db,
@@ -321,7 +321,7 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 
 	if (!supervisor->accept_work)
 		return;
-	if (atomic_load(&supervisor->outbox->disk_trouble)) {
+	if (atomic_load(&supervisor->outbox->disk_trouble) || atomic_load(&supervisor->outbox->hangs)) {
 		/* What cannot be recorded is not sent; the tenant keeps its turn. */
 		timers_set_earlier(&supervisor->timers, &tenant->timer, now + PLACE_RETRY_MS);
 		return;

@@ -28,8 +28,10 @@ void worker_retire(struct worker *worker)
 {
 	struct tenant *tenant = worker->tenant;
 
-	if (!worker->retired)
+	if (!worker->retired) {
 		tenant->worker_count--;
+		worker->retired_ms = clock_monotonic_ms();
+	}
 	worker->retired = true;
 	worker_tell_leave(worker);
 }
@@ -93,7 +95,7 @@ static struct tenant *take_line(struct supervisor *supervisor)
 static bool has_room(const struct budget *budget, bool probe)
 {
 	return probe ? atomic_load(&budget->probes) < atomic_load(&budget->max_probes)
-	             : atomic_load(&budget->workers) < atomic_load(&budget->max_workers);
+	             : budget_free(budget) > 0;
 }
 
 /* Whether there is room of a kind that somebody of the line waits for: else it is left as it is, however
@@ -176,18 +178,57 @@ bool place_take(struct supervisor *supervisor, struct tenant *tenant, bool probe
 	int64_t ticket = needs && supervisor->sharing_out ? tenant->ticket : 0;
 
 	if (budget_take(budget_of(supervisor), &supervisor->outbox->places, probe, ticket,
-	                clock_monotonic_ms()))
+	                clock_monotonic_ms())) {
+		if (!probe)
+			atomic_fetch_add(&supervisor->outbox->places_used, 1);
 		return true;
+	}
 	if (needs)
 		place_wait(supervisor, tenant, probe);
 	return false;
 }
 
+void place_return(struct supervisor *supervisor, bool probe)
+{
+	if (!probe)
+		atomic_fetch_sub(&supervisor->outbox->places_used, 1);
+	budget_give(budget_of(supervisor), probe, clock_monotonic_ms());
+}
+
 void place_give(struct supervisor *supervisor, const struct worker *worker)
 {
-	budget_give(budget_of(supervisor), worker->probe, clock_monotonic_ms());
-	if (worker->makes_room)
-		atomic_fetch_sub(&budget_of(supervisor)->leaving, 1);
+	struct budget *budget = budget_of(supervisor);
+
+	if (worker->aside)
+		budget_lend(budget, -1, clock_monotonic_ms());
+	else if (worker->makes_room)
+		atomic_fetch_sub(&budget->leaving, 1);
+	place_return(supervisor, worker->probe);
+}
+
+/*
+ * Who was told to leave and is still there after another turn waits for its server's word, for minutes
+ * perhaps: it is set aside, as many at once as there are places for probes, and its place is lent.
+ */
+static void set_aside(struct supervisor *supervisor, int wanted)
+{
+	struct budget *budget = budget_of(supervisor);
+	int64_t now = clock_monotonic_ms(), turn_ms = fault_number("turn-ms", TURN_MS);
+	struct tenant *tenant, *next;
+
+	HASH_ITER (hh, supervisor->tenants, tenant, next) {
+		for (struct worker *worker = tenant->workers; worker && wanted > 0; worker = worker->next) {
+			if (!worker->retired || worker->probe || worker->aside ||
+			    now - worker->retired_ms < turn_ms ||
+			    atomic_load(&budget->lent) >= atomic_load(&budget->max_probes))
+				continue;
+			worker->aside = true;
+			if (worker->makes_room)
+				atomic_fetch_sub(&budget->leaving, 1);
+			budget_lend(budget, 1, now);
+			wanted--;
+		}
+	}
 }
 
 /* Who leaves sooner: the parked, then further sessions, then those whose turn is over. */
@@ -248,12 +289,14 @@ static int find_leavers(struct supervisor *supervisor, struct leaver *leavers)
 void places_make_room(struct supervisor *supervisor)
 {
 	struct budget *budget = budget_of(supervisor);
-	int free_places = atomic_load(&budget->max_workers) - atomic_load(&budget->workers);
-	int wanted = atomic_load(&budget->waiting) - atomic_load(&budget->leaving) -
-	             (free_places > 0 ? free_places : 0);
+	int free_places = budget_free(budget);
+	int waiting = atomic_load(&budget->waiting) - (free_places > 0 ? free_places : 0);
+	int wanted = waiting - atomic_load(&budget->leaving);
 	struct leaver *leavers;
 	int count;
 
+	if (waiting > 0)
+		set_aside(supervisor, waiting);
 	if (wanted <= 0 || supervisor->workers == 0)
 		return;
 	leavers = memory_alloc((size_t)supervisor->workers * sizeof(*leavers));
@@ -278,6 +321,7 @@ void place_after_probe(struct supervisor *supervisor, struct worker *worker)
 		return;
 	}
 	budget_give(budget, true, clock_monotonic_ms());
+	atomic_fetch_add(&supervisor->outbox->places_used, 1);
 	worker->probe = false;
 	worker->place_since_ms = clock_monotonic_ms();
 }

@@ -12,13 +12,16 @@ bool place_is_had(const struct tenant *tenant);
 /* A place for one more worker of the tenant. False: none is free, the tenant has its turn in the line for
  * one. */
 bool place_take(struct supervisor *supervisor, struct tenant *tenant, bool probe);
+/* One that was taken, and no worker came of it. */
+void place_return(struct supervisor *supervisor, bool probe);
 /* The worker has ended. */
 void place_give(struct supervisor *supervisor, const struct worker *worker);
 /* Into the line, without having asked. */
 void place_wait(struct supervisor *supervisor, struct tenant *tenant, bool probe);
 /* The tenants in the line get what is free, in the order of their waiting. */
 void places_share_out(struct supervisor *supervisor);
-/* Where tenants wait, of whatever outbox: parked workers go, further sessions, and those whose turn is over.
+/* Where tenants wait, of whatever outbox: parked workers go, further sessions, and those whose turn is over;
+ * the place of one that does not come to its end is given to others while it waits for its server.
  */
 void places_make_room(struct supervisor *supervisor);
 /* After its message: a place for probes is left as soon as there is an answer. */

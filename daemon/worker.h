@@ -58,6 +58,8 @@ struct worker {
 	bool probe;      /* in a probe's place */
 	bool retired;    /* told to leave: counts no longer for its tenant */
 	bool makes_room; /* told to leave for others */
+	bool aside;      /* it is slow to leave: others have its place meanwhile */
+	int64_t retired_ms;
 	bool stall_told;
 	int64_t place_since_ms;
 	bool one_at_a_time; /* its sessions have a window of 1; constant once it runs */

@@ -23,6 +23,8 @@
 #define REPEAT_MS          250
 #define CHECKPOINT_MS      1000
 #define REST_AFTER_MS      2000 /* without anything to commit */
+#define HELD_BYTES         (64 << 20)
+#define HELD_MS            10000
 
 struct writer {
 	struct outbox *outbox;
@@ -40,6 +42,10 @@ struct writer {
 	bool failing;
 	struct retention retention;
 	int64_t rest_at_ms; /* storage_rest() then, DEADLINE_NEVER = it was, or nothing was committed */
+	/* the checkpoint thread's own */
+	struct log_batch checkpoint_log;
+	int64_t held_since_ms, held_since_s; /* somebody reads in a long write-ahead log; 0 = no */
+	int64_t held_told_bytes;             /* how long it was when that was told, 0 = not yet */
 };
 
 static void tell_trouble(struct writer *writer, const struct words *words)
@@ -134,8 +140,10 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 
 		take_in_hand(writer, batch->messages);
 		take_in_hand(writer, batch->uncertain);
-		error = storage_settle(writer->outbox->storage, batch, now + COMMIT_DEADLINE_MS, &words);
-
+		atomic_store(&writer->outbox->storage_since_ms, now);
+		error = storage_settle(writer->outbox->storage, batch,
+		                       now + fault_number("commit-ms", COMMIT_DEADLINE_MS), &words);
+		atomic_store(&writer->outbox->storage_since_ms, 0);
 		if (error == OK) {
 			committed = true;
 			atomic_fetch_add(&writer->outbox->commits, 1);
@@ -233,11 +241,54 @@ static void *storage_main(void *argument)
 			wait_for_work(writer);
 		}
 		/* Results come first, but not for ever. */
+		atomic_store(&writer->outbox->storage_since_ms, clock_monotonic_ms());
 		if (!last && retention_step(&writer->retention))
 			atomic_store(&writer->dirty, true);
+		atomic_store(&writer->outbox->storage_since_ms, 0);
 	}
 	retention_tell(&writer->retention, true);
 	return NULL;
+}
+
+static void tell_held(struct writer *writer, const char *event, const char *error)
+{
+	log_begin(&writer->checkpoint_log, LOG_WARNING, event, writer->outbox->db, NULL);
+	log_text(&writer->checkpoint_log, "database", writer->outbox->path);
+	log_text(&writer->checkpoint_log, "error", error);
+	log_end(&writer->checkpoint_log);
+	log_push(&writer->checkpoint_log);
+}
+
+/*
+ * A transaction that is only read in, and never ends, keeps the write-ahead log from being used
+ * again: it grows with each commit until the disk is full. Told, and told again when it has doubled.
+ */
+static void watch_held(struct writer *writer, int64_t held_bytes)
+{
+	int64_t now = clock_monotonic_ms();
+	int64_t most = fault_number("wal-held-bytes", HELD_BYTES);
+	struct words words;
+
+	atomic_store(&writer->outbox->wal_held_bytes, held_bytes);
+	if (held_bytes == 0) {
+		if (writer->held_told_bytes)
+			tell_held(writer, "storage.recovered", NULL);
+		writer->held_since_ms = writer->held_told_bytes = 0;
+		return;
+	}
+	if (!writer->held_since_ms) {
+		writer->held_since_ms = now;
+		writer->held_since_s = clock_wall_s();
+	}
+	if (held_bytes < most || held_bytes < 2 * writer->held_told_bytes ||
+	    now - writer->held_since_ms < fault_number("wal-held-ms", HELD_MS))
+		return;
+	words_set(&words,
+	          "the write-ahead log has grown to %lld MiB: for %lld s a program has been reading in one "
+	          "transaction, and until that ends it grows with every commit",
+	          (long long)(held_bytes >> 20), (long long)(clock_wall_s() - writer->held_since_s));
+	tell_held(writer, "storage.warning", words.text);
+	writer->held_told_bytes = held_bytes;
 }
 
 static void *checkpoint_main(void *argument)
@@ -246,13 +297,17 @@ static void *checkpoint_main(void *argument)
 	const struct interrupt interrupt = { &writer->stop, 1 };
 
 	while (wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_MS, &interrupt) != ERROR_INTERRUPTED) {
+		int64_t held_bytes = 0;
 		struct words words;
 
 		/* What it says in words is found again, with a reader, by the next commit: nobody else is
 		 * told. */
-		if (atomic_exchange(&writer->dirty, false) &&
-		    storage_checkpoint(writer->outbox->storage, &words) != OK)
+		if (!atomic_exchange(&writer->dirty, false) && !writer->held_since_ms)
+			continue;
+		if (storage_checkpoint(writer->outbox->storage, &held_bytes, &words) != OK)
 			atomic_store(&writer->dirty, true);
+		else
+			watch_held(writer, held_bytes);
 	}
 	return NULL;
 }
@@ -276,6 +331,7 @@ static bool init_queues(struct writer *writer, struct words *words)
 static void destroy(struct writer *writer)
 {
 	log_batch_fini(&writer->log);
+	log_batch_fini(&writer->checkpoint_log);
 	queue_fini(&writer->settle);
 	queue_fini(&writer->hold);
 	queue_fini(&writer->status);
@@ -298,6 +354,7 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	made->outbox = outbox;
 	made->rest_at_ms = DEADLINE_NEVER;
 	log_batch_init(&made->log, outbox->service->log);
+	log_batch_init(&made->checkpoint_log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
 	if (!init_queues(made, words)) {
 		log_batch_fini(&made->log);

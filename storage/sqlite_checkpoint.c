@@ -16,7 +16,7 @@
 enum { CHECKPOINT_BEGIN, CHECKPOINT_COMMIT };
 static const char *const checkpoint_sql[] = { [CHECKPOINT_BEGIN] = "BEGIN", [CHECKPOINT_COMMIT] = "COMMIT" };
 
-enum error storage_checkpoint(struct storage *storage, struct words *words)
+enum error storage_checkpoint(struct storage *storage, int64_t *held_bytes, struct words *words)
 {
 	struct connection *connection = &storage->checkpointer;
 	int64_t page_bytes = 4096;
@@ -24,6 +24,8 @@ enum error storage_checkpoint(struct storage *storage, struct words *words)
 	enum error error = OK;
 	int rc;
 
+	if (held_bytes)
+		*held_bytes = 0;
 	if (!connection->db)
 		error = connection_open(connection, storage_file_path(storage->file), checkpoint_sql,
 		                        deadline_after_ms(RESTART_LIMIT_MS), words);
@@ -36,9 +38,9 @@ enum error storage_checkpoint(struct storage *storage, struct words *words)
 		connection->deadline_ms = deadline_after_ms(RESTART_LIMIT_MS);
 		rc = sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 	}
-	if ((rc & 0xff) == SQLITE_BUSY)
-		return OK;
-	if (rc == SQLITE_OK)
+	if ((rc & 0xff) == SQLITE_BUSY && held_bytes && pages * page_bytes > RESTART_ABOVE_BYTES)
+		*held_bytes = pages * page_bytes;
+	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY)
 		return OK;
 	(void)connection_error(connection, rc, "cannot move the write-ahead log", words);
 	connection_close(connection);

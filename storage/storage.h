@@ -126,8 +126,11 @@ enum error storage_retain(struct storage *storage, struct storage_retention *ret
 enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int64_t deadline_ms,
                                 struct words *words);
 
-/* checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. */
-enum error storage_checkpoint(struct storage *storage, struct words *words);
+/*
+ * checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. *held_bytes (may be NULL):
+ * how long the WAL is where it could not be begun anew because somebody reads in it, else 0.
+ */
+enum error storage_checkpoint(struct storage *storage, int64_t *held_bytes, struct words *words);
 
 /*
  * any thread: modes, owners, file system, the file still the same: words for what

@@ -185,7 +185,7 @@ static void deliver_all(struct storage *storage, long rows)
 		}
 		forget(first);
 		if (++commits % 64 == 0)
-			(void)storage_checkpoint(storage, &words);
+			(void)storage_checkpoint(storage, NULL, &words);
 	}
 	for (int verb = 0; verb < 3; verb++)
 		printf("  %-28s %9.2f us CPU  %9.2f us\n",

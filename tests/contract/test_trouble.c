@@ -72,11 +72,11 @@ END_TEST
 START_TEST(a_checkpoint_moves_what_was_committed)
 {
 	bed_insert(&(struct contract_message){ .message_bytes = 20 * 1024 * 1024 });
-	ck_ok(storage_checkpoint(bed.storage, &bed.words));
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
 	APP->lock(bed.outbox);
-	ck_ok(storage_checkpoint(bed.storage, &bed.words)); /* what cannot be now is no failure */
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words)); /* what cannot be now is no failure */
 	APP->unlock(bed.outbox);
-	ck_ok(storage_checkpoint(bed.storage, &bed.words));
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
 	ck_assert(APP->unpinned(bed.outbox));
 }
 END_TEST
@@ -114,7 +114,7 @@ static void *move_log(void *context)
 	for (int i = 0; i < TURNS; i++) {
 		struct words words;
 
-		if (storage_checkpoint(bed.storage, &words) == OK)
+		if (storage_checkpoint(bed.storage, NULL, &words) == OK)
 			(*moved)++;
 	}
 	return NULL;

@@ -2,7 +2,19 @@
 goes on afterwards, the log says in words what it was, nothing is lost or doubled. The table is
 in doc/INDEPENDENCE.md."""
 
+import contextlib
+import fcntl
+import os
+import re
 import resource
+import select
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+import outbox
 
 LONG = 60       # seconds: a loaded machine, and never a measure
 
@@ -69,3 +81,380 @@ def test_no_descriptor_is_free(case):
     box.wait("no error is left", lambda: not box.one(
         "SELECT count(*) FROM outbox_tenant_status WHERE last_error "
         "IS NOT NULL")[0], LONG)
+
+
+# --- places ---------------------------------------------------------------------
+
+
+def test_servers_that_hang_hold_no_places(case):
+    """All places are held by sessions whose servers say nothing, for minutes:
+    the others' mail is delivered while they go on saying nothing."""
+    sick, well = case.server(), case.server()
+    gate = sick.hold("MAIL")
+    hanging = ["sick%d" % n for n in range(3)]
+    for name in hanging:
+        case.tenant(name, sick, max_connections=1, command_timeout=3600)
+    names = ["well%d" % n for n in range(4)]
+    for name in names:
+        case.tenant(name, well)
+    box = case.outbox()
+    for name in hanging:
+        box.insert(name, "a@box.example", subject=name)
+    case.start(settings=["max_workers=3"])
+    for _ in hanging:
+        gate.reached(LONG)
+    for name in names * 2:
+        box.insert(name, "a@box.example", subject=name)
+    box.wait("all of the well sent", lambda: box.count("sent") == 8, LONG)
+    assert not sick.mails
+    gate.release()
+    box.wait_all(seconds=LONG)
+    once(well, names * 2)
+    once(sick, hanging)
+
+
+def test_a_place_set_aside_comes_back(case):
+    """What was lent to others is not lent twice: when all that hung have ended
+    there are as many places as before, and no more."""
+    sick, well = case.server(), case.server()
+    gate = sick.hold("MAIL")
+    case.tenant("sick", sick, max_connections=1, command_timeout=3600)
+    for name in ("one", "two"):
+        case.tenant(name, well, max_connections=1)
+    box = case.outbox()
+    box.insert("sick", "a@box.example")
+    daemon = case.start(settings=["max_workers=1", "log_level=debug",
+                                  "idle_timeout=1h"])
+    gate.reached(LONG)
+    box.wait_state(box.insert("one", "a@box.example"), "sent", LONG)
+    gate.release()
+    daemon.wait_event("worker.exit", tenant="sick", seconds=LONG)
+    # One place: who gets it makes the other leave.
+    for name in ("two", "one", "two"):
+        box.wait_state(box.insert(name, "a@box.example"), "sent", LONG)
+    started = len(daemon.events("worker.start"))
+    case.until("one is left", lambda: started - 1 ==
+               len(daemon.events("worker.exit")), LONG)
+
+
+# --- the disk -------------------------------------------------------------------
+
+
+class Disk:
+    """The disk of files that begin with a path, which can be told not to
+    answer."""
+
+    def __init__(self, case, name):
+        self.flag = case.path("hold")
+        self.words = {
+            "LD_PRELOAD": os.path.join(outbox.build_directory(),
+                                       "tests/daemon/hold.so"),
+            "HOLD_PATH": case.path(name), "HOLD_FLAG": self.flag,
+            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+    @contextlib.contextmanager
+    def environment(self):
+        before = {key: os.environ.get(key) for key in self.words}
+        os.environ.update(self.words)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
+
+    def hang(self):
+        open(self.flag, "w").close()
+
+    def answer(self):
+        os.unlink(self.flag)
+
+
+def metric(case, name, **labels):
+    """A figure of metrics_file, None if it is not there."""
+    try:
+        with open(case.path("figures")) as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        return None
+    want = ",".join('%s="%s"' % pair for pair in labels.items())
+    found = re.search(r"^outboxd_%s\{%s\} (\S+)$" % (name, want), text, re.M)
+    return float(found.group(1)) if found else None
+
+
+def test_a_disk_that_hangs_is_one_outbox_s(case):
+    """Two outboxes; the disk of one does not answer: the other's mail goes on,
+    with the only places there are; log and figures name it. Then it answers,
+    and all of its own mail arrives, once."""
+    server, other = case.server(), case.server()
+    for name, to in (("one.db", server), ("two.db", other)):
+        case.tenant("acme", to, case.outbox(name), max_connections=1)
+    one, two = case.outbox("one.db"), case.outbox("two.db")
+    disk = Disk(case, "one.db")
+    with disk.environment():
+        daemon = case.daemon(
+            "one.db", "two.db", faults="disk-hang-ms=3000,metrics-ms=200",
+            settings=["max_workers=1", "metrics_file=" + case.path("figures")])
+        daemon.allowed.add("storage.failed")
+        daemon.start()
+    one.wait_state(one.insert("acme", "a@box.example", subject="first"),
+                   "sent", LONG)
+    gate = server.hold("dot")
+    numbers = [one.insert("acme", "a@box.example", subject="m%d" % n)
+               for n in range(5)]
+    gate.reached(LONG)      # the one place is one.db's
+    disk.hang()
+    gate.release()
+    event, = daemon.wait_event("storage.failed", db="one", seconds=LONG)
+    assert "its disk has not answered for" in event["error"], event
+    for number in range(5):
+        two.wait_state(two.insert("acme", "b@box.example",
+                                  subject="m%d" % number), "sent", LONG)
+    case.until("the figures tell", lambda: metric(
+        case, "storage_failing", db="one") == 1, LONG)
+    disk.answer()
+    daemon.wait_event("storage.recovered", db="one", seconds=LONG)
+    for number in numbers:
+        one.wait_state(number, "sent", LONG)
+    case.until("the figures tell", lambda: metric(
+        case, "storage_failing", db="one") == 0, LONG)
+    once(server, ["first"] + ["m%d" % n for n in range(5)])
+    once(other, ["m%d" % n for n in range(5)])
+
+
+def test_outboxd_ends_though_a_disk_hangs(case):
+    """What its threads wait for may never come: told to stop twice it ends,
+    with the other outbox's results written."""
+    server = case.server()
+    for name in ("one.db", "two.db"):
+        case.tenant("acme", server, case.outbox(name))
+    disk = Disk(case, "one.db")
+    with disk.environment():
+        daemon = case.daemon("one.db", "two.db", faults="disk-hang-ms=1000")
+        daemon.allowed.add("storage.failed")
+        daemon.start()
+    one, two = case.outbox("one.db"), case.outbox("two.db")
+    disk.hang()
+    number = one.insert("acme", "a@box.example")
+    daemon.wait_event("storage.failed", db="one", seconds=LONG)
+    two.wait_state(two.insert("acme", "a@box.example"), "sent", LONG)
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_heard(LONG)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_end(LONG) != 0
+    disk.answer()
+    daemon.start()
+    one.wait_state(number, "sent", LONG)
+
+
+# --- SQLite -----------------------------------------------------------------------
+
+
+class Lock:
+    """An application that holds the write lock."""
+
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def release(self):
+        self.db.execute("ROLLBACK")
+        self.db.close()
+
+
+def test_the_write_lock_keeps_no_mail(case):
+    """An application holds it for as long as a commit is tried: mail of all
+    tenants of that outbox goes out meanwhile, up to unsettled_max, that of
+    the other outbox is recorded too; told in words; then all is recorded."""
+    server, other = case.server(), case.server()
+    one, two = case.outbox("one.db"), case.outbox("two.db")
+    names = ["t%d" % n for n in range(4)]
+    for name in names:
+        case.tenant(name, server, one)
+    case.tenant("acme", other, two)
+    due = int(time.time()) + 3
+    numbers = [one.insert(name, "a@box.example", subject=name, not_before=due)
+               for name in names]
+    daemon = case.daemon("one.db", "two.db", faults="commit-ms=4000")
+    daemon.allowed.add("storage.failed")
+    lock = Lock(one.path)
+    daemon.start(ready=False)
+    lock.release()
+    daemon.log.wait("daemon.ready", seconds=LONG)
+    lock = Lock(one.path)
+    sent_before = one.count("sent")
+    case.until("all out", lambda: len(server.mails) == 4, LONG)
+    assert one.count("sent") == sent_before
+    event, = daemon.wait_event("storage.failed", db="one", seconds=LONG)
+    assert "held the database's lock too long" in event["error"], event
+    two.wait_state(two.insert("acme", "b@box.example", subject="two"), "sent",
+                   LONG)
+    lock.release()
+    for number in numbers:
+        one.wait_state(number, "sent", LONG)
+    daemon.wait_event("storage.recovered", db="one", seconds=LONG)
+    once(server, names)
+    once(other, ["two"])
+
+
+def test_a_reader_that_never_ends_is_told(case):
+    """It pins the write-ahead log, which grows: told in words and figures; mail
+    goes on; when it ends the log is used again, and that is told too."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    daemon = case.start(
+        faults="wal-held-bytes=20000000,wal-held-ms=1000,metrics-ms=200",
+        settings=["metrics_file=" + case.path("figures")])
+    box.wait_state(box.insert("acme", "a@box.example", subject="first"),
+                   "sent", LONG)
+    reader = sqlite3.connect(box.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM outbox").fetchone()
+    draft = [box.insert("acme", "a@box.example", subject="large", draft=1,
+                        body_text="x" * 2_000_000) for _ in range(12)]
+    box.wait_state(box.insert("acme", "a@box.example", subject="m1"), "sent",
+                   LONG)
+    event, = daemon.wait_event("storage.warning", seconds=LONG)
+    assert "write-ahead log has grown to" in event["error"], event
+    assert "reading in one transaction" in event["error"], event
+    case.until("the figures tell", lambda: (metric(
+        case, "wal_held_bytes", db="outbox") or 0) > 20_000_000, LONG)
+    box.wait_state(box.insert("acme", "a@box.example", subject="m2"), "sent",
+                   LONG)
+    reader.execute("COMMIT")
+    reader.close()
+    daemon.wait_event("storage.recovered", seconds=LONG)
+    size = os.path.getsize(box.path + "-wal")
+    box.wait_state(box.insert("acme", "a@box.example", subject="m3"), "sent",
+                   LONG)
+    assert os.path.getsize(box.path + "-wal") <= size
+    once(server, ["first", "m1", "m2", "m3"])
+    assert len(draft) == 12
+
+
+# --- names ------------------------------------------------------------------------
+
+
+class NameServer:
+    """Answers questions for A of whatever name with 127.0.0.1; or keeps silent."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.silent = True
+        self.asked = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            question, client = self.socket.recvfrom(1024)
+            self.asked += 1
+            if self.silent:
+                continue
+            end = question.index(b"\0", 12) + 5
+            kind = question[end - 4:end - 2]
+            is_a = kind == b"\0\1"
+            reply = question[:2] + b"\x81\x80\0\1" + \
+                (b"\0\1" if is_a else b"\0\0") + b"\0\0\0\0" + \
+                question[12:end]
+            if is_a:
+                reply += b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1"
+            self.socket.sendto(reply, client)
+
+
+def test_name_servers_that_never_answer(case):
+    """Tenants whose server has to be asked for wait; the others do not. Then
+    they answer."""
+    names, server, well = NameServer(), case.server(), case.server()
+    asking = ["asks%d" % n for n in range(12)]     # more than channels are kept
+    for name in asking:
+        case.tenant(name, server, host=name + ".example", connect_timeout=5)
+    case.tenant("well", well)
+    box = case.outbox()
+    waiting = [box.insert(name, "a@box.example", subject=name)
+               for name in asking]
+    daemon = case.start(settings=["dns_servers=127.0.0.1:%d" % names.port])
+    case.until("they are asked", lambda: names.asked >= len(asking), LONG)
+    for number in range(5):
+        box.wait_state(box.insert("well", "b@box.example",
+                                  subject="m%d" % number), "sent", LONG)
+    for name in asking:
+        event = daemon.wait_event("tenant.down", tenant=name, seconds=LONG)[0]
+        assert "resolving %s.example" % name in event["error"], event
+    names.silent = False
+    for number in waiting:
+        box.wait_state(number, "sent", LONG)
+    once(well, ["m%d" % n for n in range(5)])
+    once(server, asking)
+    assert len(daemon.events("tenant.down")) == len(asking)
+
+
+# --- the log ----------------------------------------------------------------------
+
+
+def test_a_log_that_nobody_reads(case):
+    """A pipe that is full: mail goes on, and whoever reads again misses
+    nothing of what found room."""
+    server = case.server()
+    case.tenant("acme", server)
+    daemon = case.start()
+    os.rename(case.path("log"), case.path("log.before"))
+    daemon.log.path = case.path("log.before")
+    os.mkfifo(case.path("log"))
+    reader = os.open(case.path("log"), os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_heard(LONG)
+    box = case.outbox()
+    numbers = [box.insert("acme", "a@box.example", subject="m%d" % n,
+                          reference="r" * 250) for n in range(60)]
+    for number in numbers:
+        box.wait_state(number, "sent", LONG)
+    once(server, ["m%d" % n for n in range(60)])
+    text = b""
+    limit = time.monotonic() + LONG
+    while text.count(b"event=delivery.sent") < len(numbers):
+        if select.select([reader], [], [], 1)[0]:
+            text += os.read(reader, 65536)
+        assert time.monotonic() < limit, text[-500:]
+    assert len(text) > 4 * 4096     # it was full long before
+    assert daemon.stop() == 0
+    os.close(reader)
+    os.unlink(case.path("log"))
+    with open(case.path("log.before"), "rb") as before, \
+            open(case.path("log"), "wb") as stream:
+        stream.write(before.read() + text)
+    daemon.log.path = case.path("log")
+
+
+def test_a_log_folder_that_goes_away(case):
+    """Its lines are lost, told once in the main log; mail goes on; made anew
+    it is written again."""
+    server = case.server()
+    for name in ("acme", "birch"):
+        case.tenant(name, server)
+    folder = case.path("logs")
+    daemon = case.start(settings=["log_dir=" + folder])
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "a@box.example", subject="m0"), "sent",
+                   LONG)
+    os.rename(folder, folder + ".away")
+    with open(folder, "w"):
+        pass                # a file is no folder
+    for name in ("acme", "birch"):
+        box.wait_state(box.insert(name, "a@box.example", subject=name), "sent",
+                       LONG)
+    event = daemon.wait_event("log.failed", seconds=LONG)[0]
+    assert "Not a directory" in event["error"], event
+    assert event["file"].endswith("logs/birch.log"), event
+    os.unlink(folder)
+    box.wait_state(box.insert("birch", "a@box.example", subject="m1"), "sent",
+                   LONG)
+    case.until("written again", lambda: os.path.exists(folder + "/birch.log"),
+               LONG)
+    assert len(daemon.events("log.failed")) == 1
+    once(server, ["m0", "acme", "birch", "m1"])

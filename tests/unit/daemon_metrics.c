@@ -27,7 +27,7 @@ static bool render(struct buffer *out, const char *db, const struct metrics_outb
 	const struct metrics_process process = {
 		.version = "1.2", .start_s = 100, .now_s = 1000, .log_dropped = 7
 	};
-	const struct metrics_view views[] = { { db, picture }, { "none yet", NULL } };
+	const struct metrics_view views[] = { { .db = db, .picture = picture }, { .db = "none yet" } };
 
 	buffer_init(out, limit);
 	return metrics_render(out, &process, views, 2);
