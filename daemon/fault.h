@@ -12,7 +12,8 @@
  * removes the file OUTBOXD_FAULT_TOKEN, if there is one), kill (SIGKILL by whoever can remove it); without one the point's own.
  * NAME=NUMBER changes a figure: heartbeat-lost-ms=2000, metrics-ms (how often figures are written), count-us
  * (what counting a queue costs), turn-ms (of a tenant that keeps its
- * place), restart-most-ms (between two services), poll-ms, give-up-ms. In any other build there is nothing here.
+ * place), restart-most-ms (between two services), poll-ms, give-up-ms, aside-ms (in
+ * which who was told to leave has to end), disk-hang-ms, commit-ms, wal-held-bytes, wal-held-ms. In any other build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H

@@ -17,7 +17,8 @@
 #include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
 
-#define TURN_MS 2000
+#define TURN_MS  2000
+#define ASIDE_MS 5000 /* to end in, for who was told to leave: no server that is well takes so long */
 
 static struct budget *budget_of(const struct supervisor *supervisor)
 {
@@ -207,19 +208,19 @@ void place_give(struct supervisor *supervisor, const struct worker *worker)
 }
 
 /*
- * Who was told to leave and is still there after another turn waits for its server's word, for minutes
+ * Who was told to leave and is still there waits for its server's word, for minutes
  * perhaps: it is set aside, as many at once as there are places for probes, and its place is lent.
  */
 static void set_aside(struct supervisor *supervisor, int wanted)
 {
 	struct budget *budget = budget_of(supervisor);
-	int64_t now = clock_monotonic_ms(), turn_ms = fault_number("turn-ms", TURN_MS);
+	int64_t now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
 
 	HASH_ITER (hh, supervisor->tenants, tenant, next) {
 		for (struct worker *worker = tenant->workers; worker && wanted > 0; worker = worker->next) {
 			if (!worker->retired || worker->probe || worker->aside ||
-			    now - worker->retired_ms < turn_ms ||
+			    now - worker->retired_ms < fault_number("aside-ms", ASIDE_MS) ||
 			    atomic_load(&budget->lent) >= atomic_load(&budget->max_probes))
 				continue;
 			worker->aside = true;

@@ -258,7 +258,9 @@ def in_turn(case, databases):
     for _ in range(200):
         boxes[0].insert("flood", "bob@example.net", subject="flood")
     boxes[0].commit()
-    daemon = case.start(*databases, settings=["max_workers=1"])
+    # that the flood's server is slow is what makes them wait
+    daemon = case.start(*databases, settings=["max_workers=1"],
+                        faults="aside-ms=3600000")
     gate.reached(60)
     # not in the order of their names, and not that of the outboxes
     order = [names[i * 5 % 12] for i in range(12)]
@@ -299,7 +301,7 @@ def test_further_sessions_leave_at_once(case):
         box.insert("flood", "bob@example.net", subject="flood")
     box.commit()
     need_faults()
-    daemon = case.start_faulty("turn-ms=3600000", set(),
+    daemon = case.start_faulty("turn-ms=3600000,aside-ms=3600000", set(),
                                settings=["max_workers=2"])
     for gate in gates:
         gate.reached(60)
