@@ -236,6 +236,8 @@ static void add_outboxes(struct buffer *out, const struct metrics_view *views, s
 		out, "wal_held_bytes", "gauge",
 		"Length of a write-ahead log that a program which reads in it keeps from being used again.");
 	for (size_t i = 0; i < count; i++) {
+		if (!views[i].picture)
+			continue;
 		buffer_append_text(out, "outboxd_wal_held_bytes{");
 		add_label(out, "db", views[i].db);
 		buffer_printf(out, "} %" PRId64 "\n", views[i].wal_held_bytes);
