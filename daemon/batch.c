@@ -24,6 +24,34 @@ static struct queue_link *cut_chain(struct queue_link **rest)
 	return first;
 }
 
+void batch_put_back(struct queue_link **chain, struct queue_link **rest)
+{
+	struct queue_link **left = chain, *last;
+
+	while (*left && QUEUE_ITEM(*left, struct message, link)->settled != SETTLED_NOT_YET)
+		left = &(*left)->next;
+	if (!*left)
+		return;
+	for (last = *left; last->next;)
+		last = last->next;
+	last->next = *rest;
+	*rest = *left;
+	*left = NULL;
+}
+
+void batch_cut_statuses(struct storage_batch *batch, struct queue_link **statuses)
+{
+	struct queue_link **end = statuses;
+
+	for (int i = 0; *end && i < BATCH_STATUSES; i++)
+		end = &(*end)->next;
+	batch->statuses = end == statuses ? NULL : *statuses;
+	if (!batch->statuses)
+		return;
+	*statuses = *end;
+	*end = NULL;
+}
+
 void batch_cut(struct storage_batch *batch, struct queue_link **settle, struct queue_link **hold)
 {
 	if (is_suspect(*settle) || !is_suspect(*hold))

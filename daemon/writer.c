@@ -37,7 +37,8 @@ struct writer {
 	atomic_bool clock_set;     /* … if there is anything */
 	atomic_bool dirty;         /* something was committed since the last checkpoint */
 	bool complete;             /* storage's last word */
-	/* the storage thread's own */
+	/* the storage thread's own: what the next commits take, and */
+	struct queue_link *to_settle, *to_hold, *to_tell;
 	struct log_batch log;
 	bool failing;
 	struct retention retention;
@@ -150,6 +151,8 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 			tell_recovery(writer);
 			atomic_store(&writer->dirty, true);
 			writer->rest_at_ms = now + REST_AFTER_MS;
+			batch_put_back(&batch->messages, &writer->to_settle);
+			batch_put_back(&batch->uncertain, &writer->to_hold);
 			report_settled(writer, batch->messages);
 		} else {
 			atomic_fetch_add(&writer->outbox->commit_failures, 1);
@@ -217,21 +220,25 @@ static void wait_for_work(struct writer *writer)
 static void *storage_main(void *argument)
 {
 	struct writer *writer = argument;
-	struct queue_link *rest = NULL, *held = NULL;
 
 	writer->complete = true;
 	for (;;) {
 		bool last = atomic_load(&writer->finish) != 0;
-		struct storage_batch batch = { 0 };
+		int64_t commit_us = storage_commit_us(writer->outbox->storage);
+		struct storage_batch batch = { .hold_us = commit_us > BATCH_HOLD_US ? commit_us
+			                                                            : BATCH_HOLD_US,
+			                       .hold_least = BATCH_HOLD_LEAST };
 
 		if (!last)
 			follow_clock(writer);
-		if (!rest)
-			rest = queue_take_all(&writer->settle);
-		if (!held)
-			held = queue_take_all(&writer->hold);
-		batch_cut(&batch, &rest, &held);
-		batch.statuses = queue_take_all(&writer->status);
+		if (!writer->to_settle)
+			writer->to_settle = queue_take_all(&writer->settle);
+		if (!writer->to_hold)
+			writer->to_hold = queue_take_all(&writer->hold);
+		if (!writer->to_tell)
+			writer->to_tell = queue_take_all(&writer->status);
+		batch_cut(&batch, &writer->to_settle, &writer->to_hold);
+		batch_cut_statuses(&batch, &writer->to_tell);
 		if (batch.messages || batch.uncertain || batch.statuses) {
 			if (!commit(writer, &batch))
 				writer->complete = false;

@@ -35,6 +35,10 @@ enum error storage_checkpoint(struct storage *storage, int64_t *held_bytes, stru
 	if (rc == SQLITE_OK)
 		rc = connection_ask_int(connection, "PRAGMA page_size", &page_bytes);
 	if (rc == SQLITE_OK && pages * page_bytes > RESTART_ABOVE_BYTES) {
+		/* What came meanwhile is little: RESTART moves the rest with the write lock held. */
+		rc = sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	}
+	if (rc == SQLITE_OK && pages * page_bytes > RESTART_ABOVE_BYTES) {
 		connection->deadline_ms = deadline_after_ms(RESTART_LIMIT_MS);
 		rc = sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 	}

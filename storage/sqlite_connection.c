@@ -6,9 +6,9 @@
  * says in words what SQLite says in codes.
  */
 #include <assert.h>
+#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -213,7 +213,17 @@ int connection_ask_int(struct connection *connection, const char *sql, int64_t *
 	return sqlite3_finalize(stmt);
 }
 
-static pthread_once_t system_calls = PTHREAD_ONCE_INIT;
+static pthread_once_t configured = PTHREAD_ONCE_INIT;
+
+/*
+ * Before the first use. SQLite's count of its memory is one lock for all threads, taken at each allocation
+ * and release: nobody here asks for it. Refused, which does no harm, where SQLite was used before.
+ */
+static void configure(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	use_open_file();
+}
 
 static enum error open_handle(struct connection *connection, const char *path, int64_t deadline_ms,
                               struct words *words)
@@ -221,7 +231,7 @@ static enum error open_handle(struct connection *connection, const char *path, i
 	int on = 1;
 	int rc;
 
-	pthread_once(&system_calls, use_open_file);
+	pthread_once(&configured, configure);
 	memset(connection, 0, sizeof *connection);
 	connection->deadline_ms = deadline_ms;
 	/* no SQLITE_OPEN_CREATE: files are made by storage_file_take() alone */

@@ -61,6 +61,7 @@ struct storage {
 	/* storage thread */
 	struct connection writer;
 	atomic_flag settling;
+	int64_t commit_us;    /* what the last COMMIT took */
 	int64_t gap_until_us; /* the write lock stays free until then (CLOCK_MONOTONIC) */
 
 	struct connection checkpointer; /* checkpoint thread */

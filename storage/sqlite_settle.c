@@ -333,17 +333,28 @@ static int empty_feed(struct connection *writer, const struct feed_cut *cut)
 	return rc;
 }
 
+/* When a commit ends before all is in it: not before so many, 0 us = never. */
+struct hold {
+	int64_t until_us;
+	int least;
+};
+
 static int write_messages(struct connection *writer, struct queue_link *first,
-                          int (*write)(struct connection *, struct message *, int64_t), int64_t *at_id)
+                          int (*write)(struct connection *, struct message *, int64_t),
+                          const struct hold *hold, int64_t *at_id)
 {
 	int64_t now_ms = clock_wall_ms();
-	int rc = SQLITE_OK;
+	int rc = SQLITE_OK, written = 0;
 
 	for (struct queue_link *link = first; link && rc == SQLITE_OK; link = link->next) {
 		struct message *message = QUEUE_ITEM(link, struct message, link);
 
+		if (hold->until_us && written > 0 && written >= hold->least &&
+		    storage_now_us() >= hold->until_us)
+			break;
 		*at_id = message->id;
 		rc = write(writer, message, now_ms);
+		written++;
 	}
 	if (rc == SQLITE_OK)
 		*at_id = 0;
@@ -355,14 +366,15 @@ static int write_messages(struct connection *writer, struct queue_link *first,
  * *at_id: the message that could not be written, 0 = none of them.
  */
 static int write_batch(struct connection *writer, const struct storage_batch *batch,
-                       const struct feed_cut *cut, int64_t *at_id)
+                       const struct feed_cut *cut, int64_t began_us, int64_t *at_id)
 {
+	const struct hold hold = { batch->hold_us > 0 ? began_us + batch->hold_us : 0, batch->hold_least };
 	int rc = run_int(writer, SETTLE_MARK, 1);
 
 	if (rc == SQLITE_OK)
-		rc = write_messages(writer, batch->uncertain, hold_message, at_id);
+		rc = write_messages(writer, batch->uncertain, hold_message, &hold, at_id);
 	if (rc == SQLITE_OK)
-		rc = write_messages(writer, batch->messages, settle_message, at_id);
+		rc = write_messages(writer, batch->messages, settle_message, &hold, at_id);
 	for (struct queue_link *link = batch->statuses; link && rc == SQLITE_OK; link = link->next)
 		rc = write_status(writer, QUEUE_ITEM(link, struct tenant_status, link));
 	if (rc == SQLITE_OK)
@@ -384,7 +396,7 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 {
 	struct connection *writer = &storage->writer;
 	int rc = run_statement(writer, SETTLE_BEGIN); /* waits for the lock */
-	int64_t began_us = storage_now_us();
+	int64_t began_us = storage_now_us(), written_us;
 	char doing[80] = "cannot record results";
 	int64_t at_id = 0;
 	enum error error;
@@ -395,9 +407,11 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 			connection_close(writer); /* whatever is wrong with it does not stay */
 		return error;
 	}
-	rc = write_batch(writer, batch, cut, &at_id);
+	rc = write_batch(writer, batch, cut, began_us, &at_id);
+	written_us = storage_now_us();
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);
+	storage->commit_us = storage_now_us() - written_us;
 	storage_lock_held(storage, began_us);
 	if (rc == SQLITE_OK)
 		return OK;
@@ -410,6 +424,11 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 		(void)connection_run(writer, "ROLLBACK");
 	connection_close(writer); /* a fresh one knows what is really there */
 	return error;
+}
+
+int64_t storage_commit_us(const struct storage *storage)
+{
+	return storage->commit_us;
 }
 
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,

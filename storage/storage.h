@@ -82,6 +82,8 @@ struct storage_batch {
 	struct queue_link
 		*uncertain; /* chain: before the end of data (hold): recipients with outcome UNCERTAIN */
 	struct queue_link *statuses; /* chain of struct tenant_status */
+	int64_t hold_us; /* how long messages may be added to the commit; 0 = until all are in it */
+	int hold_least;  /* so many (and one) of each kind are added however long it takes */
 };
 
 /*
@@ -89,7 +91,9 @@ struct storage_batch {
  * each message's settled. Ids may leave the set in hand only after OK. Anything
  * else: nothing is settled, repeat the same batch later (an unknown commit is
  * repeated too and finds its own work). Keeps the write lock free between two
- * calls as the architecture says (the call itself waits for that gap).
+ * calls as the architecture says (the call itself waits for that gap). After
+ * hold_us what has not been written, at the end of its chain, stays SETTLED_NOT_YET:
+ * it is the next batch's.
  */
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
                           struct words *words);
@@ -98,6 +102,9 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
  */
 void storage_rest(struct storage *storage);      /* storage */
 void storage_look_rest(struct storage *storage); /* supervisor */
+
+/* storage: what the last COMMIT took, 0 = none yet: less than that is not worth a commit. */
+int64_t storage_commit_us(const struct storage *storage);
 
 /* Finished messages of one state that are no longer kept. */
 struct storage_retention {

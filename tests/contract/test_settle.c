@@ -155,6 +155,34 @@ START_TEST(one_transaction_settles_all_that_waits)
 }
 END_TEST
 
+/* A commit that has held the lock long enough ends; what is left is the next one's, in its order. */
+START_TEST(a_commit_that_has_held_the_lock_long_leaves_the_rest)
+{
+	struct storage_batch batch = { .hold_us = 1, .hold_least = 2 };
+	struct message **messages;
+
+	for (int i = 0; i < 5; i++)
+		bed_insert_plain();
+	messages = bed_look(clock_wall_s(), 5, NULL, NULL);
+	for (int i = 0; i < 5; i++) {
+		bed_outcome(messages[i], "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+		bed_judge(messages[i], MESSAGE_SENT, "250 ok");
+		messages[i]->link.next = i < 4 ? &messages[i + 1]->link : NULL;
+	}
+	for (int i = 0; i < 5; i += 2) {
+		batch.messages = &messages[i]->link;
+		ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
+		for (int k = i; k < 5; k++) {
+			bool done = k < i + 2;
+
+			ck_assert_int_eq(messages[k]->settled, done ? SETTLED : SETTLED_NOT_YET);
+			assert_status(messages[k]->id, done ? "sent" : "queued", done, done ? "250 ok" : "");
+		}
+	}
+	bed_release(messages);
+}
+END_TEST
+
 static void settle_status(struct tenant_status *status)
 {
 	struct storage_batch batch = { .statuses = &status->link };
@@ -400,5 +428,6 @@ void contract_settle(TCase *tests)
 	tcase_add_test(tests, a_try_that_did_not_happen_changes_no_state);
 	tcase_add_test(tests, before_the_end_of_the_data_its_recipients_are_recorded_uncertain);
 	tcase_add_test(tests, a_message_cancelled_before_the_end_of_the_data_is_told_so);
+	tcase_add_test(tests, a_commit_that_has_held_the_lock_long_leaves_the_rest);
 	tcase_add_test(tests, an_empty_batch_is_nothing);
 }

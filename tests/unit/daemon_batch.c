@@ -95,11 +95,54 @@ START_TEST(a_suspect_is_a_commit_of_its_own)
 }
 END_TEST
 
+/* Nothing is lost or changes its place, wherever the commit stopped. */
+START_TEST(what_a_commit_left_is_the_first_of_the_next)
+{
+	for (int done = 0; done <= 5; done++) {
+		struct queue_link *rest = chain(0, 9, NULL);
+		struct storage_batch batch = { .messages = rest };
+
+		rest = messages[0][4].link.next;
+		messages[0][4].link.next = NULL;
+		for (int i = 0; i < done; i++)
+			messages[0][i].settled = i % 2 ? SETTLED_SUPERSEDED : SETTLED;
+		batch_put_back(&batch.messages, &rest);
+		ck_assert_int_eq(count(batch.messages, 1), done);
+		ck_assert_int_eq(count(rest, done + 1), 9 - done);
+	}
+}
+END_TEST
+
+START_TEST(statuses_come_a_few_at_a_time)
+{
+	static struct tenant_status statuses[2 * BATCH_STATUSES + 1];
+	struct queue_link *rest = NULL;
+	size_t total = sizeof(statuses) / sizeof(statuses[0]), seen = 0;
+
+	for (size_t i = total; i-- > 0;) {
+		statuses[i].link.next = rest;
+		rest = &statuses[i].link;
+	}
+	for (int round = 0; round < 4; round++) {
+		struct storage_batch batch = { 0 };
+		int found = 0;
+
+		batch_cut_statuses(&batch, &rest);
+		for (struct queue_link *link = batch.statuses; link; link = link->next, found++)
+			ck_assert_ptr_eq(link, &statuses[seen++].link);
+		ck_assert_int_eq(found, round < 2 ? BATCH_STATUSES : round == 2);
+	}
+	ck_assert_uint_eq(seen, total);
+}
+END_TEST
+
 TCase *batch_tests(void)
 {
 	TCase *tests = tcase_create("batch");
 
 	tcase_add_test(tests, all_that_waits_up_to_the_limit);
 	tcase_add_test(tests, a_suspect_is_a_commit_of_its_own);
+	tcase_add_test(tests, what_a_commit_left_is_the_first_of_the_next);
+	tcase_add_test(tests, statuses_come_a_few_at_a_time);
 	return tests;
 }
