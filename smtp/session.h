@@ -133,7 +133,7 @@ int session_fd(const struct session *session);
 /* Polite: QUIT and its reply for at most 2 s, if usable and nobody says stop now. Leaves NULL. */
 void session_close(struct session **session);
 
-/* What a tenant's settings ask that is not built yet, in words; OK if nothing. Pure. */
+/* What of a tenant's settings does not go together, in words; OK if nothing. Pure. */
 enum error session_settings_check(const struct tenant_settings *tenant, struct words *words);
 
 #endif

@@ -131,7 +131,7 @@ def test_max_age_while_down(case):
 
 
 def test_expires_where_settings_are_refused(case):
-    """What is not built yet keeps mail waiting, but not for ever."""
+    """Settings that do not go together keep mail waiting, but not for ever."""
     case.tenant("acme", None, token_command="fetch")
     box = case.outbox()
     number = box.insert("acme", "bob@example.net",
