@@ -31,7 +31,8 @@ static const struct verb later_verbs[] = {
 };
 
 static const struct verb *const verb_tables[] = {
-	cli_init_verbs, cli_tenant_verbs, cli_send_verbs, cli_queue_verbs, cli_status_verbs, cli_purge_verbs, later_verbs,
+	cli_init_verbs,   cli_tenant_verbs, cli_send_verbs, cli_queue_verbs,
+	cli_status_verbs, cli_purge_verbs,  later_verbs,
 };
 
 #define VERB_TABLES (sizeof verb_tables / sizeof verb_tables[0])
