@@ -71,8 +71,8 @@ __attribute__((noinline)) void thread_rest(void)
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0), low, high;
 	pthread_attr_t attributes;
-	size_t bytes;
-	void *start;
+	size_t bytes = 0;
+	void *start = NULL;
 
 	if (pthread_getattr_np(pthread_self(), &attributes) != 0)
 		return;

@@ -177,6 +177,7 @@ static enum error wait_for_fetch(struct token *token, int64_t deadline_ms, const
 
 	queue_init(&waiter.answer, false);
 	waiter.next = token->waiters;
+	/* cppcheck-suppress autoVariables ; it is taken off the list before the end */
 	token->waiters = &waiter;
 	pthread_mutex_unlock(&token->lock);
 	queue_bind(&waiter.answer);

@@ -166,7 +166,7 @@ enum error scan_body(const struct body *body, const char *mark, struct text_fact
 	char chunk[CHUNK_OCTETS];
 	int64_t position = 0;
 	size_t got;
-	enum error error;
+	enum error error = OK;
 
 	*facts = (struct text_facts){ .ascii = true, .head_ascii = true };
 	scan.mark_length = mark ? strlen(mark) : 0;
