@@ -51,9 +51,20 @@ def nothing_is_there(of):
     assert of.sql("SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox_attachment)") == [(0, 0)]
 
 
+def is_open(process, path):
+    folder = f"/proc/{process}/fd"
+    for fd in os.listdir(folder):
+        try:
+            if os.readlink(os.path.join(folder, fd)) == path:
+                return True
+        except FileNotFoundError:
+            pass    # closed meanwhile
+    return False
+
+
 def wait_until_open(process, path):
     until = time.monotonic() + LIMIT_S
-    while not any(os.path.realpath(f"/proc/{process}/fd/{fd}") == path for fd in os.listdir(f"/proc/{process}/fd")):
+    while not is_open(process, os.path.realpath(path)):
         assert time.monotonic() < until, f"{path} is not opened"
         time.sleep(0.01)
 
