@@ -16,23 +16,7 @@ import jail
 import packages
 import postfix
 
-_MAIN = """\
-compatibility_level = 3.6
-queue_directory = {work}/queue
-data_directory = {work}/data
-multi_instance_enable = no
-maillog_file_prefixes = {work}
-maillog_file = {log}
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = {host}
-mydomain = rig.example
-mydestination =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-alias_maps =
-local_transport = error:no local mail here
+_MAIN = postfix.MAIN_HEAD + """\
 relayhost = [127.0.0.1]:{sink}
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none

@@ -54,7 +54,8 @@ class Service:
         return words
 
 
-_MAIN = """\
+# Of any instance of its own: what it is, where it keeps its things.
+MAIN_HEAD = """\
 compatibility_level = 3.6
 queue_directory = {work}/queue
 data_directory = {work}/data
@@ -71,6 +72,9 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 alias_maps =
 local_transport = error:no local mail here
+"""
+
+_MAIN = MAIN_HEAD + """\
 default_transport = error:no mail leaves this rig
 virtual_mailbox_domains = texthash:{work}/conf/domains
 virtual_mailbox_maps = texthash:{work}/conf/mailboxes
