@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/log_dir.h"
@@ -118,4 +119,12 @@ void log_push(struct log_batch *batch)
 uint64_t log_dropped(struct log *log)
 {
 	return atomic_load(&log->dropped_ever);
+}
+
+void log_flush(struct log *log, int64_t deadline_ms)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	while (log_held(log) > 0 && deadline_left_ms(deadline_ms) != 0)
+		nanosleep(&moment, NULL);
 }

@@ -45,6 +45,12 @@ void log_close(struct log **log);
  */
 void log_leave(struct log *log);
 
+/*
+ * Waits until what was pushed so far has been written or lost, at most until deadline_ms
+ * (monotonic). For words that must stand in the file before what comes next can end us. Any thread.
+ */
+void log_flush(struct log *log, int64_t deadline_ms);
+
 /* Lines that were dropped since log_open(). Any thread. */
 uint64_t log_dropped(struct log *log);
 

@@ -129,6 +129,16 @@ void log_count_dropped(struct log *log, uint64_t lines)
 	unlock(log);
 }
 
+size_t log_held(struct log *log)
+{
+	size_t held;
+
+	lock(log);
+	held = log->held;
+	unlock(log);
+	return held;
+}
+
 /* --- the thread --------------------------------------------------------- */
 
 /* struct log_patience: until fd takes something, the log is to be reopened, or its end has come. */

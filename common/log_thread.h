@@ -58,6 +58,9 @@ struct log {
 /* Copies whole frames into the bounded buffer; those that find no room are counted. Does not block. */
 void log_give(struct log *log, const char *frames, size_t length);
 
+/* Octets that were given and are not yet written or lost. Any thread. */
+size_t log_held(struct log *log);
+
 /* Lines that were lost before they came here. */
 void log_count_dropped(struct log *log, uint64_t lines);
 

@@ -39,6 +39,7 @@
 #endif
 
 #define HEARTBEAT_MS         1000
+#define LOG_FLUSH_MS         1000
 #define SPARE_DESCRIPTORS    128   /* of the process beside its workers */
 #define DESCRIPTORS_A_WORKER 2     /* socket, spool file */
 #define STALL_EXIT_MS        40000 /* commits on a slow disk may take their time */
@@ -401,9 +402,11 @@ static void say_start(struct main_state *state)
 	log_text(&state->log, "version", PACKAGE_VERSION);
 	log_number(&state->log, "pid", getpid());
 	log_end(&state->log);
-	log_push(&state->log);
-	if (state->start->why)
+	if (state->start->why) {
 		log_simple(state, LOG_ERROR, "service.crashed", state->start->why);
+		/* The same may end us again before the log's thread has had its turn. */
+		log_flush(state->service.log, deadline_after_ms(LOG_FLUSH_MS));
+	}
 }
 
 int service_run(const struct service_start *start)

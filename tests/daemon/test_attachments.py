@@ -239,7 +239,7 @@ def test_a_spool_that_cannot_be_used_makes_large_mail_wait(case):
     os.mkdir(spool)
     box.wait_state(large, "sent")
     daemon.wait_event("storage.recovered", tenant="acme", id=large)
-    assert len(daemon.events("storage.failed", tenant="acme")) == 1
+    daemon.exactly(1, "storage.failed", tenant="acme")
     assert os.listdir(spool) == []
     assert arrived(server.mails[-1]) == hashes
     box.wait("no error left", lambda: box.tenant_status("acme")["last_error"]

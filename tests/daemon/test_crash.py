@@ -96,7 +96,7 @@ def test_abort_past_the_end(case):
     assert "crashed twice" in row["result"], row["result"]
     assert "may have arrived" in row["result"], row["result"]
     box.wait_tenant("poison", "quarantined")
-    assert len(daemon.events("service.crashed")) == 3
+    daemon.exactly(3, "service.crashed")
 
 
 def test_crash_in_the_supervisor(case):
@@ -146,7 +146,7 @@ def test_crash_once_is_forgiven(case):
         number = box.insert("poison", "bob@example.net", subject="%d" % i)
         assert box.wait_state(number, "sent")["attempts"] == 1
     assert server.subjects() == ["0", "1", "2", "3"]
-    assert len(daemon.events("service.crashed")) == 3
+    daemon.exactly(3, "service.crashed")
     assert not daemon.events("tenant.quarantined")
 
 
@@ -232,7 +232,7 @@ def test_kill_from_outside_is_no_crash(case):
     assert not daemon.events("tenant.quarantined")
     if not sanitized():
         assert "sent by process %d" % os.getpid() in \
-            daemon.events("service.crashed")[0]["error"]
+            daemon.wait_event("service.crashed")[0]["error"]
 
 
 def test_stalled_twice(case):
@@ -242,7 +242,7 @@ def test_stalled_twice(case):
     number = box.insert("poison", "bob@example.net")
     row = box.wait_state(number, "failed", 40)
     assert "did not move, twice" in row["result"], row["result"]
-    assert len(daemon.events("worker.stalled", id=number)) == 2
+    daemon.exactly(2, "worker.stalled", id=number)
     box.wait_tenant("poison", "quarantined")
     box.wait_state(box.insert("other", "bob@example.net"), "sent")
     assert server.subjects() == ["test"]
@@ -269,7 +269,7 @@ def test_five_errors_are_quarantined(case):
     event = daemon.wait_event("tenant.quarantined", tenant="poison")[0]
     assert "message %d" % number in event["error"]
     box.wait_tenant("poison", "quarantined")
-    assert len(daemon.events("worker.failed", tenant="poison")) == 5
+    daemon.exactly(5, "worker.failed", tenant="poison")
     box.wait_state(box.insert("other", "bob@example.net"), "sent")
 
 
@@ -383,7 +383,7 @@ def goes_on(case, points, failed):
         doubt = failed and stage == "past-end"
         row = box.wait_state(number, "deferred" if doubt else "sent", 60)
         assert row["attempts"] == 1, (stage, row["attempts"])
-        assert len(daemon.events("worker.failed", tenant=stage)) == failed
+        daemon.exactly(failed, "worker.failed", tenant=stage)
     is_well(box)
     assert not daemon.events("service.crashed")
     assert sorted(server.subjects()) == sorted(

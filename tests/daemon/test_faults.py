@@ -135,7 +135,7 @@ def test_corrupt_page_before_the_start(case):
     daemon.allowed.add("storage.failed")
     daemon.start(ready=False)
     assert daemon.wait_end(WAIT) != 0
-    assert "malformed" in daemon.events("storage.failed")[0]["error"]
+    assert "malformed" in daemon.wait_event("storage.failed")[0]["error"]
     overwrite(path, 0, good)
     daemon.start()
     case.outbox(create=False).wait_state(number, "sent", WAIT)
@@ -150,7 +150,7 @@ def test_file_that_is_no_database(case):
     daemon.allowed.add("storage.failed")
     daemon.start(ready=False)
     assert daemon.wait_end(WAIT) == 78
-    assert "not a database" in daemon.events("storage.failed")[0]["error"]
+    assert "not a database" in daemon.wait_event("storage.failed")[0]["error"]
     with open(path, "rb") as stream:
         assert stream.read() == rubbish(3 * PAGE), "it was written to"
 

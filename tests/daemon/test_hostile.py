@@ -133,8 +133,7 @@ def test_all_at_once(case):
 def check_lines(daemon, hostile):
     """One clear line of the trouble; later ones are the failed probes'."""
     for name, words in hostile.items():
-        down = daemon.events("tenant.down", tenant=name)
-        assert len(down) == 1, (name, down)
+        down = daemon.exactly(1, "tenant.down", tenant=name)
         assert re.search(words, down[0]["error"]), (name, down[0]["error"])
         assert down[0]["error"].isprintable(), (name, down[0]["error"])
         others = [event for event in daemon.events()

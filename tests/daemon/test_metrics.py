@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_there_is_told_once(case):
         box.wait_state(box.insert("acme", "bob@example.net"), "sent")
     os.mkdir(folder)
     case.until("written", lambda: os.path.exists(path))
-    event, = daemon.events("metrics.failed")
+    event, = daemon.exactly(1, "metrics.failed")
     assert event["file"] == path and "No such file" in event["error"], event
     os.unlink(path)
     os.rmdir(folder)

@@ -104,7 +104,7 @@ def test_a_server_that_dies_of_company_does_so_once(case):
     box.wait_all()
     assert len(deaths) == 1, deaths
     assert times(server) == {"m%d" % i: 1 for i in range(20)}
-    assert len(daemon.events("tenant.one_at_a_time")) == 1
+    daemon.exactly(1, "tenant.one_at_a_time")
 
 
 def test_a_single_message_goes_at_once(case):
@@ -135,7 +135,7 @@ def test_whole_messages_under_way(case):
     assert not server.commands("DATA")
     assert len(server.commands("BDAT")) == 12
     assert len(server.sessions) == 1
-    assert len(daemon.events("delivery.sent")) == 12
+    daemon.exactly(12, "delivery.sent")
 
 
 def test_refused_in_the_middle(case):
@@ -211,7 +211,7 @@ def test_lost_with_several_under_way(case):
                     "WHERE outbox_id = ?", number)
     box.wait_all()
     assert times(server) == {"m%d" % i: 1 for i in range(20)}
-    for event in daemon.events("delivery.sent"):
+    for event in daemon.exactly(20, "delivery.sent"):
         assert ("duplicate" in event) == (int(event["id"]) in uncertain)
 
 
@@ -344,7 +344,7 @@ def test_crash_with_several_under_way(case):
              seconds=40)
     uncertain = {int(e["id"]) for e in daemon.events("delivery.uncertain")}
     assert uncertain == set(numbers[14:18]), uncertain
-    event = daemon.events("service.crashed")[0]
+    event = daemon.wait_event("service.crashed")[0]
     assert "messages in hand" in event["error"], event
     for number in uncertain:
         box.execute("UPDATE outbox_status SET state = 'queued' "

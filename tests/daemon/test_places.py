@@ -165,8 +165,7 @@ def test_max_messages_per_session(case):
     assert [session.commands[-1] for session in server.sessions][:3] == \
         ["QUIT"] * 3
     assert server.subjects() == ["%d" % i for i in range(10)]
-    assert len(daemon.events("session.close",
-                             reason="max_messages_per_session")) == 3
+    daemon.exactly(3, "session.close", reason="max_messages_per_session")
 
 
 def test_parked_connection_is_used_again(case):

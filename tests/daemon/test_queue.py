@@ -156,7 +156,7 @@ def test_suspended_while_down(case):
                               not_before=moment), "sent")
     box.set_tenant("acme", enabled=1, port=server.port)
     box.wait_state(kept, "sent")
-    assert daemon.events("tenant.up", tenant="acme")
+    daemon.wait_event("tenant.up", tenant="acme")
 
 
 def test_expired_is_not_sent(case):
@@ -293,7 +293,7 @@ def test_suspend_and_resume(case):
     assert "kept" not in server.subjects()
     box.set_tenant("acme", enabled=1)
     box.wait_state(kept, "sent")
-    assert daemon.events("tenant.suspended", tenant="acme")
+    daemon.wait_event("tenant.suspended", tenant="acme")
 
 
 def test_count_that_was_put_off_is_made_good(case):

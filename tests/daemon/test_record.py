@@ -68,7 +68,7 @@ def test_write_lock_held_for_long(case):
     numbers.append(box.insert("acme", "bob@example.net"))
     box.wait_all()
     assert len(server.mails) == 4
-    assert len(daemon.events("storage.failed")) == 1
+    daemon.exactly(1, "storage.failed")
 
 
 def test_lock_of_one_outbox_leaves_the_other_alone(case):
@@ -104,8 +104,8 @@ def test_killed_while_records_wait(case):
     daemon.start()
     box.wait("the rest sent", lambda: box.count("sent") == 6)
     assert box.count("deferred") == 4
-    found = {event["id"] for event in daemon.events("delivery.uncertain")}
-    assert len(found) == 4
+    found = daemon.exactly(4, "delivery.uncertain")
+    assert len({event["id"] for event in found}) == 4
     assert sorted(server.subjects(), key=int) == ["%d" % i for i in range(10)]
 
 
@@ -140,8 +140,8 @@ def test_killed_with_more_than_a_line_of_them(case):
             time.sleep(0.003)
     box.wait("all are recorded", lambda: box.count("queued") == 0, 60)
     assert box.count("deferred") == 250 - recorded, box.count("deferred")
-    found = {event["id"] for event in daemon.events("delivery.uncertain")}
-    assert len(found) == 250 - recorded, len(found)
+    found = daemon.wait_event("delivery.uncertain", 250 - recorded)
+    assert len({event["id"] for event in found}) == 250 - recorded
     assert len(server.mails) == 250 + later, (len(server.mails), later)
 
 

@@ -76,7 +76,7 @@ def test_no_descriptor_is_free(case):
     once(sick, ["later", "filed"])
     for name in ("later", "filed"):
         daemon.wait_event("tenant.resumed", tenant=name, seconds=LONG)
-        assert len(daemon.events("tenant.waiting", tenant=name)) == 1
+        daemon.exactly(1, "tenant.waiting", tenant=name)
     assert not daemon.events("tenant.down")
     box.wait("no error is left", lambda: not box.one(
         "SELECT count(*) FROM outbox_tenant_status WHERE last_error "
@@ -390,7 +390,7 @@ def test_name_servers_that_never_answer(case):
         box.wait_state(number, "sent", LONG)
     once(well, ["m%d" % n for n in range(5)])
     once(server, asking)
-    assert len(daemon.events("tenant.down")) == len(asking)
+    daemon.exactly(len(asking), "tenant.down")
 
 
 # --- the log ----------------------------------------------------------------------
@@ -442,6 +442,7 @@ def test_a_log_folder_that_goes_away(case):
     box = case.outbox()
     box.wait_state(box.insert("acme", "a@box.example", subject="m0"), "sent",
                    LONG)
+    case.until("its file", lambda: os.path.exists(folder + "/acme.log"), LONG)
     os.rename(folder, folder + ".away")
     with open(folder, "w"):
         pass                # a file is no folder
@@ -456,5 +457,5 @@ def test_a_log_folder_that_goes_away(case):
                    LONG)
     case.until("written again", lambda: os.path.exists(folder + "/birch.log"),
                LONG)
-    assert len(daemon.events("log.failed")) == 1
+    daemon.exactly(1, "log.failed")
     once(server, ["m0", "acme", "birch", "m1"])

@@ -29,7 +29,7 @@ def test_term_before_the_end_of_data(case):
     assert (row["state"], row["attempts"]) == ("queued", 0)
     assert not case.outbox().deliveries(number)
     assert not server.mails
-    assert daemon.events("daemon.stop", status=0)
+    daemon.wait_event("daemon.stop", status=0)
     # and the next outboxd sends it
     gate.release()
     daemon.start()
@@ -55,7 +55,7 @@ def test_term_after_the_end_of_data(case):
     gate.release()
     assert daemon.wait_end() == 0
     assert box.state(number) == "sent"
-    assert daemon.events("delivery.sent", id=number)
+    daemon.wait_event("delivery.sent", id=number)
     if box.state(later) == "queued":
         assert len(server.mails) == 1
 
@@ -71,7 +71,7 @@ def test_second_term_cuts_it_short(case):
     assert (row["state"], row["attempts"]) == ("deferred", 1)
     delivery = case.outbox().deliveries(number)["bob@example.net"]
     assert delivery["state"] == "uncertain"
-    assert daemon.events("delivery.uncertain", id=number)
+    daemon.wait_event("delivery.uncertain", id=number)
 
 
 def test_shutdown_grace(case):
@@ -85,7 +85,7 @@ def test_shutdown_grace(case):
     daemon.signal(signal.SIGTERM)
     assert daemon.wait_end() == 0
     assert case.outbox().state(number) == "deferred"
-    assert daemon.events("delivery.uncertain", id=number)
+    daemon.wait_event("delivery.uncertain", id=number)
 
 
 def test_interrupt_is_a_stop_too(case):
@@ -142,7 +142,7 @@ def test_service_killed_alone(case):
         os.kill(daemon.service_pid(), signal.SIGKILL)
         box.wait_state(box.insert("acme", "bob@example.net"), "sent")
         case.until("a service", lambda: service.children(daemon.process.pid))
-    assert daemon.events("service.crashed")
+    daemon.wait_event("service.crashed")
     assert len(server.mails) == 4
 
 
@@ -215,7 +215,7 @@ def test_worker_left_behind(case):
     daemon.wait_heard()
     daemon.signal(signal.SIGTERM)
     assert daemon.wait_end() == 70
-    assert daemon.events("daemon.stop")[0]["status"] == "70"
+    assert daemon.wait_event("daemon.stop")[0]["status"] == "70"
     case.start()
     case.outbox().wait_state(number, "sent")
 
@@ -270,7 +270,7 @@ def test_log_dir(case):
         assert all(event["db"] == db and event["tenant"] == "acme"
                    for event in events())
         assert not os.path.exists(os.path.join(logs, db, "other.log"))
-    assert len(daemon.events("delivery.sent")) == 2
+    daemon.exactly(2, "delivery.sent")
     os.rename(os.path.join(logs, "one", "acme.log"),
               os.path.join(logs, "one", "acme.log.1"))
     daemon.signal(signal.SIGHUP)

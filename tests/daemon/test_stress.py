@@ -268,5 +268,5 @@ def test_workers_come_and_go(case):
                          len(daemon.events("worker.failed")),
                          len(stress.announced())))
     if has_faults():
-        assert daemon.events("worker.failed")
-        assert daemon.events("worker.restarted")
+        daemon.wait_event("worker.failed")
+        daemon.wait_event("worker.restarted")

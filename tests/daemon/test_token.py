@@ -113,9 +113,9 @@ def test_a_token_is_fetched_once_and_kept(case):
     assert bed.endpoint.forms == [{
         "grant_type": "client_credentials", "client_id": "acme",
         "client_secret": SECRET, "scope": "mail"}]
-    (event,) = daemon.events("token.fetched", tenant="acme")
+    (event,) = daemon.exactly(1, "token.fetched", tenant="acme")
     assert event["expires_in"] == "3599" and not daemon.events("token.failed")
-    (row,) = daemon.events("session.open", auth="XOAUTH2")[:1]
+    daemon.exactly(4, "session.open", auth="XOAUTH2")
     text = daemon.log.text() + str(case.outbox().tenant_status("acme"))
     assert SECRET not in text and "first-token" not in text
 
@@ -165,9 +165,10 @@ def test_an_endpoint_that_refuses_is_told_in_its_words(case):
     row = box.wait_tenant("acme", "auth_failed", LONG)
     words = "localhost gives no token: invalid_client (AADSTS7000215: not ***)"
     assert row["last_error"] == words, row["last_error"]
-    (event,) = daemon.events("token.failed", tenant="acme")
+    (event,) = daemon.exactly(1, "token.failed", tenant="acme")
     assert event["error"] == words and event["oauth_error"] == "invalid_client"
-    assert len(daemon.events("tenant.down")) == 1 and not server.sessions
+    daemon.exactly(1, "tenant.down")
+    assert not server.sessions
     assert len(bed.endpoint.forms) == 1 and box.state(number) == "queued"
     bed.endpoint.answer = gives("token")
     outbox.outboxctl("--database", box.path, "retry", "--tenant", "acme")
@@ -194,7 +195,7 @@ def test_an_endpoint_that_is_down_for_a_while_loses_nothing(case):
     bed.endpoint.answer = gives("token")
     box.wait_state(number, "sent", LONG)
     assert box.status(number)["attempts"] == 1
-    assert len(daemon.events("token.failed")) == len(bed.endpoint.forms) - 1
+    daemon.exactly(len(bed.endpoint.forms) - 1, "token.failed")
 
 
 def test_an_endpoint_that_hangs_delays_nobody_else(case):
@@ -369,7 +370,7 @@ def test_a_half_set_tenant_is_down_with_words(case):
                                   "a secret is sent to no other")):
         row = box.wait_tenant(name, "backoff", LONG)
         assert row["last_error"] == words
-        assert daemon.events("tenant.down", tenant=name)
+        daemon.wait_event("tenant.down", tenant=name)
         assert box.state(ids[name]) == "queued"
     assert server.subjects() == ["fine"]
     box.set_tenant("scope", oauth_scope=None)

@@ -139,14 +139,14 @@ def test_down_probe_up(case):
     assert row["consecutive_failures"] >= 1 and row["retry_at"] > 0
     assert row["queued"] == 5, row["queued"]
     assert "refused" in row["last_error"], row["last_error"]
-    assert row["last_error"] == daemon.events("tenant.down")[0]["error"]
+    assert row["last_error"] == daemon.wait_event("tenant.down")[0]["error"]
     assert all(float(event["retry_in"]) > 0 for event in
                daemon.events("tenant.probe"))
     assert box.one("SELECT max(attempts) FROM outbox_status")[0] == 0
     server.listen(server.port)
     box.wait_all()
     daemon.wait_event("tenant.up", tenant="acme")
-    assert len(daemon.events("tenant.down")) == 1
+    daemon.exactly(1, "tenant.down")
     row = box.wait_tenant("acme", "idle")
     assert row["last_error"] is None and row["retry_at"] is None
     assert row["consecutive_failures"] == 0
@@ -307,7 +307,7 @@ def test_rejected_login_is_tried_once(case):
         box.insert("acme", "bob@example.net")
     box.wait("counted", lambda: box.tenant_status("acme")["queued"] == 6)
     assert len(server.commands("AUTH")) == 1
-    assert len(daemon.events("tenant.down")) == 1
+    daemon.exactly(1, "tenant.down")
     assert box.one("SELECT max(attempts) FROM outbox_status")[0] == 0
 
 

@@ -35,7 +35,7 @@ def test_resend_after_ten_minutes(case):
     assert row["state"] == "deferred" and row["attempts"] == 1
     assert 550 < row["due_at"] - time.time() < 650, row["due_at"]
     assert box.deliveries(number)["bob@example.net"]["state"] == "uncertain"
-    event = daemon.events("delivery.uncertain")[0]
+    event = daemon.wait_event("delivery.uncertain")[0]
     assert event["duplicate"] == "possible" and event["reference"] == "r1"
     # It was the tenant's trouble too, and others go on when it is over.
     box.wait_state(box.insert("acme", "bob@example.net"), "sent")
@@ -307,7 +307,7 @@ def test_killed_after_the_dot_and_cancelled_then(case):
     daemon.start()
     box.wait_state(box.insert("acme", "bob@example.net", subject="next"),
                    "sent")
-    assert len(daemon.events("delivery.uncertain")) == 1
+    daemon.exactly(1, "delivery.uncertain")
     assert len(server.mails) == 2
 
 
@@ -404,6 +404,6 @@ def test_service_killed_after_the_dot(case):
     gate.reached()
     os.kill(daemon.service_pid(), signal.SIGKILL)
     daemon.wait_event("delivery.uncertain", id=number)
-    assert "signal 9" in daemon.events("service.crashed")[0]["error"]
+    assert "signal 9" in daemon.wait_event("service.crashed")[0]["error"]
     box.wait_state(box.insert("other", "bob@example.net"), "sent")
     assert box.state(number) == "deferred"

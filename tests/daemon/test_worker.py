@@ -74,7 +74,7 @@ def test_others_are_not_disturbed(case):
     box.wait_state(number, "sent")
     gate.release()
     assert box.wait_state(held, "sent")["attempts"] == 1
-    assert len(daemon.events("worker.failed")) == 2
+    daemon.exactly(2, "worker.failed")
     assert not daemon.events("worker.failed", tenant="other")
 
 
@@ -107,7 +107,7 @@ def test_message_that_ends_five_workers(case):
     assert "5 workers ended" in row["result"], row["result"]
     outbox.outboxctl("--database", box.path, "retry", "--tenant", "acme")
     box.wait_state(second, "sent")
-    assert len(daemon.events("worker.failed")) == 5
+    daemon.exactly(5, "worker.failed")
     assert server.subjects() == ["good"]
 
 
@@ -140,7 +140,7 @@ def test_service_that_ends_in_the_data(case):
     number = box.insert("acme", "bob@example.net")
     event = daemon.wait_event("delivery.uncertain", id=number)[0]
     assert event["duplicate"] == "possible"
-    assert "99" in daemon.events("service.crashed")[0]["error"]
+    assert "99" in daemon.wait_event("service.crashed")[0]["error"]
     box.wait_state(number, "deferred")
     box.wait_state(box.insert("acme", "bob@example.net"), "sent")
 
@@ -163,7 +163,7 @@ def test_worker_that_does_not_move(case):
     assert event["id"] == str(number)
     gate.release()
     assert box.wait_state(number, "sent")["attempts"] == 1
-    assert "did not move" in daemon.events("service.crashed")[0]["error"]
+    assert "did not move" in daemon.wait_event("service.crashed")[0]["error"]
     assert box.wait_state(held, "sent")["attempts"] == 1
     assert len(server.mails) == 3
     case.until("a service that is well", lambda: len(

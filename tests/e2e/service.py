@@ -104,6 +104,13 @@ class Service:
                     len(found), count, name, values, self.log.text()[-2000:]))
             time.sleep(0.02)
 
+    def exactly(self, count, name, **values):
+        """That many events and no more; they come to the log a moment after
+        what they tell of."""
+        found = self.wait_event(name, count, **values)
+        assert len(found) == count, found
+        return found
+
     def stop(self, number=signal.SIGTERM, seconds=70):
         """Ends it; answers the exit status."""
         process, self.process = self.process, None

@@ -81,7 +81,7 @@ def test_server_started_later(case):
     case.outbox().wait_state(number, "sent", 10)
     box.wait(1)
     daemon.wait_event("tenant.up", tenant="acme")
-    assert len(daemon.events("tenant.down")) == 1
+    daemon.exactly(1, "tenant.down")
 
 
 def test_retry_clears_the_backoff(case):

@@ -155,13 +155,13 @@ def test_sigterm_commits_every_result(case):
     assert database.count("queued") == 400 - sent
     assert database.one("SELECT max(attempts) FROM outbox_status WHERE state "
                         "= 'queued'")[0] == 0
-    assert len(daemon.events("delivery.sent")) == sent
-    assert len(daemon.events("daemon.stop")) == 1
+    daemon.exactly(sent, "delivery.sent")
+    daemon.exactly(1, "daemon.stop")
     box.wait(sent)
     daemon.start()
     database.wait_all()
     box.wait(400)
-    assert len(daemon.events("delivery.sent")) == 400
+    daemon.exactly(400, "delivery.sent")
     assert "duplicate=possible" not in daemon.log.text()
 
 

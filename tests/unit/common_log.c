@@ -428,9 +428,7 @@ START_TEST(a_fifo_that_nobody_reads_stops_no_giver_and_what_is_dropped_is_counte
 			slowest_ms = clock_monotonic_ms() - before_ms;
 	}
 	ck_assert_int_lt(slowest_ms, 1000);
-	pthread_mutex_lock(&log->lock);
-	ck_assert_uint_le(log->held, LOG_BYTES);
-	pthread_mutex_unlock(&log->lock);
+	ck_assert_uint_le(log_held(log), LOG_BYTES);
 	fifo = fopen(main_path, "re");
 	lines = read_fifo(fifo, &dropped);
 	ck_assert_int_eq(lines + dropped, PUSHED);
@@ -644,6 +642,33 @@ START_TEST(a_pipe_on_standard_error_that_is_full_holds_nobody)
 }
 END_TEST
 
+START_TEST(what_was_flushed_stands_in_the_file)
+{
+	struct log *log = start(main_path, NULL);
+
+	for (size_t i = 1; i <= 200; i++) {
+		push_one(log, "flushed", NULL, NULL);
+		log_flush(log, DEADLINE_NEVER);
+		contains(main_path, "event=flushed", i);
+	}
+	log_close(&log);
+}
+END_TEST
+
+START_TEST(a_flush_into_a_fifo_that_nobody_reads_has_its_end)
+{
+	struct log *log;
+
+	ck_assert_int_eq(mkfifo(main_path, 0600), 0);
+	log = start(main_path, NULL);
+	for (int i = 0; i < 200; i++) /* more than the pipe holds */
+		push_large(log, i);
+	log_flush(log, deadline_after_ms(50));
+	ck_assert_uint_gt(log_held(log), 0);
+	log_close(&log);
+}
+END_TEST
+
 START_TEST(who_is_left_behind_may_still_push)
 {
 	struct log *log = start(main_path, NULL);
@@ -740,6 +765,8 @@ TCase *common_log_cases(void)
 	tcase_add_test(cases, a_batch_beyond_all_bounds_loses_lines_and_counts_them);
 	tcase_add_test(cases, standard_error_is_used_as_it_is);
 	tcase_add_test(cases, a_pipe_on_standard_error_that_is_full_holds_nobody);
+	tcase_add_test(cases, what_was_flushed_stands_in_the_file);
+	tcase_add_test(cases, a_flush_into_a_fifo_that_nobody_reads_has_its_end);
 	tcase_add_test(cases, who_is_left_behind_may_still_push);
 	tcase_add_test(cases, many_givers_lose_nothing_and_each_keeps_its_order);
 	return cases;
