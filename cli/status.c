@@ -17,7 +17,9 @@ static const struct table_column status_columns[] = {
 	{ .name = "oldest_due_at", .heading = "OLDEST DUE", .kind = TABLE_WHEN },
 	{ .name = "last_sent_at", .heading = "LAST SENT", .kind = TABLE_WHEN },
 	{ .name = "retry_at", .heading = "RETRY", .kind = TABLE_WHEN },
+	{ .name = "token_expires_at", .heading = "TOKEN EXPIRES", .kind = TABLE_WHEN },
 	{ .name = "last_error", .heading = "LAST ERROR" },
+	{ .name = "token_error", .heading = "TOKEN ERROR" },
 	{ .name = NULL },
 };
 

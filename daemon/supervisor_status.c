@@ -90,12 +90,24 @@ static bool count_queue(struct supervisor *supervisor, struct tenant *tenant, in
 	return true;
 }
 
-/* Returns false if it had to go out with an old count. */
+/* Returns false if a fetch is under way, whose end changes it. */
+static bool describe_token(const struct tenant *tenant, struct tenant_status *status)
+{
+	struct token_state state;
+
+	token_describe(tenant->token, &state);
+	if (state.held)
+		status->token_expires_at = (clock_wall_ms() + state.expires_in_ms) / 1000;
+	status->token_error = memory_strdup(state.words.text[0] ? state.words.text : NULL);
+	return !state.fetching;
+}
+
+/* Returns false if it had to go out with an old count, or while a token is fetched. */
 static bool write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
 {
 	struct tenant_status *status;
 	bool down = tenant->breaker.state != BREAKER_CLOSED;
-	bool counted, limited;
+	bool counted, limited, settled;
 	struct words words;
 
 	if (!tenant->settings)
@@ -118,9 +130,10 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	status->worker_restarts = tenant->worker_restarts;
 	status->last_error = memory_strdup(limited ? words.text : tenant->last_error);
 	status->last_sent_at = tenant->last_sent_at;
+	settled = describe_token(tenant, status);
 	tenant->status_at_ms = now;
 	writer_status(supervisor->outbox->writer, status);
-	return counted;
+	return counted && settled;
 }
 
 void tenant_write_statuses(struct supervisor *supervisor, bool all)
@@ -135,7 +148,7 @@ void tenant_write_statuses(struct supervisor *supervisor, bool all)
 		tenant->status_dirty = false;
 		tenant->next_dirty = NULL;
 		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
-			/* A count that was put off is made good later. */
+			/* What was put off is made good later. */
 			if (!write_status(supervisor, tenant, now) && !all)
 				tenant_dirty(supervisor, tenant);
 		} else {

@@ -39,7 +39,7 @@ struct token {
 	/* of the last fetch */
 	enum error error;
 	bool refused;
-	struct words words;
+	struct words words; /* "": nothing is wrong */
 	int64_t retry_at_ms, retry_delay_ms;
 	/* handed from one fetch to the next: only who fetches touches them */
 	struct token_fetch fetch;
@@ -100,6 +100,7 @@ static void adopt_token(struct token *token)
 	token->refresh_at_ms = now + life_s * 800;
 	token->expires_at_ms = now + life_s * 1000;
 	token->retry_at_ms = token->retry_delay_ms = 0;
+	token->words = token->fetch.words;
 }
 
 static void adopt_failure(struct token *token)
@@ -275,4 +276,17 @@ bool token_take_news(struct token *token, struct token_news *news)
 	*news = token->news;
 	pthread_mutex_unlock(&token->lock);
 	return taken;
+}
+
+void token_describe(struct token *token, struct token_state *state)
+{
+	*state = (struct token_state){ .held = false };
+	if (!token)
+		return;
+	pthread_mutex_lock(&token->lock);
+	state->held = secret_is_set(&token->secret) && token->serial != token->refused_serial;
+	state->expires_in_ms = token->expires_at_ms - clock_monotonic_ms();
+	state->fetching = token->fetching;
+	state->words = token->words;
+	pthread_mutex_unlock(&token->lock);
 }

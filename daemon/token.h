@@ -53,4 +53,14 @@ struct token_news {
 };
 bool token_take_news(struct token *token, struct token_news *news);
 
+/* How it stands, for outbox_tenant_status. */
+struct token_state {
+	int64_t expires_in_ms; /* of the token in hand: negative once it has expired */
+	bool held;             /* there is one, and no server has refused it */
+	bool fetching;         /* another state comes soon */
+	struct words words;    /* why the last fetch failed, or what was wrong all the same; "" = nothing */
+};
+/* Any thread; does not block. token NULL: none is held, and nothing is wrong. */
+void token_describe(struct token *token, struct token_state *state);
+
 #endif

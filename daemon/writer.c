@@ -81,6 +81,7 @@ static void free_statuses(struct queue_link *first)
 		first = first->next;
 		free(status->tenant);
 		free(status->last_error);
+		free(status->token_error);
 		free(status);
 	}
 }

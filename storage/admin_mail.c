@@ -113,7 +113,8 @@ enum error admin_status(struct admin *admin, admin_each *each, void *context, st
 		"SELECT t.name AS tenant, CASE t.enabled WHEN 0 THEN 'suspended' ELSE s.state END AS state, "
 		"coalesce(w.queued, 0) AS queued, coalesce(w.deferred, 0) AS deferred, "
 		"coalesce(h.uncertain, 0) AS uncertain, w.oldest_due_at, s.consecutive_failures, s.retry_at, "
-		"s.worker_restarts, s.last_error, s.last_sent_at, s.updated_at FROM outbox_tenant AS t "
+		"s.worker_restarts, s.last_error, s.last_sent_at, s.token_expires_at, s.token_error, s.updated_at "
+		"FROM outbox_tenant AS t "
 		"LEFT JOIN outbox_tenant_status AS s ON s.tenant = t.name LEFT JOIN waiting AS w ON w.tenant = t.name "
 		"LEFT JOIN held AS h ON h.tenant = t.name ORDER BY t.name";
 	struct statement statement;

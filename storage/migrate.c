@@ -334,7 +334,8 @@ enum error storage_migrate(sqlite3 *db, const char *path, bool may_create, enum 
                            struct words *words)
 {
 	/* version 1 is the first that was ever given away */
-	static const struct migration_step steps[] = { { .from = 1, .sql = storage_migration_1_to_2_sql } };
+	static const struct migration_step steps[] = { { .from = 1, .sql = storage_migration_1_to_2_sql },
+		                                       { .from = 2, .sql = storage_migration_2_to_3_sql } };
 	struct migration migration = { .db = db,
 		                       .path = path,
 		                       .steps = steps,

@@ -15,7 +15,7 @@
 #include "common/error.h"
 
 /* The version that storage/schema.sql makes. */
-#define STORAGE_SCHEMA_VERSION 2
+#define STORAGE_SCHEMA_VERSION 3
 
 /*
  * From one version to the next: SQL that changes tables, indexes and rows, and

@@ -95,6 +95,8 @@ CREATE TABLE outbox_tenant_status (
 	worker_restarts      INTEGER,
 	last_error           TEXT,
 	last_sent_at         INTEGER,
+	token_expires_at     INTEGER,	-- of the OAuth2 token in hand; NULL = none
+	token_error          TEXT,	-- why the last fetch of one failed; NULL = it did not
 	updated_at           INTEGER
 ) WITHOUT ROWID;
 
@@ -190,7 +192,7 @@ CREATE TABLE outbox_delivery (
 CREATE INDEX outbox_delivery_uncertain ON outbox_delivery (outbox_id) WHERE state = 'uncertain';
 
 INSERT INTO outbox_meta (key, value) VALUES
-	('schema_version', '2'), ('instance', lower(hex(randomblob(16)))), ('daemon', 0), ('trigger', 0);
+	('schema_version', '3'), ('instance', lower(hex(randomblob(16)))), ('daemon', 0), ('trigger', 0);
 
 -- Both tables of a message under id, without bodies.
 CREATE VIEW outbox_all AS

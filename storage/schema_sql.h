@@ -6,5 +6,6 @@
 
 extern const char *const storage_schema_sql;
 extern const char storage_migration_1_to_2_sql[];
+extern const char storage_migration_2_to_3_sql[];
 
 #endif

@@ -60,13 +60,16 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 		" WHERE outbox_delivery.state <> 'sent' AND outbox_delivery.state <> excluded.state",
 	[SETTLE_STATUS] =
 		"INSERT INTO outbox_tenant_status (tenant, state, queued, deferred, oldest_due_at,"
-		" consecutive_failures, retry_at, worker_restarts, last_error, last_sent_at, updated_at)"
-		" VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0), ?11)"
+		" consecutive_failures, retry_at, worker_restarts, last_error, last_sent_at,"
+		" token_expires_at, token_error, updated_at)"
+		" VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0),"
+		" nullif(?12, 0), ?13, ?11)"
 		" ON CONFLICT (tenant) DO UPDATE SET state = excluded.state, queued = excluded.queued,"
 		" deferred = excluded.deferred, oldest_due_at = excluded.oldest_due_at,"
 		" consecutive_failures = excluded.consecutive_failures, retry_at = excluded.retry_at,"
 		" worker_restarts = excluded.worker_restarts, last_error = excluded.last_error,"
 		" last_sent_at = coalesce(excluded.last_sent_at, last_sent_at),"
+		" token_expires_at = excluded.token_expires_at, token_error = excluded.token_error,"
 		" updated_at = excluded.updated_at",
 	[SETTLE_USAGE] =
 		"INSERT INTO outbox_usage (tenant, since, recipients) VALUES (?1, ?2, ?3)"
@@ -303,6 +306,8 @@ static int write_status(struct connection *writer, const struct tenant_status *s
 	statement_text(&row, 9, status->last_error);
 	statement_int(&row, 10, status->last_sent_at);
 	statement_int(&row, 11, clock_wall_s());
+	statement_int(&row, 12, status->token_expires_at);
+	statement_text(&row, 13, status->token_error);
 	(void)statement_row(&row);
 	return statement_end(&row);
 }

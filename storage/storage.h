@@ -69,10 +69,10 @@ struct tenant_status {
 	int64_t queued, deferred;
 	int64_t oldest_due_at; /* s, 0 = none */
 	int consecutive_failures;
-	int64_t retry_at; /* s, 0 = NULL */
+	int64_t retry_at, token_expires_at; /* s, 0 = NULL */
 	int worker_restarts;
-	char *last_error;     /* NULL = none */
-	int64_t last_sent_at; /* s, 0 = never (keeps what is there) */
+	char *last_error, *token_error; /* NULL = none */
+	int64_t last_sent_at;           /* s, 0 = never (keeps what is there) */
 };
 
 /* What one commit writes. */

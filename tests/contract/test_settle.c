@@ -200,7 +200,7 @@ static void assert_tenant(const char *tenant, const char *column, const char *ex
 
 START_TEST(a_tenants_status_is_written_and_its_last_success_is_kept)
 {
-	char name[] = "acme", error[] = "the certificate expired";
+	char name[] = "acme", error[] = "the certificate expired", token_error[] = "invalid_grant";
 	struct tenant_status status = {
 		.tenant = name, .state = "sending", .queued = 7, .last_sent_at = 1234
 	};
@@ -220,6 +220,18 @@ START_TEST(a_tenants_status_is_written_and_its_last_success_is_kept)
 	assert_tenant("acme", "oldest_due_at", "5");
 	assert_tenant("acme", "last_error", error);
 	assert_tenant("acme", "last_sent_at", "1234");
+	assert_tenant("acme", "token_expires_at", "");
+	assert_tenant("acme", "token_error", "");
+	status.token_expires_at = 77;
+	status.token_error = token_error;
+	settle_status(&status);
+	assert_tenant("acme", "token_expires_at", "77");
+	assert_tenant("acme", "token_error", token_error);
+	status.token_expires_at = 0;
+	status.token_error = NULL;
+	settle_status(&status);
+	assert_tenant("acme", "token_expires_at", "");
+	assert_tenant("acme", "token_error", "");
 }
 END_TEST
 

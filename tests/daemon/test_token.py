@@ -3,9 +3,12 @@ that fails. The endpoint is tests/support/token_endpoint.py, by HTTPS with an
 authority of its own; the mail server checks what it is shown."""
 
 import base64
+import json
 import os
 import stat
 import sys
+import threading
+import time
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
                              "../support"))
@@ -175,6 +178,64 @@ def test_an_endpoint_that_refuses_is_told_in_its_words(case):
     box.wait_state(number, "sent", LONG)
     daemon.wait_event("tenant.up", tenant="acme", seconds=LONG)
     assert SECRET not in daemon.log.text()
+
+
+def test_the_status_tells_when_the_token_expires_and_why_there_is_none(case):
+    bed = Bed(case)
+    server = case.server(lambda: Server("one", "two"))
+    bed.endpoint.answer = refuses("server_error", "back soon", 503)
+    bed.tenant("acme", server, max_messages_per_session=1)
+    bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    words = "localhost gives no token: server_error (back soon)"
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert (row["token_error"], row["token_expires_at"]) == (words, None), row
+    began = int(time.time())
+    bed.endpoint.answer = gives("one", 7200)
+    outbox.outboxctl("--database", box.path, "retry", "--tenant", "acme")
+    box.wait_state(number, "sent", LONG)
+    row = box.wait("its end", lambda: (lambda row: row["token_expires_at"]
+                                       and row)(box.tenant_status("acme")), LONG)
+    # the endpoint said so many seconds (RFC 6749 5.1)
+    assert began + 7200 <= row["token_expires_at"] <= time.time() + 7200, row
+    assert row["token_error"] is None
+    shown = json.loads(outbox.outboxctl("--database", box.path, "status",
+                                       "--json").stdout)
+    assert (shown[0]["token_expires_at"], shown[0]["token_error"]) == (
+        row["token_expires_at"], None)
+    # refused: there is none any more, and why it was the last
+    server.tokens.clear()
+    bed.endpoint.answer = refuses("invalid_grant")
+    box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "auth_failed", LONG)
+    assert (row["token_error"], row["token_expires_at"]) == (
+        "localhost gives no token: invalid_grant", None), row
+    # other settings: what was wrong with the old ones is over
+    box.set_tenant("acme", enabled=0, oauth_scope="another")
+    box.wait("no error", lambda: box.tenant_status("acme")["token_error"] is None,
+             LONG)
+
+
+def test_a_fetch_that_ends_when_nobody_waits_for_it_is_told_too(case):
+    bed = Bed(case)
+    go_on = threading.Event()
+
+    def late(connection, form, endpoint):
+        go_on.wait(LONG)
+        refuses("server_error", "late", 503)(connection, form, endpoint)
+
+    bed.endpoint.answer = late
+    bed.tenant("acme", case.server(lambda: Server("token")), connect_timeout=1)
+    bed.start()
+    box = case.outbox()
+    box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "backoff", LONG)
+    assert "not answered in time" in row["last_error"]
+    box.set_tenant("acme", enabled=0)       # nobody asks for it now
+    box.wait_tenant("acme", "suspended", LONG)
+    go_on.set()
+    box.wait("why", lambda: box.tenant_status("acme")["token_error"], LONG)
 
 
 def test_an_endpoint_that_is_down_for_a_while_loses_nothing(case):

@@ -114,6 +114,20 @@ static enum error get(struct token_given *given, struct words *words, int64_t wi
 	return token_get(token, deadline_after_ms(within_ms), NULL, given, words);
 }
 
+/* expires_in_s 0: none is held. */
+static void expect_state(int64_t expires_in_s, const char *text)
+{
+	struct token_state state;
+
+	token_describe(token, &state);
+	ck_assert_int_eq(state.held, expires_in_s != 0);
+	if (state.held) /* the time goes on meanwhile */
+		ck_assert(state.expires_in_ms <= expires_in_s * 1000 &&
+		          state.expires_in_ms > (expires_in_s - 60) * 1000);
+	ck_assert(!state.fetching);
+	ck_assert_str_eq(state.words.text, text);
+}
+
 static int64_t expect(const char *text, bool fresh)
 {
 	struct token_given given;
@@ -146,6 +160,7 @@ START_TEST(who_has_no_token_url_has_no_token)
 	ck_assert_ptr_null(token_create(&place, settings));
 	ck_assert_ptr_null(token_hold(NULL));
 	token_release(&token);
+	expect_state(0, "");
 }
 END_TEST
 
@@ -181,9 +196,11 @@ START_TEST(the_old_one_is_given_while_it_lives_and_no_new_one_comes)
 	ANSWER("token=one\0expires_in=1000\0");
 	expect("one", true);
 	token_take_news(token, &news);
+	expect_state(1000, "");
 	ANSWER("words=out of order\0");
 	clock_move_ms(801 * 1000);
 	expect("one", false);
+	expect_state(199, "out of order");
 	ck_assert_int_eq(fetches(), 2);
 	ck_assert(token_take_news(token, &news));
 	ck_assert(!news.fetched);
@@ -200,6 +217,7 @@ START_TEST(the_old_one_is_given_while_it_lives_and_no_new_one_comes)
 	expect_words(ERROR_PROTOCOL, "out of order");
 	ANSWER("token=two\0expires_in=1000\0");
 	expect("two", true);
+	expect_state(1000, "");
 }
 END_TEST
 
@@ -211,6 +229,7 @@ START_TEST(a_refused_token_is_not_given_again)
 	ANSWER("token=one\0expires_in=1000\0");
 	serial = expect("one", true);
 	token_reject(token, serial);
+	expect_state(0, "");
 	ANSWER("words=no\0error=invalid_grant\0refused=1\0");
 	expect_words(ERROR_REFUSED, "no");
 	ANSWER("token=two\0expires_in=1000\0");
@@ -317,6 +336,7 @@ START_TEST(many_who_ask_at_once_wait_for_one_fetch)
 {
 	pthread_t threads[5];
 	struct token_given given;
+	struct token_state state;
 	struct words words;
 	char path[128];
 	int gate;
@@ -330,6 +350,8 @@ START_TEST(many_who_ask_at_once_wait_for_one_fetch)
 	ck_assert_str_eq(words.text, "the token endpoint has not answered in time");
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, get_one, NULL), 0);
+	token_describe(token, &state);
+	ck_assert(state.fetching && !state.held);
 	gate = open(path, O_WRONLY | O_CLOEXEC); /* waits for the script */
 	ck_assert_int_ge(gate, 0);
 	close(gate);

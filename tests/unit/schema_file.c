@@ -157,7 +157,7 @@ START_TEST(each_outbox_has_a_name_of_its_own)
 	ck_assert_int_eq(sqlite3_open(":memory:", &two.db), SQLITE_OK);
 	run(one.db, storage_schema_sql);
 	run(two.db, storage_schema_sql);
-	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
+	ck_assert_str_eq(bed_ask(&one, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "3");
 	ck_assert_str_eq(
 		bed_ask(&one,
 	                "SELECT length(value), value GLOB '*[^0-9a-f]*' FROM outbox_meta WHERE key = 'instance'"),

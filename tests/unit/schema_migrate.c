@@ -41,7 +41,8 @@ static const char to_version_1[] =
 	"CREATE INDEX outbox_status_due ON outbox_status (tenant, due_at) WHERE state IN ('queued', 'deferred')";
 
 static const struct migration_step steps[] = { { .from = 0, .sql = to_version_1 },
-	                                       { .from = 1, .sql = storage_migration_1_to_2_sql } };
+	                                       { .from = 1, .sql = storage_migration_1_to_2_sql },
+	                                       { .from = 2, .sql = storage_migration_2_to_3_sql } };
 
 static char path[64];
 
@@ -191,9 +192,9 @@ START_TEST(a_newer_schema_is_refused)
 	struct words words;
 
 	must(db, storage_schema_sql);
-	must(db, "UPDATE outbox_meta SET value = '3' WHERE key = 'schema_version'");
+	must(db, "UPDATE outbox_meta SET value = '4' WHERE key = 'schema_version'");
 	ck_assert_int_eq(storage_migrate(db, "test.db", true, NULL, &words), ERROR_REFUSED);
-	ck_assert_str_eq(words.text, "test.db has schema version 3, newer than this program's 2");
+	ck_assert_str_eq(words.text, "test.db has schema version 4, newer than this program's 3");
 	must(db, "UPDATE outbox_meta SET value = 0 WHERE key = 'schema_version'");
 	ck_assert_int_eq(storage_migrate(db, "test.db", true, NULL, &words), ERROR_REFUSED);
 	ck_assert_str_eq(words.text,
@@ -211,7 +212,7 @@ START_TEST(an_older_schema_is_brought_to_the_present_one)
 
 	ck_assert_msg(migrate(db, steps, COUNT(steps), &done, &words) == OK, "%s", words.text);
 	ck_assert_int_eq(done, MIGRATED_UPGRADED);
-	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "3");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT id, priority, state, requeues, to_addresses FROM outbox_all"),
 	                 "1|5|queued|0|c@d");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT x FROM outbox_report"), "theirs");
@@ -246,6 +247,7 @@ static sqlite3 *make_version_1(void)
 	     "UPDATE outbox_status SET state = 'uncertain', attempts = 1 WHERE outbox_id = 2;"
 	     "INSERT INTO outbox_delivery (outbox_id, recipient, state, attempts) VALUES (2, 'e@f', 'uncertain', 1),"
 	     " (2, 'g@h', 'failed', 1);"
+	     "INSERT INTO outbox_tenant_status (tenant, state, last_error) VALUES ('acme', 'backoff', 'x');"
 	     "UPDATE outbox_meta SET value = 0 WHERE key = 'daemon';"
 	     "CREATE TRIGGER theirs AFTER INSERT ON outbox BEGIN INSERT INTO orders VALUES (NEW.id); END;"
 	     "CREATE INDEX outbox_subjects ON outbox (subject)");
@@ -276,12 +278,16 @@ START_TEST(version_1_becomes_the_present_one)
 	ck_assert_int_eq(sqlite3_open(":memory:", &fresh.db), SQLITE_OK);
 	must(fresh.db, storage_schema_sql);
 	ck_assert_str_eq(shape(&bed), shape(&fresh));
-	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "2");
+	ck_assert_str_eq(bed_ask(&bed, "SELECT value FROM outbox_meta WHERE key = 'schema_version'"), "3");
 	ck_assert_str_eq(
 		bed_ask(&bed, "SELECT id, state, to_addresses, dsn_notify, dsn_return FROM outbox_all"),
 		"1|queued|c@d|NULL|NULL\n2|uncertain|e@f|NULL|NULL\n3|draft|NULL|NULL|NULL");
 	ck_assert_str_eq(bed_ask(&bed, "SELECT recipient, state, uncertain FROM outbox_delivery"),
 	                 "e@f|uncertain|1\ng@h|failed|0");
+	ck_assert_str_eq(
+		bed_ask(&bed,
+	                "SELECT tenant, last_error, token_expires_at, token_error FROM outbox_tenant_status"),
+		"acme|x|NULL|NULL");
 	expect_refusal(&bed, "dsn_return must be 'full' or 'headers'",
 	               "UPDATE outbox SET dsn_return = 'hdrs' WHERE id = 3");
 	must(db, "UPDATE outbox SET dsn_notify = 'never' WHERE id = 3;"
@@ -309,13 +315,13 @@ START_TEST(a_migration_that_fails_leaves_the_old_version)
 		statements += *at == ';';
 	for (int failing = 0; failing < statements; failing++) {
 		const char *at = to_version_1;
-		struct migration_step broken[2] = { { .from = 0 }, steps[1] };
+		struct migration_step broken[COUNT(steps)] = { { .from = 0 }, steps[1], steps[2] };
 
 		for (int i = 0; i < failing; i++)
 			at = strchr(at, ';') + 1;
 		broken[0].sql = sqlite3_mprintf("%.*s SELECT nonsense", (int)(at - to_version_1),
 		                                to_version_1);
-		ck_assert_int_eq(migrate(db, broken, 2, NULL, &words), ERROR_REFUSED);
+		ck_assert_int_eq(migrate(db, broken, COUNT(broken), NULL, &words), ERROR_REFUSED);
 		ck_assert_str_eq(words.text, "test.db: migrating from version 0: no such column: nonsense");
 		after = contents(db);
 		ck_assert_str_eq(before, after);
@@ -345,12 +351,12 @@ START_TEST(a_migration_that_lacks_something_is_undone)
 	char *before = contents(db);
 
 	for (size_t i = 0; i < COUNT(lacks); i++) {
-		struct migration_step short_of[2] = { { .from = 0 }, steps[1] };
+		struct migration_step short_of[COUNT(steps)] = { { .from = 0 }, steps[1], steps[2] };
 		struct words words;
 		char *after;
 
 		short_of[0].sql = sqlite3_mprintf("%s%s", to_version_1, lacks[i].more);
-		ck_assert_int_eq(migrate(db, short_of, 2, NULL, &words), ERROR_REFUSED);
+		ck_assert_int_eq(migrate(db, short_of, COUNT(short_of), NULL, &words), ERROR_REFUSED);
 		ck_assert_str_eq(words.text, lacks[i].words);
 		after = contents(db);
 		ck_assert_str_eq(before, after);

@@ -376,10 +376,10 @@ static int found_version(void)
 	ck_assert_str_eq(
 		bed_ask(&bed, "SELECT count(*) FROM pragma_table_info('outbox') WHERE name LIKE 'dsn_%%'"),
 		version == 1 ? "0" : "2");
-	if (version == 2)
+	if (version == STORAGE_SCHEMA_VERSION)
 		ck_assert_str_eq(bed_ask(&bed, "SELECT uncertain FROM outbox_delivery"), "1");
 	/* the rules are whole: as many as a version has */
-	if (version == 2)
+	if (version == STORAGE_SCHEMA_VERSION)
 		ck_assert_str_eq(bed_ask(&bed, RULES), present_rules());
 	ck_assert_int_eq(sqlite3_close(bed.db), SQLITE_OK);
 	return version;
@@ -420,10 +420,10 @@ START_TEST(power_loss_leaves_the_old_version_or_the_new_one)
 		error = migrate(moments, loss);
 		version = found_version();
 		/* what was said to be done is done, whatever was not synced by then */
-		ck_assert_int_eq(version == 2 || error != OK, true);
+		ck_assert_int_eq(version == STORAGE_SCHEMA_VERSION || error != OK, true);
 		old += version == 1;
 		ck_assert_int_eq(migrate(1 << 20, LOSES_ALL), OK);
-		ck_assert_int_eq(found_version(), 2);
+		ck_assert_int_eq(found_version(), STORAGE_SCHEMA_VERSION);
 	}
 	ck_assert_int_gt(old, 5);
 	free(version_1.octets);
