@@ -10,15 +10,15 @@
 #include <sysexits.h>
 
 #include "cli/cli.h"
-#include "common/secret_file.h"
+#include "cli/tenant_password.h"
 #include "common/wait.h"
 #include "smtp/session.h"
 #include "smtp/tls_identity.h"
 
 const struct option_rule cli_tenant_test_rules[] = {
-	{ .name = "secrets-dir",
-	  .argument = "DIR",
-	  .help = "outboxd's secrets_dir, where password_file and tls_cert_file are" },
+	TENANT_SECRETS_RULE,
+	{ .name = "command-dir", .argument = "DIR", .help = "outboxd's command_dir" },
+	TENANT_TOKEN_RULES,
 	{ .name = NULL },
 };
 
@@ -46,39 +46,6 @@ static void tell_step(void *context, enum stage stage)
 	*now = stage;
 }
 
-/* What a column names in secrets_dir, as outboxd reads it. */
-static int read_secret_file(const struct invocation *invocation, const char *column, const char *name,
-                            struct secret *secret)
-{
-	const char *folder = options_value(&invocation->options, "secrets-dir");
-	struct words words;
-	enum error error;
-
-	if (!folder)
-		return cli_usage(invocation, "%s names a file of the tenant's: give --secrets-dir", column);
-	error = secret_file_read(folder, column, name, secret, &words);
-	return error == OK ? EX_OK : cli_fail_file(error, &words);
-}
-
-/* What wins over the column password, as in outboxd. */
-static int find_password(const struct invocation *invocation, const struct tenant_settings *tenant,
-                         struct secret *password)
-{
-	const char *source = tenant->token_command      ? "token_command"
-	                     : tenant->oauth_token_url  ? "oauth_token_url"
-	                     : tenant->password_command ? "password_command"
-	                                                : NULL;
-
-	if (source) {
-		cli_say("tenant test with %s is not built yet: send a message", source);
-		return EX_USAGE;
-	}
-	if (tenant->password_file)
-		return read_secret_file(invocation, "password_file", tenant->password_file, password);
-	(void)secret_copy(password, &tenant->password);
-	return EX_OK;
-}
-
 /* The client certificate, if the tenant has one. */
 static int find_identity(const struct invocation *invocation, const struct tenant_settings *tenant,
                          struct tls_identity **identity)
@@ -89,9 +56,9 @@ static int find_identity(const struct invocation *invocation, const struct tenan
 
 	if (tenant->tls == TLS_NONE || !tenant->tls_cert_file || !tenant->tls_key_file)
 		return EX_OK;
-	status = read_secret_file(invocation, "tls_cert_file", tenant->tls_cert_file, &certificate);
+	status = tenant_secret_file(invocation, "tls_cert_file", tenant->tls_cert_file, &certificate);
 	if (status == EX_OK)
-		status = read_secret_file(invocation, "tls_key_file", tenant->tls_key_file, &key);
+		status = tenant_secret_file(invocation, "tls_key_file", tenant->tls_key_file, &key);
 	if (status == EX_OK && tls_identity_parse(tenant, &certificate, &key, identity, &words) != OK)
 		status = cli_fail(ERROR_INVALID, &words);
 	secret_wipe(&certificate);
@@ -156,8 +123,6 @@ static int run_session(struct tenant_settings *tenant, const struct secret *pass
 	enum error error = OK;
 	int status;
 
-	wait_setup();
-	(void)signal(SIGPIPE, SIG_IGN);
 	if (tenant->tls_verify == TLS_VERIFY_FULL &&
 	    (tenant->tls == TLS_STARTTLS || tenant->tls == TLS_IMPLICIT))
 		error = tls_trust_load(tenant->tls_ca_file, &settings.trust, &words);
@@ -202,8 +167,10 @@ int cli_tenant_test(const struct invocation *invocation)
 		cli_say("%s: %s", name, words.text);
 		status = EX_USAGE;
 	}
+	wait_setup();
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (status == EX_OK)
-		status = find_password(invocation, tenant, &password);
+		status = tenant_password(invocation, tenant, &password);
 	if (status == EX_OK)
 		status = find_identity(invocation, tenant, &identity);
 	if (status == EX_OK)

@@ -19,7 +19,7 @@
 
 #include "common/buffer.h"
 #include "common/text.h"
-#include "daemon/paths.h"
+#include "run/paths.h"
 
 #define FILE_BYTES_MAX  (1024 * 1024)
 #define DAY_MS          (INT64_C(24) * 3600 * 1000)

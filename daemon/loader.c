@@ -18,9 +18,9 @@
 #include "common/clock.h"
 #include "common/queue.h"
 #include "common/secret_file.h"
-#include "daemon/command.h"
 #include "daemon/thread.h"
 #include "daemon/trust_cache.h"
+#include "run/credential.h"
 
 struct loader {
 	atomic_int references; /* the service, and each thread that is under way */
@@ -100,40 +100,11 @@ static enum error load_trust(struct request *request)
 	                        &request->materials.trust, &request->words);
 }
 
-static enum error load_from_command(struct request *request, const char *column, const char *name)
-{
-	struct command command = { column, request->loader->command_dir, name, request->settings->name };
-
-	if (!command.dir) {
-		words_set(&request->words, "%s is set, but outboxd has no command_dir", column);
-		return ERROR_REFUSED;
-	}
-	if (!secret_file_is_name(name)) {
-		words_set(&request->words, "%s = %s is not the name of a program in command_dir", column,
-		          name);
-		return ERROR_REFUSED;
-	}
-	return command_run(&command, deadline_after_ms(LOADER_COMMAND_MS), &request->materials.password,
-	                   &request->words);
-}
-
 static enum error load_password(struct request *request)
 {
-	const struct tenant_settings *settings = request->settings;
+	const struct credential_place place = { request->loader->secrets_dir, request->loader->command_dir };
 
-	if (settings->token_command)
-		return load_from_command(request, "token_command", settings->token_command);
-	if (settings->oauth_token_url)
-		return OK; /* daemon/token.h */
-	if (settings->password_command)
-		return load_from_command(request, "password_command", settings->password_command);
-	if (settings->password_file)
-		return secret_file_read(request->loader->secrets_dir, "password_file",
-		                        settings->password_file, &request->materials.password,
-		                        &request->words);
-	if (secret_is_set(&settings->password))
-		secret_copy(&request->materials.password, &settings->password);
-	return OK;
+	return credential_load(&place, request->settings, &request->materials.password, &request->words);
 }
 
 static bool needs_identity(const struct tenant_settings *settings)

@@ -25,8 +25,7 @@
  * A tenant's in secrets_dir that only people change: password_file, tls_cert_file, tls_key_file,
  * oauth_client_secret_file. Not oauth_refresh_token_file, which we write.
  */
-#define LOADER_FILES      4
-#define LOADER_COMMAND_MS 10000 /* a password_command has so long */
+#define LOADER_FILES 4
 
 struct loader;
 

@@ -18,7 +18,7 @@
 #include "common/secret.h"
 #include "common/tenant.h"
 #include "common/wait.h"
-#include "daemon/token_run.h"
+#include "run/token_run.h"
 
 struct token;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "smtp/auth.h"
+#include "smtp/login_advice.h"
 #include "smtp/session_internal.h"
 #include "smtp/session_mask.h"
 
@@ -105,6 +106,21 @@ static enum error lose(struct session *session, enum error error, struct outcome
 	return error;
 }
 
+/* Providers whose answers are known: what is to be changed. */
+static void advise(const struct login *login, struct outcome *trouble)
+{
+	bool bearer = strcmp(login->mechanism, "XOAUTH2") == 0 ||
+	              strcmp(login->mechanism, "OAUTHBEARER") == 0;
+	const char *advice = login_advice(trouble->code, trouble->enhanced, trouble->text, bearer);
+	char *said;
+
+	if (!advice)
+		return;
+	said = memory_strdup(trouble->text ? trouble->text : "");
+	outcome_say(trouble, "%s [%s]", said, advice);
+	free(said);
+}
+
 /* The server's no, and what it said of the token before. */
 static enum error refuse(struct login *login, struct outcome *trouble)
 {
@@ -118,6 +134,7 @@ static enum error refuse(struct login *login, struct outcome *trouble)
 		session_mask(login->session, trouble->text);
 		free(said);
 	}
+	advise(login, trouble);
 	return ERROR_REFUSED;
 }
 

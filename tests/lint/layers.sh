@@ -14,11 +14,11 @@ complain() {
 below() {
 	case $1 in
 	common) echo common ;;
-	storage | mime | smtp) echo "common $1" ;;
-	daemon) echo "common storage mime smtp daemon" ;;
-	cli) echo "common storage mime smtp cli" ;;
+	storage | mime | smtp | run) echo "common $1" ;;
+	daemon) echo "common storage mime smtp run daemon" ;;
+	cli) echo "common storage mime smtp run cli" ;;
 	token) echo "common token" ;;
-	*) echo "common storage mime smtp daemon cli token tests" ;;
+	*) echo "common storage mime smtp run daemon cli token tests" ;;
 	esac
 }
 
@@ -32,7 +32,7 @@ magic|cli/file_type.c|libmagic
 sqlite3|storage/*|SQLite
 libpq-fe|storage/*|libpq'
 
-for file in $(cd "$top" && find common storage mime smtp daemon cli token tests -name '*.[ch]' | sort); do
+for file in $(cd "$top" && find common storage mime smtp run daemon cli token tests -name '*.[ch]' | sort); do
 	folder=${file%%/*}
 	for include in $(sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$top/$file"); do
 		[ "$include" = config.h ] && continue

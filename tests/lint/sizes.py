@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-FOLDERS = ["common", "storage", "mime", "smtp", "daemon", "cli", "token"]
+FOLDERS = ["common", "storage", "mime", "smtp", "run", "daemon", "cli", "token"]
 FUNCTION, SOURCE, HEADER, PROTOTYPES = 100, 500, 150, 14
 
 

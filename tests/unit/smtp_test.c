@@ -14,6 +14,7 @@ int main(void)
 	suite_add_tcase(suite, smtp_bearer_cases());
 	suite_add_tcase(suite, smtp_body_cases());
 	suite_add_tcase(suite, smtp_dsn_cases());
+	suite_add_tcase(suite, smtp_login_advice_cases());
 	suite_add_tcase(suite, smtp_reply_cases());
 	suite_add_tcase(suite, smtp_scram_cases());
 	suite_add_tcase(suite, smtp_session_cases());

@@ -9,6 +9,7 @@
 TCase *smtp_bearer_cases(void);
 TCase *smtp_body_cases(void);
 TCase *smtp_dsn_cases(void);
+TCase *smtp_login_advice_cases(void);
 TCase *smtp_reply_cases(void);
 TCase *smtp_scram_cases(void);
 TCase *smtp_session_cases(void);

@@ -5,7 +5,7 @@
  * account's JSON (JWT bearer) or a key with its certificate (both known by how they begin) in
  * oauth_client_secret_file; else the client's secret.
  */
-#include "daemon/token_run.h"
+#include "run/token_run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "common/secret_file.h"
 #include "common/text.h"
 #include "common/wait.h"
-#include "daemon/spawn.h"
+#include "run/spawn.h"
 
 /* What is told to the endpoint. */
 struct credentials {

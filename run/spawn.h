@@ -1,8 +1,8 @@
 /*
  * spawn.h - starts a program and ends it: never a fork that goes on in our code.
  */
-#ifndef OUTBOXD_DAEMON_SPAWN_H
-#define OUTBOXD_DAEMON_SPAWN_H
+#ifndef OUTBOXD_RUN_SPAWN_H
+#define OUTBOXD_RUN_SPAWN_H
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -1,8 +1,8 @@
 /*
  * token_run.h - one fetch of an OAuth2 token: files, outboxd-token, and the file of a rotated one.
  */
-#ifndef OUTBOXD_DAEMON_TOKEN_RUN_H
-#define OUTBOXD_DAEMON_TOKEN_RUN_H
+#ifndef OUTBOXD_RUN_TOKEN_RUN_H
+#define OUTBOXD_RUN_TOKEN_RUN_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /*
  * command.h - runs an operator's program for its first line (password_command, token_command).
  */
-#ifndef OUTBOXD_DAEMON_COMMAND_H
-#define OUTBOXD_DAEMON_COMMAND_H
+#ifndef OUTBOXD_RUN_COMMAND_H
+#define OUTBOXD_RUN_COMMAND_H
 
 #include <stdint.h>
 

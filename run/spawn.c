@@ -1,7 +1,7 @@
 /*
  * spawn.c - see spawn.h.
  */
-#include "daemon/spawn.h"
+#include "run/spawn.h"
 
 #include <fcntl.h>
 #include <poll.h>

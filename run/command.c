@@ -1,7 +1,7 @@
 /*
  * command.c - see command.h.
  */
-#include "daemon/command.h"
+#include "run/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/wait.h"
-#include "daemon/spawn.h"
+#include "run/spawn.h"
 
 #define OUTPUT_BYTES 65536
 
