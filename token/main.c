@@ -3,11 +3,12 @@
  *
  * Started by outboxd, which kills it when it is late. One request comes on standard input
  * (token/request.h); the result goes to standard output as fields (common/fields.h): token,
- * expires_in and, if there is a new one to keep, refresh_token; or words, with error (RFC 6749
- * 5.2) if the endpoint named one, and refused=1 where asking again changes nothing.
+ * expires_in and, if there is a new one to keep, refresh_token; for a device code: code, user_code,
+ * uri, expires_in, interval; or words, with error (RFC 6749 5.2) if the endpoint named one, and
+ * refused=1 where asking again changes nothing.
  *
  * Promises: no secret in arguments, environment, a file or a core; one request and the end.
- * Exit status 0: a token; 64: called in another way; 65: the request is none; 69: no token.
+ * Exit status 0: a token or code; 64: called in another way; 65: the request is none; 69: no token.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +51,30 @@ static void write_all(const struct buffer *fields)
 	}
 }
 
-static int tell(const struct answer *answer)
+static void add_number(struct buffer *fields, const char *name, int64_t value)
 {
-	struct buffer fields;
 	char number[24];
 
+	(void)snprintf(number, sizeof(number), "%lld", (long long)value);
+	fields_add(fields, name, number);
+}
+
+static int tell(const struct answer *answer)
+{
+	const struct answer_device *device = answer->device;
+	bool good = device || secret_is_set(&answer->token);
+	struct buffer fields;
+
 	fields_init(&fields);
-	if (secret_is_set(&answer->token)) {
-		(void)snprintf(number, sizeof(number), "%lld", (long long)answer->expires_in_s);
+	if (good)
+		add_number(&fields, "expires_in", answer->expires_in_s);
+	if (device) {
+		fields_add_secret(&fields, "code", &device->code);
+		fields_add(&fields, "user_code", device->user_code);
+		fields_add(&fields, "uri", device->uri);
+		add_number(&fields, "interval", device->interval_s);
+	} else if (good) {
 		fields_add_secret(&fields, "token", &answer->token);
-		fields_add(&fields, "expires_in", number);
 		fields_add_secret(&fields, "refresh_token", &answer->refresh_token);
 	} else {
 		fields_add(&fields, "words", answer->words.text);
@@ -68,7 +83,7 @@ static int tell(const struct answer *answer)
 	}
 	write_all(&fields);
 	fields_fini(&fields);
-	return secret_is_set(&answer->token) ? EX_OK : EX_UNAVAILABLE;
+	return good ? EX_OK : EX_UNAVAILABLE;
 }
 
 static bool same(const struct secret *a, const struct secret *b)
@@ -80,13 +95,14 @@ static bool same(const struct secret *a, const struct secret *b)
 /* Answers it in all cases. */
 static void fetch(const struct request *request, const char *host, struct answer *answer)
 {
-	const struct secret *masks[] = { &request->secret, &request->refresh_token, NULL };
-	const struct secret *said[] = { NULL, NULL, NULL };
+	const struct secret *masks[] = { &request->secret, &request->refresh_token, &request->code,
+		                         &request->verifier };
+	const struct secret *said[] = { NULL, NULL, NULL, NULL, NULL };
 	struct buffer form, body;
 	enum error error;
 	int status = 0, count = 0;
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 4; i++)
 		if (secret_is_set(masks[i]))
 			said[count++] = masks[i];
 	buffer_init(&form, REQUEST_FORM_BYTES);
@@ -95,7 +111,8 @@ static void fetch(const struct request *request, const char *host, struct answer
 	if (error != OK)
 		answer->refused = true;
 	else if (post(request, host, &form, &status, &body, &answer->words) == OK)
-		answer_read(status, body.length ? body.data : "", body.length, host, said, answer);
+		(request->grant == GRANT_DEVICE_CODE ? answer_read_device : answer_read)(
+			status, body.length ? body.data : "", body.length, host, said, answer);
 	/* one that stays as it was needs no writing */
 	if (same(&answer->refresh_token, &request->refresh_token))
 		secret_wipe(&answer->refresh_token);

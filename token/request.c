@@ -1,8 +1,8 @@
 /*
  * request.c - see request.h.
  *
- * RFC 6749 4.4 (client credentials) and 6 (refresh), RFC 7523 2.1 (JWT as a grant) and 2.2
- * (JWT instead of a client's secret).
+ * RFC 6749 4.4 (client credentials), 6 (refresh) and 4.1.3 (authorization code, with RFC 7636 4.5), RFC 7523
+ * 2.1 (JWT as a grant) and 2.2 (JWT instead of a client's secret), RFC 8628 3.1 and 3.4 (device).
  */
 #include "token/request.h"
 
@@ -17,6 +17,9 @@ static const char *const grants[] = {
 	[GRANT_CERTIFICATE] = "certificate",
 	[GRANT_REFRESH_TOKEN] = "refresh_token",
 	[GRANT_JWT_BEARER] = "jwt_bearer",
+	[GRANT_DEVICE_CODE] = "device_code",
+	[GRANT_DEVICE_POLL] = "device_poll",
+	[GRANT_AUTHORIZATION_CODE] = "authorization_code",
 };
 
 #define GRANTS (sizeof(grants) / sizeof(grants[0]))
@@ -45,8 +48,21 @@ static enum error read_grant(const char *name, struct request *request, struct w
 	return missing("grant that is known", words);
 }
 
+/* Of a grant for which a person consents; the client may be public (RFC 6749 2.1). */
+static const char *lacks(const struct request *request)
+{
+	if (request->grant == GRANT_REFRESH_TOKEN)
+		return secret_is_set(&request->refresh_token) ? NULL : "refresh_token";
+	if (request->grant != GRANT_DEVICE_CODE && !secret_is_set(&request->code))
+		return "code";
+	if (request->grant == GRANT_AUTHORIZATION_CODE && !secret_is_set(&request->verifier))
+		return "verifier";
+	return request->grant == GRANT_AUTHORIZATION_CODE && !request->redirect_uri ? "redirect_uri" : NULL;
+}
+
 static enum error check(const struct request *request, struct words *words)
 {
+	bool consented = request->grant == GRANT_REFRESH_TOKEN || request->grant >= GRANT_DEVICE_CODE;
 	bool named = request->grant != GRANT_JWT_BEARER;
 
 	if (!request->url || !text_starts_nocase(request->url, "https://")) {
@@ -55,9 +71,9 @@ static enum error check(const struct request *request, struct words *words)
 	}
 	if (named && !request->client_id)
 		return missing("client_id", words);
-	if (request->grant == GRANT_REFRESH_TOKEN && !secret_is_set(&request->refresh_token))
-		return missing("refresh_token", words);
-	if (request->grant != GRANT_REFRESH_TOKEN && !secret_is_set(&request->secret))
+	if (consented && lacks(request))
+		return missing(lacks(request), words);
+	if (!consented && !secret_is_set(&request->secret))
 		return missing("secret", words);
 	return OK;
 }
@@ -75,9 +91,12 @@ enum error request_read(const struct buffer *fields, struct request *request, st
 	request->client_id = fields_find(fields, "client_id");
 	request->scope = fields_find(fields, "scope");
 	request->subject = fields_find(fields, "subject");
+	request->redirect_uri = fields_find(fields, "redirect_uri");
 	request->ca_file = fields_find(fields, "ca_file");
 	take_secret(fields, "secret", &request->secret);
 	take_secret(fields, "refresh_token", &request->refresh_token);
+	take_secret(fields, "code", &request->code);
+	take_secret(fields, "verifier", &request->verifier);
 	if (timeout && !text_to_int(timeout, 1, REQUEST_MAX_MS, &request->timeout_ms)) {
 		words_set(words, "timeout_ms is a number from 1 to %d", REQUEST_MAX_MS);
 		return ERROR_INVALID;
@@ -89,6 +108,8 @@ void request_fini(struct request *request)
 {
 	secret_wipe(&request->secret);
 	secret_wipe(&request->refresh_token);
+	secret_wipe(&request->code);
+	secret_wipe(&request->verifier);
 }
 
 /* --- the form --------------------------------------------------------------------------- */
@@ -156,26 +177,43 @@ static enum error add_assertion(const struct request *request, int64_t now_s, st
 	return error;
 }
 
-static const char *grant_type(enum grant grant)
+/* NULL: the request for a device code is none for a token. */
+static const char *const grant_types[] = {
+	[GRANT_CLIENT_CREDENTIALS] = "client_credentials",
+	[GRANT_CERTIFICATE] = "client_credentials",
+	[GRANT_REFRESH_TOKEN] = "refresh_token",
+	[GRANT_JWT_BEARER] = "urn:ietf:params:oauth:grant-type:jwt-bearer",
+	[GRANT_DEVICE_CODE] = NULL,
+	[GRANT_DEVICE_POLL] = "urn:ietf:params:oauth:grant-type:device_code",
+	[GRANT_AUTHORIZATION_CODE] = "authorization_code",
+};
+
+/* The code and what belongs to it; its scope was asked for with it. */
+static bool add_code(const struct request *request, struct buffer *form)
 {
-	if (grant == GRANT_JWT_BEARER)
-		return "urn:ietf:params:oauth:grant-type:jwt-bearer";
-	return grant == GRANT_REFRESH_TOKEN ? "refresh_token" : "client_credentials";
+	if (request->grant == GRANT_DEVICE_POLL)
+		return add_secret(form, "device_code", &request->code);
+	return add_secret(form, "code", &request->code) && add(form, "redirect_uri", request->redirect_uri) &&
+	       add_secret(form, "code_verifier", &request->verifier);
 }
 
 enum error request_form(const struct request *request, int64_t now_s, struct buffer *form,
                         struct words *words)
 {
 	bool signs = request->grant == GRANT_CERTIFICATE || request->grant == GRANT_JWT_BEARER;
-	bool good = add(form, "grant_type", grant_type(request->grant));
+	bool has_code = request->grant == GRANT_DEVICE_POLL || request->grant == GRANT_AUTHORIZATION_CODE;
+	bool good = add(form, "grant_type", grant_types[request->grant]);
 
 	if (request->grant != GRANT_JWT_BEARER)
-		good = good && add(form, "client_id", request->client_id) &&
-		       add(form, "scope", request->scope);
-	if (!signs)
+		good = good && add(form, "client_id", request->client_id);
+	if (request->grant != GRANT_JWT_BEARER && !has_code)
+		good = good && add(form, "scope", request->scope);
+	if (!signs && request->grant != GRANT_DEVICE_CODE)
 		good = good && add_secret(form, "client_secret", &request->secret);
 	if (request->grant == GRANT_REFRESH_TOKEN)
 		good = good && add_secret(form, "refresh_token", &request->refresh_token);
+	if (has_code)
+		good = good && add_code(request, form);
 	if (!good) {
 		words_set(words, "the request is too large");
 		return ERROR_INVALID;

@@ -4,14 +4,20 @@
  *
  * The fields (common/fields.h) of a request:
  *
- *   grant          client_credentials, certificate, refresh_token or jwt_bearer
- *   url            the token endpoint, https alone
+ *   grant          client_credentials, certificate, refresh_token or jwt_bearer; of a person who
+ *                  consents: device_code (asks for one), device_poll (whether it was entered),
+ *                  authorization_code
+ *   url            the token endpoint (device_code: the device authorization endpoint), https alone
  *   client_id      not needed where the key brings its name (a Google service account)
- *   secret         client_credentials, refresh_token: the client's secret (the latter may have none);
+ *   secret         client_credentials: the client's secret; refresh_token, device_poll,
+ *                  authorization_code: likewise, if it has one;
  *                  certificate: an RSA key and its certificate in PEM;
  *                  jwt_bearer: a Google service account's JSON, or an RSA key in PEM
  *   scope          may be missing
  *   refresh_token  with that grant
+ *   code           device_poll: the device's; authorization_code: what came back (RFC 6749 4.1.2)
+ *   verifier       authorization_code: of its code challenge (RFC 7636 4.1)
+ *   redirect_uri   authorization_code: where it came back to
  *   subject        jwt_bearer: the mailbox on whose behalf, may be missing
  *   ca_file        authorities in PEM instead of the system's
  *   timeout_ms     for everything, 20000 if missing
@@ -29,12 +35,21 @@
 #define REQUEST_MAX_MS     120000
 #define REQUEST_FORM_BYTES (512 * 1024) /* each octet of a secret may become three */
 
-enum grant { GRANT_CLIENT_CREDENTIALS, GRANT_CERTIFICATE, GRANT_REFRESH_TOKEN, GRANT_JWT_BEARER };
+enum grant {
+	GRANT_CLIENT_CREDENTIALS,
+	GRANT_CERTIFICATE,
+	GRANT_REFRESH_TOKEN,
+	GRANT_JWT_BEARER,
+	GRANT_DEVICE_CODE,
+	GRANT_DEVICE_POLL,
+	GRANT_AUTHORIZATION_CODE,
+};
 
 struct request {
 	enum grant grant;
-	const char *url, *client_id, *scope, *subject, *ca_file; /* in the fields; NULL = missing */
-	struct secret secret, refresh_token;
+	const char *url, *client_id, *scope, *subject, *redirect_uri,
+		*ca_file; /* in the fields; NULL = missing */
+	struct secret secret, refresh_token, code, verifier;
 	int64_t timeout_ms;
 };
 

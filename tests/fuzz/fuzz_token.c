@@ -1,9 +1,9 @@
 /*
  * fuzz_token.c - whatever a token endpoint answers, and whatever comes as a request.
  *
- * The first octet picks the HTTP status. A token that an AUTH command can carry and a life
- * within bounds, or words without the secret, never both; a request that is taken has what its
- * grant needs.
+ * The same for a device authorization endpoint. The first octet picks the HTTP status. A token that an AUTH
+ * command can carry and a life within bounds, or words without the secret, never both; a request that is
+ * taken has what its grant needs.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -51,6 +51,26 @@ static void answer(int status, const char *body, size_t length)
 	secret_wipe(&mask);
 }
 
+static void answer_to_device(int status, const char *body, size_t length)
+{
+	const struct secret *const masks[] = { NULL };
+	struct answer answer;
+
+	answer_read_device(status, body, length, "login.example", masks, &answer);
+	must(!secret_is_set(&answer.token) && !secret_is_set(&answer.refresh_token));
+	must((answer.device != NULL) != (answer.words.text[0] != '\0'));
+	if (answer.device) {
+		must_be_visible(&answer.device->code);
+		must(answer.device->code.length > 0 && answer.device->user_code[0] &&
+		     strlen(answer.device->user_code) <= ANSWER_DEVICE_BYTES);
+		must(strncasecmp(answer.device->uri, "https://", 8) == 0 &&
+		     strlen(answer.device->uri) <= ANSWER_DEVICE_BYTES);
+		must(answer.device->interval_s >= 1 && answer.device->interval_s <= ANSWER_INTERVAL_MAX_S &&
+		     answer.expires_in_s >= 1);
+	}
+	answer_fini(&answer);
+}
+
 static void request(const char *octets, size_t length)
 {
 	struct buffer fields, form;
@@ -86,6 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	answer(statuses[data[0] % (sizeof(statuses) / sizeof(statuses[0]))], (const char *)data + 1,
 	       size - 1);
+	answer_to_device(statuses[data[0] % (sizeof(statuses) / sizeof(statuses[0]))], (const char *)data + 1,
+	                 size - 1);
 	request((const char *)data + 1, size - 1);
 	return 0;
 }
