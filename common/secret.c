@@ -7,6 +7,7 @@
  */
 #include "common/secret.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,14 @@ bool secret_set(struct secret *secret, const void *bytes, size_t length)
 	secret->bytes = copy;
 	secret->length = length;
 	return true;
+}
+
+void secret_make(struct secret *secret, size_t length)
+{
+	assert(length <= SECRET_MAX_BYTES);
+	secret_wipe(secret);
+	secret->bytes = memory_alloc(length + 1);
+	secret->length = length;
 }
 
 bool secret_copy(struct secret *to, const struct secret *from)

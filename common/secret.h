@@ -20,6 +20,8 @@ struct secret {
 
 /* Copies; false if longer than SECRET_MAX_BYTES. The old content is wiped. */
 bool secret_set(struct secret *secret, const void *bytes, size_t length);
+/* length octets of zero, to be filled, at most SECRET_MAX_BYTES; the old content is wiped. */
+void secret_make(struct secret *secret, size_t length);
 bool secret_copy(struct secret *to, const struct secret *from);
 
 /* Wipes (explicit_bzero) and frees; the secret is empty after it. */

@@ -360,3 +360,8 @@ const char *tls_mode_name(enum tls_mode mode)
 {
 	return mode <= TLS_NONE ? tls_words[mode] : "unknown";
 }
+
+const char *tls_verify_name(enum tls_verify verify)
+{
+	return verify <= TLS_VERIFY_NONE ? verify_words[verify] : "unknown";
+}

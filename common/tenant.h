@@ -88,5 +88,6 @@ void tenant_settings_seal(struct tenant_settings *settings);
 /* "scram-sha-256" and the like; constant strings. */
 const char *auth_choice_name(enum auth_choice choice);
 const char *tls_mode_name(enum tls_mode mode);
+const char *tls_verify_name(enum tls_verify verify);
 
 #endif

@@ -228,6 +228,7 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->metrics_file = text_of(cfg, "metrics_file");
 	config->spool_dir = text_of(cfg, "spool_dir");
 	config->secrets_dir = text_of(cfg, "secrets_dir");
+	config->secrets_key_file = text_of(cfg, "secrets_key_file");
 	config->command_dir = text_of(cfg, "command_dir");
 	config->token_program = text_of(cfg, "token_program");
 	if (!config->token_program)
@@ -267,6 +268,7 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_STR("pid_file", "", CFGF_NONE),
 		CFG_STR("spool_dir", "", CFGF_NONE),
 		CFG_STR("secrets_dir", "", CFGF_NONE),
+		CFG_STR("secrets_key_file", "", CFGF_NONE),
 		CFG_STR("command_dir", "", CFGF_NONE),
 		CFG_STR("token_program", "", CFGF_NONE),
 		CFG_STR("token_ca_file", "", CFGF_NONE),
@@ -328,6 +330,7 @@ void config_release(struct config **config)
 	free(released->pid_file);
 	free(released->spool_dir);
 	free(released->secrets_dir);
+	free(released->secrets_key_file);
 	free(released->command_dir);
 	free(released->token_program);
 	free(released->token_ca_file);

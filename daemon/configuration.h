@@ -23,14 +23,15 @@ struct config {
 	char *log_dir;  /* NULL = no file a tenant */
 	bool log_json;
 	enum log_level log_level;
-	char *pid_file;      /* NULL = none */
-	char *metrics_file;  /* NULL = none */
-	char *spool_dir;     /* NULL = $TMPDIR or /var/tmp */
-	char *secrets_dir;   /* NULL = password_file is refused */
-	char *command_dir;   /* NULL = password_command is refused */
-	char *token_program; /* outboxd-token */
-	char *token_ca_file; /* authorities of token endpoints, NULL = the system's */
-	char *dns_servers;   /* NULL = the system's */
+	char *pid_file;         /* NULL = none */
+	char *metrics_file;     /* NULL = none */
+	char *spool_dir;        /* NULL = $TMPDIR or /var/tmp */
+	char *secrets_dir;      /* NULL = password_file is refused */
+	char *secrets_key_file; /* keys that open sealed passwords, NULL = none */
+	char *command_dir;      /* NULL = password_command is refused */
+	char *token_program;    /* outboxd-token */
+	char *token_ca_file;    /* authorities of token endpoints, NULL = the system's */
+	char *dns_servers;      /* NULL = the system's */
 	int64_t shutdown_grace_ms, idle_timeout_ms, stall_grace_ms;
 	int64_t expiry_check_ms; /* how often expired mail is looked for where nothing can be sent */
 	int64_t keep_sent_ms, keep_failed_ms; /* finished messages, -1 = for ever */

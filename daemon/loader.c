@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/queue.h"
 #include "common/secret_file.h"
+#include "daemon/keyring.h"
 #include "daemon/thread.h"
 #include "daemon/trust_cache.h"
 #include "run/credential.h"
@@ -26,6 +27,7 @@ struct loader {
 	atomic_int references; /* the service, and each thread that is under way */
 	char *secrets_dir, *command_dir;
 	struct trust_cache trust;
+	struct keyring keyring;
 	pthread_mutex_t lock; /* of all that follows */
 	int threads;
 	struct request *waiting, **waiting_end; /* for one of them, in their order */
@@ -59,6 +61,7 @@ struct loader *loader_create(const char *secrets_dir, const char *command_dir)
 	loader->command_dir = memory_strdup(command_dir);
 	pthread_mutex_init(&loader->lock, NULL);
 	trust_cache_init(&loader->trust);
+	keyring_init(&loader->keyring);
 	loader->waiting_end = &loader->waiting;
 	return loader;
 }
@@ -68,6 +71,7 @@ static void loader_release(struct loader *loader)
 	if (atomic_fetch_sub(&loader->references, 1) > 1)
 		return;
 	trust_cache_fini(&loader->trust);
+	keyring_fini(&loader->keyring);
 	pthread_mutex_destroy(&loader->lock);
 	free(loader->secrets_dir);
 	free(loader->command_dir);
@@ -79,6 +83,11 @@ void loader_destroy(struct loader **loader)
 	if (*loader)
 		loader_release(*loader);
 	*loader = NULL;
+}
+
+struct keyring *loader_keyring(struct loader *loader)
+{
+	return &loader->keyring;
 }
 
 void loader_forget(struct loader *loader)
@@ -102,8 +111,12 @@ static enum error load_trust(struct request *request)
 
 static enum error load_password(struct request *request)
 {
-	const struct credential_place place = { request->loader->secrets_dir, request->loader->command_dir };
+	const struct credential_place place = { .secrets_dir = request->loader->secrets_dir,
+		                                .command_dir = request->loader->command_dir };
 
+	if (credential_is_column(request->settings))
+		return keyring_password(&request->loader->keyring, request->settings,
+		                        &request->materials.password, &request->words);
 	return credential_load(&place, request->settings, &request->materials.password, &request->words);
 }
 
@@ -202,9 +215,9 @@ static void *loader_main(void *argument)
 	return NULL;
 }
 
-/* What is at hand without a disk is given at once. */
+/* What is at hand without a disk is given at once; *error says if there is trouble with it. */
 static bool load_without_disk(struct loader *loader, const struct tenant_settings *settings,
-                              struct materials *materials)
+                              struct materials *materials, enum error *error, struct words *words)
 {
 	if (settings->token_command || settings->password_command || settings->password_file ||
 	    settings->tls_ca_file || needs_identity(settings))
@@ -214,8 +227,11 @@ static bool load_without_disk(struct loader *loader, const struct tenant_setting
 		if (!materials->trust)
 			return false;
 	}
-	if (secret_is_set(&settings->password) && !settings->oauth_token_url)
-		secret_copy(&materials->password, &settings->password);
+	*error = settings->oauth_token_url
+	                 ? OK
+	                 : keyring_password(&loader->keyring, settings, &materials->password, words);
+	if (*error != OK)
+		materials_fini(materials);
 	return true;
 }
 
@@ -282,8 +298,8 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 	enum error error;
 
 	*materials = (struct materials){ .trust = NULL };
-	if (load_without_disk(loader, settings, materials))
-		return OK;
+	if (load_without_disk(loader, settings, materials, &error, words))
+		return error;
 	request = request_create(loader, settings);
 	error = start_thread(request, words);
 	if (error != OK) {

@@ -27,12 +27,15 @@
  */
 #define LOADER_FILES 4
 
+struct keyring;
 struct loader;
 
 /* secrets_dir and command_dir may be NULL: then password_file, password_command are refused with words. */
 struct loader *loader_create(const char *secrets_dir, const char *command_dir);
 /* Nobody may be waiting; threads that hang are left their own memory. */
 void loader_destroy(struct loader **loader);
+/* The keys that open sealed passwords: empty until keyring_read(). Lives as long as the loader. */
+struct keyring *loader_keyring(struct loader *loader);
 
 /* What a tenant's session needs; give it back with materials_fini(). */
 struct materials {
@@ -47,9 +50,9 @@ void materials_fini(struct materials *materials);
  * Any thread with WAKE_SIGNAL blocked (a worker). Blocks until loaded, the
  * deadline (ERROR_TIMEOUT) or interrupt. ERROR_UNAVAILABLE: no descriptor, thread or memory just now,
  * nobody's fault. Not OK: words for the tenant's administrator
- * ("the file of password_file = acme.pw cannot be read: no such file"), never the secret.
- * A file: a regular file of at most 64 KiB, a trailing line end is cut. A program: run
- * without a shell, the tenant as its one argument, its first line is the password.
+ * ("the file of password_file = acme.pw cannot be read: no such file"), never the secret; a sealed password
+ * that cannot be opened (keyring.h). A file: a regular file of at most 64 KiB, a trailing line end is cut. A
+ * program: run without a shell, the tenant as its one argument, its first line is the password.
  */
 enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
                       const struct interrupt *interrupt, struct materials *materials, struct words *words);

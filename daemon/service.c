@@ -28,6 +28,7 @@
 #include "daemon/crash.h"
 #include "daemon/disk.h"
 #include "daemon/fault.h"
+#include "daemon/keyring.h"
 #include "daemon/metrics.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
@@ -175,6 +176,25 @@ static void tell_stop(struct main_state *state, int level)
 	}
 }
 
+/* Nobody is refused for it: tenants whose password is sealed are down, with these words. */
+static void read_keys(struct main_state *state, const struct config *config)
+{
+	const char *id = NULL;
+	struct words words;
+
+	if (keyring_read(loader_keyring(state->service.loader), config->secrets_key_file, &id, &words) !=
+	    OK) {
+		log_simple(state, LOG_ERROR, "secrets.failed", words.text);
+		return;
+	}
+	if (!id)
+		return;
+	log_begin(&state->log, LOG_INFO, "secrets.read", NULL, NULL);
+	log_text(&state->log, "key", id);
+	log_end(&state->log);
+	log_push(&state->log);
+}
+
 static void reload(struct main_state *state)
 {
 	struct config *config;
@@ -187,6 +207,12 @@ static void reload(struct main_state *state)
 		return;
 	}
 	adopt_config(&state->service, config);
+	read_keys(state, config);
+	for (size_t i = 0; i < state->count; i++) {
+		atomic_store(&state->outboxes[i].keys_read, true);
+		if (state->outboxes[i].started && !state->outboxes[i].joined)
+			wait_wake(state->outboxes[i].supervisor);
+	}
 	config_release(&config);
 }
 
@@ -338,6 +364,7 @@ static bool start_all(struct main_state *state)
 	}
 	budget_init(&service->budget);
 	service->loader = loader_create(config->secrets_dir, config->command_dir);
+	read_keys(state, config);
 	if (queue_init(&service->news, true) != OK) {
 		state->exit_status = EX_OSERR;
 		return false;

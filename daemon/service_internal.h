@@ -62,6 +62,7 @@ struct outbox {
 	struct queue exits;         /* struct worker, at a worker's last breath */
 	atomic_int stop;            /* STOP_…, main writes */
 	atomic_bool tell_status;    /* main writes, the supervisor clears */
+	atomic_bool keys_read;      /* likewise: secrets_key_file was read again */
 	atomic_bool clock_followed; /* storage: the table is right again after the clock was set; supervisor
 	                               clears */
 	atomic_bool disk_trouble;   /* storage: the last commit failed; dispatch stops */

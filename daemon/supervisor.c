@@ -305,6 +305,10 @@ static void hear_main(struct supervisor *supervisor)
 		HASH_ITER (hh, supervisor->tenants, tenant, next)
 			tenant_tell(supervisor, tenant);
 	}
+	if (atomic_exchange(&outbox->keys_read, false)) {
+		HASH_ITER (hh, supervisor->tenants, tenant, next)
+			tenant_try_keys(supervisor, tenant);
+	}
 }
 
 static void turn(struct supervisor *supervisor)

@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/digest.h"
+#include "daemon/keyring.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
@@ -173,6 +174,15 @@ void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 	tenant->look = true;
 	tenant_dirty(supervisor, tenant);
 	timers_set(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
+}
+
+void tenant_try_keys(struct supervisor *supervisor, struct tenant *tenant)
+{
+	struct keyring *ring = loader_keyring(supervisor->outbox->service->loader);
+
+	if (tenant->settings && tenant->breaker.state != BREAKER_CLOSED &&
+	    keyring_unlocked(ring, tenant->settings))
+		tenant_reset(supervisor, tenant);
 }
 
 /*

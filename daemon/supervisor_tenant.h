@@ -23,6 +23,8 @@ void tenant_quarantine(struct supervisor *supervisor, struct tenant *tenant, con
 /* False while it lasts. */
 bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tenant);
 bool tenant_may_send(const struct tenant *tenant);
+/* The keys were read again: where they open a password that was closed, its backoff is over. */
+void tenant_try_keys(struct supervisor *supervisor, struct tenant *tenant);
 /* While it is down: whether the file of its secret is a new one. */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant);
 

@@ -24,6 +24,12 @@ static enum error load_from_command(const struct credential_place *place, const 
 	return command_run(&command, deadline_after_ms(CREDENTIAL_COMMAND_MS), password, words);
 }
 
+bool credential_is_column(const struct tenant_settings *settings)
+{
+	return !settings->token_command && !settings->oauth_token_url && !settings->password_command &&
+	       !settings->password_file;
+}
+
 enum error credential_load(const struct credential_place *place, const struct tenant_settings *settings,
                            struct secret *password, struct words *words)
 {
@@ -38,7 +44,8 @@ enum error credential_load(const struct credential_place *place, const struct te
 	if (settings->password_file)
 		return secret_file_read(place->secrets_dir, "password_file", settings->password_file,
 		                        password, words);
-	if (secret_is_set(&settings->password))
-		secret_copy(password, &settings->password);
+	if (seal_is_sealed(&settings->password))
+		return seal_open(place->keys, settings, "password", &settings->password, password, words);
+	secret_copy(password, &settings->password);
 	return OK;
 }

@@ -5,6 +5,7 @@
 #define OUTBOXD_RUN_CREDENTIAL_H
 
 #include "common/error.h"
+#include "common/seal.h"
 #include "common/secret.h"
 #include "common/tenant.h"
 
@@ -13,6 +14,7 @@
 /* Where things are; NULL = nowhere: who names something there is refused with words. */
 struct credential_place {
 	const char *secrets_dir, *command_dir;
+	const struct seal_keys *keys; /* that open a sealed column */
 };
 
 /*
@@ -23,5 +25,8 @@ struct credential_place {
  */
 enum error credential_load(const struct credential_place *place, const struct tenant_settings *settings,
                            struct secret *password, struct words *words);
+
+/* Whether it is the column that counts: nothing else is asked. */
+bool credential_is_column(const struct tenant_settings *settings);
 
 #endif

@@ -23,7 +23,7 @@ below() {
 }
 
 # header pattern | files that may include it | what it is
-homes='gnutls/|smtp/tls*.[ch] common/digest.c token/assertion.c|GnuTLS
+homes='gnutls/|smtp/tls*.[ch] common/digest.c common/seal.c token/assertion.c|GnuTLS
 curl/|token/post.c|libcurl
 jansson|cli/table.[ch] token/answer.c token/assertion.c|jansson
 gsasl|smtp/auth.c|GNU SASL

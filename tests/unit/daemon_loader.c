@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/seal.h"
+#include "daemon/keyring.h"
 #include "daemon/loader.h"
 #include "tests/unit/daemon_test.h"
 
@@ -163,6 +165,66 @@ START_TEST(without_folders_both_are_refused)
 	expect_words("no secrets_dir");
 	set("password_command", "ask");
 	expect_words("no command_dir");
+}
+END_TEST
+
+#define KEY_ONE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+#define KEY_TWO "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n"
+
+static enum error read_keys(const char *name, struct words *words)
+{
+	char path[128];
+
+	path_of(name, path);
+	return keyring_read(loader_keyring(loader), path, NULL, words);
+}
+
+/* The tenant's password, sealed for the server that it has now. */
+static void set_sealed(const char *password)
+{
+	struct secret value = { 0 }, sealed = { 0 };
+	struct seal_keys *keys;
+	struct words words;
+
+	ck_assert_int_eq(seal_keys_parse("key", KEY_ONE, strlen(KEY_ONE), &keys, &words), OK);
+	tenant_settings_seal(settings);
+	ck_assert(secret_set(&value, password, strlen(password)));
+	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), OK);
+	set("password", (const char *)sealed.bytes);
+	secret_wipe(&value);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+
+START_TEST(a_sealed_password_is_opened_for_its_server_alone)
+{
+	struct words words;
+
+	set("host", "mail.acme.example");
+	set_sealed("from the seal");
+	expect_words("password of tenant acme is sealed, and no secrets_key_file is set");
+	ck_assert_int_eq(read_keys("keys", &words), ERROR_NOT_FOUND);
+	expect_words("and the keys are not there: ");
+	write_file("keys", KEY_TWO, 0600);
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	expect_words("which is not in secrets_key_file");
+	ck_assert(!keyring_unlocked(loader_keyring(loader), settings));
+	write_file("keys", KEY_TWO KEY_ONE, 0600);
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	expect_password("from the seal");
+	ck_assert(keyring_unlocked(loader_keyring(loader), settings));
+	set("host", "mail.evil.example");
+	expect_words("sealed for another host");
+	set("host", "mail.acme.example");
+	/* keys that can no longer be read stay in use */
+	write_file("keys", "nonsense", 0600);
+	ck_assert_int_eq(read_keys("keys", &words), ERROR_INVALID);
+	expect_password("from the seal");
+	ck_assert_int_eq(keyring_read(loader_keyring(loader), NULL, NULL, &words), OK);
+	expect_words("no secrets_key_file is set");
+	/* an open one never needed them */
+	set("password", "from the column");
+	expect_password("from the column");
 }
 END_TEST
 
@@ -382,6 +444,7 @@ TCase *loader_tests(void)
 	tcase_add_test(tests, file_trouble_in_words);
 	tcase_add_test(tests, program_trouble_in_words);
 	tcase_add_test(tests, without_folders_both_are_refused);
+	tcase_add_test(tests, a_sealed_password_is_opened_for_its_server_alone);
 	tcase_add_test(tests, a_hanging_program_does_not_hold_the_worker);
 	tcase_add_test(tests, a_missing_authority_file_is_named);
 	tcase_add_test(tests, a_client_certificate_is_read_anew_each_time);

@@ -1,0 +1,378 @@
+/*
+ * common_seal.c - what is sealed opens for its tenant, server and column, and for nobody else.
+ */
+#include "common/seal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/text.h"
+#include "tests/unit/common_test.h"
+
+#define PASSWORD "correct horse battery staple"
+#define KEY_ONE  "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define KEY_TWO  "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
+
+static struct seal_keys *keys_of(const char *text)
+{
+	struct seal_keys *keys;
+	struct words words = { "" };
+	enum error error = seal_keys_parse("keys", text, strlen(text), &keys, &words);
+
+	ck_assert_msg(error == OK, "%s", words.text);
+	return keys;
+}
+
+static void refuses_keys(const char *text, size_t length, const char *wanted)
+{
+	struct seal_keys *keys;
+	struct words words = { "" };
+
+	ck_assert_int_eq(seal_keys_parse("keys", text, length, &keys, &words), ERROR_INVALID);
+	ck_assert_ptr_null(keys);
+	ck_assert_msg(strstr(words.text, wanted), "%s", words.text);
+}
+
+/* A tenant with each setting that a sealed value is bound to; column NULL = as it is. */
+static struct tenant_settings *tenant(const char *name, const char *column, const char *value)
+{
+	static const char *const as_it_is[][2] = {
+		{ "host", "mail.acme.example" },   { "port", "587" },    { "tls", "starttls" },
+		{ "tls_verify", "full" },          { "tls_name", "mx" }, { "tls_ca_file", "/ca.pem" },
+		{ "tls_fingerprints", "spki:00" },
+	};
+	struct tenant_settings *settings = tenant_settings_create(name);
+	struct words words;
+
+	for (size_t i = 0; i < COUNT(as_it_is); i++)
+		ck_assert_int_eq(tenant_settings_set(settings, as_it_is[i][0], as_it_is[i][1], &words), OK);
+	if (column)
+		ck_assert_int_eq(tenant_settings_set(settings, column, value, &words), OK);
+	tenant_settings_seal(settings);
+	return settings;
+}
+
+static void seal(struct seal_keys *keys, const char *password, struct secret *sealed)
+{
+	struct tenant_settings *settings = tenant("acme", NULL, NULL);
+	struct secret value = { 0 };
+	struct words words = { "" };
+	enum error error;
+
+	ck_assert(secret_set(&value, password, strlen(password)));
+	error = seal_close(keys, settings, "password", &value, sealed, &words);
+	ck_assert_msg(error == OK, "%s", words.text);
+	secret_wipe(&value);
+	tenant_settings_release(&settings);
+}
+
+/* Takes settings over; what opens, or does not, with the words. */
+static enum error opens(const struct seal_keys *keys, struct tenant_settings *settings, const char *column,
+                        const struct secret *sealed, struct words *words)
+{
+	struct secret value = { 0 };
+	enum error error;
+
+	words->text[0] = '\0';
+	error = seal_open(keys, settings, column, sealed, &value, words);
+	ck_assert(secret_is_set(&value) == (error == OK));
+	if (error == OK)
+		ck_assert_str_eq((char *)value.bytes, PASSWORD);
+	else
+		ck_assert(words->text[0] && !strstr(words->text, PASSWORD));
+	secret_wipe(&value);
+	tenant_settings_release(&settings);
+	return error;
+}
+
+START_TEST(what_is_sealed_opens_and_shows_nothing)
+{
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 }, again = { 0 };
+	char id[SEAL_ID_CHARS + 1];
+	struct words words;
+
+	seal(keys, PASSWORD, &sealed);
+	seal(keys, PASSWORD, &again);
+	ck_assert(seal_is_sealed(&sealed) && seal_id(&sealed, id));
+	ck_assert_str_eq(id, seal_keys_id(keys));
+	ck_assert_ptr_null(strstr((char *)sealed.bytes, "horse"));
+	ck_assert_str_ne((char *)sealed.bytes, (char *)again.bytes); /* a nonce of its own */
+	ck_assert_int_eq(opens(keys, tenant("acme", NULL, NULL), "password", &sealed, &words), OK);
+	ck_assert_int_eq(opens(keys, tenant("acme", NULL, NULL), "password", &again, &words), OK);
+	secret_wipe(&sealed);
+	secret_wipe(&again);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+START_TEST(it_opens_for_no_other_tenant_server_or_column)
+{
+	static const char *const others[][2] = {
+		{ "host", "mail.evil.example" }, { "port", "588" },       { "tls", "none" },
+		{ "tls_verify", "none" },        { "tls_name", "other" }, { "tls_ca_file", "/evil.pem" },
+		{ "tls_fingerprints", NULL },
+	};
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 };
+	struct words words;
+
+	seal(keys, PASSWORD, &sealed);
+	for (size_t i = 0; i < COUNT(others); i++) {
+		ck_assert_msg(opens(keys, tenant("acme", others[i][0], others[i][1]), "password", &sealed,
+		                    &words) == ERROR_REFUSED,
+		              "%s", others[i][0]);
+		ck_assert_msg(strstr(words.text, "password of tenant acme was sealed for another host, port "
+		                                 "or tls"),
+		              "%s", words.text);
+	}
+	ck_assert_int_eq(opens(keys, tenant("acme2", NULL, NULL), "password", &sealed, &words),
+	                 ERROR_REFUSED);
+	ck_assert_int_eq(opens(keys, tenant("acme", NULL, NULL), "username", &sealed, &words), ERROR_REFUSED);
+	/* what a password has nothing to do with may change */
+	ck_assert_int_eq(opens(keys, tenant("acme", "max_age", "60"), "password", &sealed, &words), OK);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+/* "a" + "bc" is not "ab" + "c". */
+START_TEST(no_two_places_are_written_the_same)
+{
+	struct tenant_settings *one = tenant("a", "host", "bc"), *other = tenant("ab", "host", "c");
+
+	ck_assert(!seal_same_place(one, other));
+	tenant_settings_release(&other);
+	other = tenant("a", "host", "bc");
+	ck_assert(seal_same_place(one, other));
+	tenant_settings_release(&one);
+	tenant_settings_release(&other);
+}
+END_TEST
+
+/* NULL and the word that it stands for are one. */
+START_TEST(a_default_is_what_it_means)
+{
+	struct tenant_settings *one = tenant("acme", "tls", NULL), *other = tenant("acme", "tls", "starttls");
+
+	ck_assert(seal_same_place(one, other));
+	tenant_settings_release(&one);
+	tenant_settings_release(&other);
+}
+END_TEST
+
+START_TEST(whatever_is_changed_is_noticed)
+{
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 }, bad = { 0 };
+	struct words words;
+
+	seal(keys, PASSWORD, &sealed);
+	for (size_t at = 0; at < sealed.length; at++) {
+		/* before the prefix is whole it is a password like any other: seal_is_sealed() */
+		ck_assert(secret_copy(&bad, &sealed));
+		bad.bytes[at] = bad.bytes[at] == 'A' ? 'B' : 'A';
+		ck_assert_msg(opens(keys, tenant("acme", NULL, NULL), "password", &bad, &words) != OK, "%zu",
+		              at);
+	}
+	for (size_t length = 0; length < sealed.length; length++) {
+		ck_assert(secret_set(&bad, sealed.bytes, length));
+		ck_assert_msg(opens(keys, tenant("acme", NULL, NULL), "password", &bad, &words) != OK, "%zu",
+		              length);
+	}
+	secret_wipe(&bad);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+START_TEST(another_key_is_told_by_its_id)
+{
+	struct seal_keys *one = keys_of(KEY_ONE), *two = keys_of(KEY_TWO),
+			 *both = keys_of("# new\n" KEY_TWO "\n# old\r\n  " KEY_ONE " \n");
+	struct secret sealed = { 0 };
+	struct words words;
+
+	seal(one, PASSWORD, &sealed);
+	ck_assert_str_ne(seal_keys_id(one), seal_keys_id(two));
+	ck_assert_str_eq(seal_keys_id(both), seal_keys_id(two)); /* the first seals */
+	ck_assert_int_eq(opens(both, tenant("acme", NULL, NULL), "password", &sealed, &words), OK);
+	ck_assert_int_eq(opens(two, tenant("acme", NULL, NULL), "password", &sealed, &words), ERROR_REFUSED);
+	ck_assert(strstr(words.text, seal_keys_id(one)) && strstr(words.text, "not in secrets_key_file"));
+	ck_assert_int_eq(opens(NULL, tenant("acme", NULL, NULL), "password", &sealed, &words), ERROR_REFUSED);
+	ck_assert(strstr(words.text, "no secrets_key_file"));
+	secret_wipe(&sealed);
+	seal_keys_release(&one);
+	seal_keys_release(&two);
+	seal_keys_release(&both);
+}
+END_TEST
+
+START_TEST(a_password_that_looks_sealed_is_never_used_as_it_is)
+{
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret value = { 0 }, sealed = { 0 };
+	struct words words;
+
+	ck_assert(secret_set(&value, "{sealed:me}", 11));
+	ck_assert(seal_is_sealed(&value));
+	ck_assert_int_eq(opens(keys, tenant("acme", NULL, NULL), "password", &value, &words), ERROR_INVALID);
+	ck_assert(secret_set(&value, "{Sealed:me}", 11));
+	ck_assert(!seal_is_sealed(&value));
+	/* but it can be sealed like any other */
+	seal(keys, "{sealed:me}", &sealed);
+	ck_assert(seal_is_sealed(&sealed));
+	secret_wipe(&value);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+START_TEST(what_no_login_can_say_is_not_sealed)
+{
+	static const char *const lines[] = { "two\nlines", "two\rlines", "a\0b" };
+	struct tenant_settings *settings = tenant("acme", NULL, NULL);
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret value = { 0 }, sealed = { 0 };
+	struct words words;
+
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		ck_assert(secret_set(&value, lines[i], i == 2 ? 3 : strlen(lines[i])));
+		ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words),
+		                 ERROR_INVALID);
+	}
+	secret_make(&value, 49000);
+	memset(value.bytes, 'x', value.length);
+	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), OK);
+	ck_assert_uint_le(sealed.length, SECRET_MAX_BYTES);
+	secret_make(&value, SECRET_MAX_BYTES);
+	memset(value.bytes, 'x', value.length);
+	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), ERROR_INVALID);
+	ck_assert(strstr(words.text, "too long"));
+	secret_wipe(&value);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+	tenant_settings_release(&settings);
+}
+END_TEST
+
+START_TEST(keys_are_lines_or_32_octets)
+{
+	struct seal_keys *lines = keys_of(KEY_ONE), *raw;
+	unsigned char octets[SEAL_KEY_BYTES];
+	struct buffer many;
+	struct words words;
+
+	for (size_t i = 0; i < sizeof(octets); i++)
+		octets[i] = (unsigned char)i;
+	ck_assert_int_eq(seal_keys_parse("keys", octets, sizeof(octets), &raw, &words), OK);
+	ck_assert_str_eq(seal_keys_id(raw), seal_keys_id(lines));
+	seal_keys_release(&raw);
+	seal_keys_release(&lines);
+	refuses_keys("", 0, "has no key");
+	refuses_keys("# nothing\n\n", 11, "has no key");
+	refuses_keys("secret\n", 7, "line 1: not a key");
+	refuses_keys(KEY_ONE "\n" KEY_ONE "A", 90, "line 2: not a key");
+	refuses_keys((const char *)octets, 31, "line 1: not a key");
+	buffer_init(&many, 4096);
+	for (int i = 0; i < SEAL_KEYS_MAX; i++)
+		ck_assert(buffer_append_text(&many, KEY_ONE "\n"));
+	lines = keys_of(many.data);
+	seal_keys_release(&lines);
+	ck_assert(buffer_append_text(&many, KEY_ONE "\n"));
+	refuses_keys(many.data, many.length, "more than 16 keys");
+	buffer_fini(&many);
+}
+END_TEST
+
+START_TEST(a_key_that_is_made_is_one)
+{
+	struct secret one = { 0 }, other = { 0 };
+	struct seal_keys *keys;
+
+	seal_key_make(&one);
+	seal_key_make(&other);
+	ck_assert_str_ne((char *)one.bytes, (char *)other.bytes);
+	keys = keys_of((char *)one.bytes);
+	seal_keys_release(&keys);
+	secret_wipe(&one);
+	secret_wipe(&other);
+}
+END_TEST
+
+static char folder[] = "/tmp/outboxd-seal-XXXXXX";
+
+static void write_keys(const char *path, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(KEY_ONE "\n", file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+static enum error reads(const char *path, struct words *words)
+{
+	struct seal_keys *keys;
+	enum error error;
+
+	words->text[0] = '\0';
+	error = seal_keys_read(path, &keys, words);
+	seal_keys_release(&keys);
+	return error;
+}
+
+START_TEST(a_file_of_keys_is_its_owners_alone)
+{
+	static const mode_t open_modes[] = { 0440, 0404, 0620, 0602 };
+	struct words words;
+	char path[64];
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof path, "%s/keys", folder);
+	ck_assert_int_eq(reads(path, &words), ERROR_NOT_FOUND);
+	ck_assert(strstr(words.text, path));
+	write_keys(path, 0400);
+	ck_assert_int_eq(reads(path, &words), OK);
+	for (size_t i = 0; i < COUNT(open_modes); i++) {
+		ck_assert_int_eq(chmod(path, open_modes[i]), 0);
+		ck_assert_int_eq(reads(path, &words), ERROR_PERMISSION);
+		ck_assert(strstr(words.text, "by others than its owner"));
+	}
+	ck_assert_int_eq(reads(folder, &words), ERROR_INVALID);
+	/* systemd's: an access list's mask is shown as the group's bits */
+	ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+	ck_assert_int_eq(chmod(path, 0440), 0);
+	ck_assert_int_eq(reads("keys", &words), OK);
+	ck_assert_int_eq(reads(path, &words), ERROR_PERMISSION);
+	ck_assert_int_eq(chmod(path, 0444), 0);
+	ck_assert_int_eq(reads("keys", &words), ERROR_PERMISSION);
+	ck_assert_int_eq(reads("others", &words), ERROR_NOT_FOUND);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+TCase *common_seal_cases(void)
+{
+	TCase *one = tcase_create("seal");
+
+	tcase_add_test(one, what_is_sealed_opens_and_shows_nothing);
+	tcase_add_test(one, it_opens_for_no_other_tenant_server_or_column);
+	tcase_add_test(one, no_two_places_are_written_the_same);
+	tcase_add_test(one, a_default_is_what_it_means);
+	tcase_add_test(one, whatever_is_changed_is_noticed);
+	tcase_add_test(one, another_key_is_told_by_its_id);
+	tcase_add_test(one, a_password_that_looks_sealed_is_never_used_as_it_is);
+	tcase_add_test(one, what_no_login_can_say_is_not_sealed);
+	tcase_add_test(one, keys_are_lines_or_32_octets);
+	tcase_add_test(one, a_key_that_is_made_is_one);
+	tcase_add_test(one, a_file_of_keys_is_its_owners_alone);
+	return one;
+}
