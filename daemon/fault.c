@@ -5,6 +5,7 @@
 
 #ifdef WITH_FAULT_INJECTION
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -64,13 +65,21 @@ static int descend(int left)
 	return deeper(left - 1) + frame[0];
 }
 
-/* The whole process, once in all processes: whoever removes the token. */
 /* True for the first of whoever comes here, in any process. */
 static bool take_token(void)
 {
 	const char *token = getenv("OUTBOXD_FAULT_TOKEN");
 
 	return token && unlink(token) == 0;
+}
+
+/* Until the test has put the token back. */
+static void wait_for_token(void)
+{
+	const char *token = getenv("OUTBOXD_FAULT_TOKEN");
+
+	while (token && access(token, F_OK) != 0)
+		poll(NULL, 0, 10);
 }
 
 static void act(const char *action)
@@ -92,6 +101,9 @@ static void act(const char *action)
 		take_token(); /* who removed it is seen from outside */
 		for (;;)
 			pause();
+	} else if (strcmp(action, "wait") == 0) {
+		if (take_token())
+			wait_for_token();
 	}
 }
 

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 
+from case import need_faults
 from server import CLOSE
 
 
@@ -308,6 +309,62 @@ def test_killed_after_the_dot_and_cancelled_then(case):
     box.wait_state(box.insert("acme", "bob@example.net", subject="next"),
                    "sent")
     daemon.exactly(1, "delivery.uncertain")
+    assert len(server.mails) == 2
+
+
+def changed_before_it_is_read(case, state, refused=False):
+    """Killed after the dot, like killed_after_dot; the next service has it in
+    hand, and an application changes it before a worker has read it."""
+    need_faults()
+    token = case.path("token")
+    os.environ["OUTBOXD_FAULT_TOKEN"] = token
+    server = case.server()
+    if refused:
+        answers = ["450 4.2.0 later"]
+        server.on("RCPT", lambda session, line: answers.pop() if answers
+                  else None)
+    gate = server.hold("dot", lambda session, mail:
+                       (server.took(mail), len(server.mails) == 1)[1])
+    case.tenant("acme", server)
+    daemon = case.start(faults="deliver-taken:*:1:wait",
+                        settings=["stall_grace=1h"])
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    gate.reached()
+    daemon.kill()
+    gate.release()
+    with open(token, "wb"):
+        pass
+    daemon.start()
+    case.until("it is in hand", lambda: not os.path.exists(token), 60)
+    box.execute("UPDATE outbox_status SET state = ? WHERE outbox_id = ?",
+                state, number)
+    with open(token, "wb"):
+        pass
+    event = daemon.wait_event("delivery.uncertain", seconds=60, id=number)[0]
+    assert event["duplicate"] == "possible", event
+    return server, daemon, number, box
+
+
+def test_cancelled_after_the_next_start(case):
+    """It stays cancelled, and that it may have arrived is told and kept."""
+    server, daemon, number, box = changed_before_it_is_read(case, "cancelled")
+    assert box.state(number) == "cancelled"
+    row = box.deliveries(number)["bob@example.net"]
+    assert (row["state"], row["uncertain"]) == ("uncertain", 1), tuple(row)
+    assert len(server.mails) == 1
+
+
+def test_queued_after_the_next_start(case):
+    """An application wants it sent at once and does not know that it may have
+    arrived: it is told so before."""
+    server, daemon, number, box = changed_before_it_is_read(case, "queued",
+                                                            True)
+    box.execute("UPDATE outbox_status SET state = 'queued' WHERE outbox_id "
+                "= ? AND state = 'deferred'", number)
+    box.wait_state(number, "sent", 60)
+    event = daemon.wait_event("delivery.sent", seconds=60, id=number)[0]
+    assert event["duplicate"] == "possible", event
     assert len(server.mails) == 2
 
 
