@@ -36,6 +36,8 @@ static int run_status(const struct invocation *invocation)
 	table = table_create(stdout, status_columns, options_have(&invocation->options, "json"));
 	if (admin_cannot_grow(admin, &words))
 		cli_say("warning: %s", words.text);
+	if (admin_rules_differ(admin, &words))
+		cli_say("warning: %s", words.text);
 	error = admin_status(admin, table_row, table, &words);
 	status = cli_close(&admin, error, &words);
 	table_end(&table);

@@ -134,6 +134,8 @@ void look_changes(struct supervisor *supervisor)
 		return;
 	}
 	storage_well(supervisor);
+	if (changes.rules)
+		writer_rules_changed(supervisor->outbox->writer);
 	/* Settings first: what is due goes by them. */
 	if (changes.all)
 		tenant_load(supervisor, NULL);

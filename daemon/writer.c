@@ -16,6 +16,7 @@
 #include "daemon/fault.h"
 #include "daemon/report.h"
 #include "daemon/retention.h"
+#include "daemon/rules.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
 
@@ -42,6 +43,7 @@ struct writer {
 	struct log_batch log;
 	bool failing;
 	struct retention retention;
+	struct rules rules;
 	int64_t rest_at_ms; /* storage_rest() then, DEADLINE_NEVER = it was, or nothing was committed */
 	/* the checkpoint thread's own */
 	struct log_batch checkpoint_log;
@@ -207,6 +209,8 @@ static void wait_for_work(struct writer *writer)
 	const struct interrupt finish = { &writer->finish, 1 };
 	int64_t until_ms = retention_next_ms(&writer->retention);
 
+	if (rules_next_ms(&writer->rules) < until_ms)
+		until_ms = rules_next_ms(&writer->rules);
 	if (atomic_load(&writer->clock_set) && until_ms > clock_monotonic_ms() + REPEAT_MS)
 		until_ms = clock_monotonic_ms() + REPEAT_MS;
 	if (writer->rest_at_ms < until_ms)
@@ -250,6 +254,8 @@ static void *storage_main(void *argument)
 		}
 		/* Results come first, but not for ever. */
 		atomic_store(&writer->outbox->storage_since_ms, clock_monotonic_ms());
+		if (!last && rules_step(&writer->rules))
+			atomic_store(&writer->dirty, true);
 		if (!last && retention_step(&writer->retention))
 			atomic_store(&writer->dirty, true);
 		atomic_store(&writer->outbox->storage_since_ms, 0);
@@ -364,6 +370,7 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	log_batch_init(&made->log, outbox->service->log);
 	log_batch_init(&made->checkpoint_log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
+	rules_init(&made->rules, outbox, &made->log);
 	if (!init_queues(made, words)) {
 		log_batch_fini(&made->log);
 		free(made);
@@ -399,6 +406,12 @@ void writer_clock_jumped(struct writer *writer, int64_t jumped_ms)
 {
 	atomic_fetch_add(&writer->jumped_ms, jumped_ms);
 	atomic_store(&writer->clock_set, true);
+	queue_wake(&writer->status);
+}
+
+void writer_rules_changed(struct writer *writer)
+{
+	rules_ask(&writer->rules);
 	queue_wake(&writer->status);
 }
 

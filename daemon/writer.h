@@ -33,6 +33,9 @@ void writer_hold(struct writer *writer, struct message *message, struct queue *a
  * thread. */
 void writer_clock_jumped(struct writer *writer, int64_t jumped_ms);
 
+/* The schema was changed by somebody: its rules are looked at. Supervisor thread. */
+void writer_rules_changed(struct writer *writer);
+
 /* Gives a status row. Supervisor thread; does not block. */
 void writer_status(struct writer *writer, struct tenant_status *status);
 

@@ -21,6 +21,7 @@
 #include "storage/admin_internal.h"
 #include "storage/admin_space.h"
 #include "storage/migrate.h"
+#include "storage/rules.h"
 
 #define ROOM_MS          2
 #define LEAST_FREE_BYTES (1024 * 1024)
@@ -369,4 +370,13 @@ enum error admin_init(const char *path, bool wal, const char **done, struct word
 	error = init_existing(&admin, path, wal, done, words);
 	connection_close(&admin.connection);
 	return error;
+}
+
+bool admin_rules_differ(struct admin *admin, struct words *words)
+{
+	int rc;
+
+	admin_verb(admin);
+	return rules_differ(&admin->connection, &rc,
+	                    words); /* what cannot be asked, the next question tells */
 }

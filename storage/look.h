@@ -28,7 +28,8 @@ struct storage_changes {
 	size_t tenants_retry_count;
 	int64_t *messages; /* ids whose state an application changed */
 	size_t messages_count;
-	bool all; /* too much to list, or the cursor was lost: scan again */
+	bool all; /* too much to list, the cursor was lost, or the rules were others meanwhile: scan again */
+	bool rules; /* the schema was changed: storage_rules_mend() */
 };
 void storage_changes_fini(struct storage_changes *changes);
 

@@ -155,6 +155,8 @@ static int begin_service(struct storage *storage)
 		                        "SELECT coalesce(max(outbox_id), 0) FROM outbox_status",
 		                        &storage->last_id);
 	if (rc == SQLITE_OK)
+		rc = connection_ask_int(&storage->writer, "PRAGMA schema_version", &storage->schema);
+	if (rc == SQLITE_OK)
 		rc = storage_mend_times(storage, 0);
 	if (rc == SQLITE_OK)
 		rc = connection_run(&storage->writer, "COMMIT");

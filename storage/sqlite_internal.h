@@ -55,6 +55,7 @@ struct storage {
 	int wal_watch;
 	int64_t data_version;
 	int64_t last_id;
+	int64_t schema; /* SQLite's count of the changes of the schema, at the last look */
 
 	struct feed feed;
 
@@ -95,6 +96,7 @@ enum look_statement {
 	LOOK_FIND,
 	LOOK_EXPIRED,
 	LOOK_USAGE,
+	LOOK_SCHEMA,
 	LOOK_STATEMENTS
 };
 

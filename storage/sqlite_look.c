@@ -67,6 +67,7 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 			 " CROSS JOIN outbox AS o ON o.id = s.outbox_id WHERE s." WAITING " AND s.tenant = ?1"
 			 " AND (o.expires_at <= ?2 OR (s.queued_at_ms <= ?3 AND " AGE_FROM_MS " <= ?3))",
 	[LOOK_USAGE] = "SELECT since, recipients FROM outbox_usage WHERE tenant = ?1",
+	[LOOK_SCHEMA] = "PRAGMA schema_version",
 };
 
 struct connection *storage_look_begin(struct storage *storage, int *rc)

@@ -258,6 +258,18 @@ static int list_feed(struct storage *storage, struct storage_changes *changes, s
 	return list_retries(storage, changes, last > told.up_to ? last : told.up_to, fresh->up_to);
 }
 
+/* Where somebody changed the schema, what the triggers tell may have been missing meanwhile. */
+static int list_schema(struct storage *storage, struct storage_changes *changes, int64_t *schema)
+{
+	struct statement now = statement_begin(&storage->look, LOOK_SCHEMA);
+
+	if (statement_row(&now))
+		*schema = sqlite3_column_int64(now.stmt, 0);
+	changes->rules = *schema != storage->schema;
+	changes->all = changes->all || changes->rules;
+	return statement_end(&now);
+}
+
 static void remember(struct feed *feed, const struct feed_cut *fresh)
 {
 	pthread_mutex_lock(&feed->lock);
@@ -276,7 +288,7 @@ static void remember(struct feed *feed, const struct feed_cut *fresh)
 enum error storage_changes(struct storage *storage, struct storage_changes *changes, struct words *words)
 {
 	struct feed_cut fresh = { 0 };
-	int64_t last_id = storage->last_id;
+	int64_t last_id = storage->last_id, schema = storage->schema;
 	int rc;
 
 	storage_assert_home(storage);
@@ -287,9 +299,12 @@ enum error storage_changes(struct storage *storage, struct storage_changes *chan
 		rc = list_new(storage, changes, &last_id);
 	if (rc == SQLITE_OK)
 		rc = list_feed(storage, changes, &fresh);
+	if (rc == SQLITE_OK)
+		rc = list_schema(storage, changes, &schema);
 	rc = connection_read_end(&storage->look, rc);
 	if (rc == SQLITE_OK) {
 		storage->last_id = last_id;
+		storage->schema = schema;
 		remember(&storage->feed, &fresh);
 	} else {
 		storage_changes_fini(changes);

@@ -482,4 +482,5 @@ void contract_backend_tests(Suite *suite)
 	tcase_add_test(tests, too_many_changes_to_list_are_all);
 	suite_add_tcase(suite, tests);
 	sqlite_retain_tests(suite);
+	sqlite_rules_tests(suite);
 }
