@@ -54,8 +54,9 @@ static enum error map_file(const char *path, struct journal_page **page, struct 
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0) {
-		words_set_errno(words, errno, "cannot open the in-flight journal %s", path);
-		return ERROR_SYSTEM;
+		code = errno;
+		words_set_errno(words, code, "cannot open the in-flight journal %s", path);
+		return code == EACCES || code == EPERM || code == EROFS ? ERROR_PERMISSION : ERROR_SYSTEM;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		words_set(words, "the in-flight journal %s is not a regular file", path);

@@ -45,7 +45,7 @@ struct journal_entry {
 
 /*
  * Opens or makes the file (posix_fallocate: a full disk is told here, not by a
- * SIGBUS). Supervisor thread, at the start. ERROR_SYSTEM with words.
+ * SIGBUS). Supervisor thread, at the start. ERROR_PERMISSION, ERROR_SYSTEM with words.
  */
 enum error journal_open(const char *database, const char *instance, struct journal **journal,
                         struct words *words);

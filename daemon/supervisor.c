@@ -208,6 +208,8 @@ static void inspect(struct supervisor *supervisor)
 
 	if (error == ERROR_NOT_FOUND)
 		supervisor->reopen = true;
+	if (error == OK)
+		supervisor->inspected.text[0] = '\0'; /* if it comes again it is told again */
 	if (error == OK || strcmp(words.text, supervisor->inspected.text) == 0)
 		return;
 	supervisor->inspected = words;

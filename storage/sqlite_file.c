@@ -283,6 +283,17 @@ void storage_file_opened(struct storage_file *file)
 		file->companion_inodes[i] = stat_companion(file, i, path, &st) ? st.st_ino : 0;
 }
 
+/* Who has it open goes on; who opens it, as the next service does, cannot. */
+static enum error inspect_access(const char *path, const struct stat *st, struct words *words)
+{
+	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0)
+		return OK;
+	words_set(words,
+	          "%s (owner %u, group %u, mode %04o) cannot be read and written by this user any more", path,
+	          (unsigned)st->st_uid, (unsigned)st->st_gid, (unsigned)(st->st_mode & 07777));
+	return ERROR_PERMISSION;
+}
+
 /* A companion that the database's own users could not write stops their INSERTs. */
 static enum error inspect_companion(const struct storage_file *file, const struct stat *database,
                                     size_t which, struct words *words)
@@ -295,6 +306,8 @@ static enum error inspect_companion(const struct storage_file *file, const struc
 		words_set(words, "%s was deleted or replaced while it was in use", path);
 		return ERROR_NOT_FOUND;
 	}
+	if (inspect_access(path, &st, words) != OK)
+		return ERROR_PERMISSION;
 	if (st.st_mode & 0007) {
 		words_set(words, "%s has mode %04o: others than its owner and group may use it", path,
 		          (unsigned)(st.st_mode & 07777));
@@ -334,6 +347,9 @@ enum error storage_file_inspect(const struct storage_file *file, struct words *w
 		words_set(words, "%s is no longer in WAL mode: run outboxctl init --wal", file->path);
 		return ERROR_UNAVAILABLE;
 	}
+	error = inspect_access(file->path, &st, words);
+	if (error != OK)
+		return error;
 	if (st.st_mode & 0007) {
 		words_set(words, "%s has mode %04o: others than its owner and group may use it", file->path,
 		          (unsigned)(st.st_mode & 07777));

@@ -68,6 +68,12 @@ class Daemon(service.Service):
         self.config = config
         self.faults = faults
         self.directory = directory
+        self.heeds_owners = False   # though it runs as root
+
+    def _begin(self):
+        jail.die_with_parent()
+        if self.heeds_owners:
+            jail.heed_owners()
 
     def start(self, ready=True):
         argv = [outbox.program("outboxd"), "--log-file", self.log.path]
@@ -89,7 +95,7 @@ class Daemon(service.Service):
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=environment, start_new_session=True,
-                preexec_fn=jail.die_with_parent)
+                preexec_fn=self._begin)
         limit = patience.limit(30)
         while ready and self.ready_count() <= before:
             status = self.process.poll()

@@ -220,6 +220,99 @@ def test_modes_that_are_too_wide_or_differ(case):
     assert len(server.mails) == 2
 
 
+STRANGER = 65534
+
+
+def taken_away(path):
+    """The file is another user's from now on, and nobody else's; without
+    root's rights, who cannot give files away, it is nobody's. What it was."""
+    before = os.stat(path)
+    if os.geteuid() == 0:
+        os.chown(path, STRANGER, STRANGER)
+    os.chmod(path, 0o600 if os.geteuid() == 0 else 0)
+    return before
+
+
+def given_back(path, before):
+    os.chmod(path, before.st_mode & 0o7777)
+    if os.geteuid() == 0:
+        os.chown(path, before.st_uid, before.st_gid)
+
+
+def heeding(case, **options):
+    """An outboxd for which owners and modes count, not started."""
+    daemon = case.daemon(**options)
+    daemon.heeds_owners = True
+    daemon.allowed |= {"storage.failed", "service.crashed"}
+    return daemon
+
+
+FILES = ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-inflight")
+
+
+def test_another_user_s_file_before_the_start(case):
+    """Refused with words that name it (77); mended, it is served."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    daemon = heeding(case).start()
+    sent(case, box)
+    assert daemon.stop() == 0
+    for count, name in enumerate(FILES, 1):
+        number = box.insert("acme", "bob@example.net", subject=name)
+        before = taken_away(case.path(name))
+        daemon.start(ready=False)
+        assert daemon.wait_end(WAIT) == 77, name
+        told = daemon.wait_event("storage.failed", count, WAIT)[-1]["error"]
+        assert case.path(name) + " " in told or \
+            case.path(name) + ":" in told, (name, told)
+        assert "ermission" in told or "cannot be read" in told, told
+        given_back(case.path(name), before)
+        daemon.start()
+        box.wait_state(number, "sent", WAIT)
+        assert daemon.stop() == 0
+    assert server.subjects() == ["test"] + list(FILES)
+
+
+def test_another_user_s_file_while_it_runs(case):
+    """A service that is started anew cannot open it: told, and served again
+    without a restart of outboxd when the owner is mended. Nothing is lost."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    daemon = heeding(case, faults="restart-most-ms=100").start()
+    sent(case, box)
+    for count, name in enumerate(FILES, 1):
+        before = taken_away(case.path(name))
+        os.kill(daemon.service_pid(), signal.SIGKILL)
+        told = daemon.wait_event("storage.failed", count, WAIT)[-1]["error"]
+        assert case.path(name) + " " in told or \
+            case.path(name) + ":" in told, (name, told)
+        number = box.insert("acme", "bob@example.net", subject=name)
+        given_back(case.path(name), before)
+        daemon.wait_event("storage.recovered", count, WAIT)
+        box.wait_state(number, "sent", WAIT)
+    assert server.subjects() == ["test"] + list(FILES)
+    daemon.exactly(len(FILES), "storage.failed")
+
+
+def test_another_user_s_file_is_warned_of(case):
+    """Who has it open goes on with it, and is told that nobody could open it."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    daemon = heeding(case).start()
+    sent(case, box)
+    before = taken_away(case.path("outbox.db"))
+    case.until("warned", lambda: [
+        event for event in daemon.events("storage.warning")
+        if case.path("outbox.db") + " (owner " in event["error"] and
+        "cannot be read and written by this user" in event["error"]], WAIT)
+    sent(case, box)
+    given_back(case.path("outbox.db"), before)
+    assert len(server.mails) == 2
+
+
 def test_journal_mode_under_us(case):
     """An application cannot change it while outboxd has the file open."""
     server, daemon, box = start(case)
