@@ -37,6 +37,12 @@ extern const struct verb cli_init_verbs[], cli_tenant_verbs[], cli_send_verbs[],
 /* tenant_test.c: one verb of cli_tenant_verbs. */
 extern const struct option_rule cli_tenant_test_rules[];
 int cli_tenant_test(const struct invocation *invocation);
+/* Ends its backoff; 0, or a status after having said why. */
+int cli_tenant_retry(const struct invocation *invocation, const char *name);
+
+/* tenant_authorize.c: another. */
+extern const struct option_rule cli_tenant_authorize_rules[];
+int cli_tenant_authorize(const struct invocation *invocation);
 
 /* The row of each listing verb's options. */
 #define CLI_JSON_RULE                                                                                        \

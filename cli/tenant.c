@@ -247,5 +247,9 @@ const struct verb cli_tenant_verbs[] = {
 	{ "tenant test", "NAME", "Opens a session with a tenant's server and sends nothing", 1, 1,
 	  cli_tenant_test_rules, false, cli_tenant_test,
 	  "Each step is told. When all went well, the tenant's backoff is forgotten." },
+	{ "tenant authorize", "NAME", "Gets a refresh token: a person consents, in a browser", 1, 1,
+	  cli_tenant_authorize_rules, false, cli_tenant_authorize,
+	  "The endpoints of Microsoft and Google are known. The refresh token is written to\n"
+	  "the file of oauth_refresh_token_file in secrets_dir." },
 	{ .name = NULL },
 };

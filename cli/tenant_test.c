@@ -135,7 +135,7 @@ static int run_session(struct tenant_settings *tenant, const struct secret *pass
 	return status;
 }
 
-static int clear_backoff(const struct invocation *invocation, const char *name)
+int cli_tenant_retry(const struct invocation *invocation, const char *name)
 {
 	struct admin *admin;
 	struct words words;
@@ -176,7 +176,7 @@ int cli_tenant_test(const struct invocation *invocation)
 	if (status == EX_OK)
 		status = run_session(tenant, &password, identity);
 	if (status == EX_OK)
-		status = clear_backoff(invocation, name);
+		status = cli_tenant_retry(invocation, name);
 	tls_identity_release(&identity);
 	secret_wipe(&password);
 	tenant_settings_release(&tenant);

@@ -113,15 +113,23 @@ static bool write_all(int fd, const struct secret *secret)
 	return write(fd, "\n", 1) == 1 && fsync(fd) == 0;
 }
 
-/* Who could read the old one reads the new one; where we may not give it away it is ours. */
+/*
+ * Who could read the old one reads the new one; the first one is read by who may write to the folder, which
+ * outboxd must. Where we may not give it away it is ours.
+ */
 static void keep_owner(int folder, const char *name, int fd)
 {
+	mode_t mode = 0600;
 	struct stat st;
 
-	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		mode = st.st_mode & 0777;
+	else if (fstat(folder, &st) == 0)
+		mode = st.st_mode & S_IWGRP ? 0640 : 0600;
+	else
 		return;
 	if (fchown(fd, st.st_uid, st.st_gid) == 0)
-		(void)fchmod(fd, st.st_mode & 0777);
+		(void)fchmod(fd, mode);
 }
 
 static bool replace(int folder, const char *name, const char *beside, const struct secret *secret)

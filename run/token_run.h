@@ -10,9 +10,7 @@
 #include "common/error.h"
 #include "common/secret.h"
 #include "common/tenant.h"
-
-#define TOKEN_ASK_MS  20000 /* outboxd-token has so long for its request */
-#define TOKEN_KILL_MS 25000 /* and is killed then */
+#include "run/token_ask.h"
 
 /* Where things are; texts live as long as who uses them. */
 struct token_place {

@@ -289,7 +289,7 @@ def each_verb_has_a_help(scratch):
     general = scratch.run("--help", database="")
     assert scratch.run("--version", database="").startswith("outboxctl ")
     for verb in ("init", "schema", "tenant add", "tenant set", "tenant list", "tenant show", "tenant remove",
-                 "tenant suspend", "tenant resume", "tenant test", "send", "queue", "show", "retry", "cancel", "status",
+                 "tenant suspend", "tenant resume", "tenant test", "tenant authorize", "send", "queue", "show", "retry", "cancel", "status",
                  "purge"):
         assert verb in general, verb
         assert "usage: outboxctl" in scratch.run(*verb.split(), "--help", database="")

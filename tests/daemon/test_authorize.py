@@ -1,15 +1,26 @@
 """outboxctl tenant test with what outboxd logs in with: the same words, no daemon
-needed. The endpoint and the mail server are those of test_token.py."""
+needed; and tenant authorize, a person being played by the test. The endpoint and
+the mail server are those of test_token.py."""
 
+import base64
+import hashlib
 import os
+import re
+import socket
+import stat
+import subprocess
 import sys
+import urllib.parse
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
                              "../support"))
 
 import outbox
+import patience
 from test_token import LONG, SECRET, Bed, Server
-from token_endpoint import gives, refuses
+from token_endpoint import gives, refuses, says
+
+CODE, REFRESH = "c0de-of-a-person", "refresh-of-a-person"
 
 
 def options(bed):
@@ -114,3 +125,257 @@ def test_tenant_test_kills_a_program_that_hangs(case):
     done = run(case, "tenant", "test", "acme", "--secrets-dir", bed.secrets,
                "--token-program", hanging, status=69)
     assert hanging + " did not end in time" in done.stderr
+
+
+# ---- tenant authorize ----------------------------------------------------------------
+
+class Person:
+    """tenant authorize under way, and what it has printed."""
+
+    def __init__(self, case, bed, *words):
+        self.process = subprocess.Popen(
+            [outbox.program("outboxctl"), "--database", case.outbox().path, "tenant",
+             "authorize", "acme", *options(bed), *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.case = case
+        self.said = ""
+
+    def read_until(self, pattern):
+        """The match, once it is said."""
+        while True:
+            found = re.search(pattern, self.said, re.MULTILINE)
+            if found:
+                return found
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(self.said + self.process.stderr.read())
+            self.said += line
+
+    def url(self):
+        """(address, its parameters, where the browser comes back to)."""
+        url = self.read_until(r"^https://\S+$").group()
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query,
+                                            strict_parsing=True))
+        host, port = urllib.parse.urlsplit(query["redirect_uri"]).netloc.split(":")
+        assert host == "127.0.0.1"
+        return url, query, (host, int(port))
+
+    def end(self, status):
+        out, errors = self.process.communicate(timeout=LONG * patience.TIMES)
+        self.said += out
+        assert self.process.returncode == status, (self.process.returncode, self.said, errors)
+        for secret in (SECRET, CODE, REFRESH):
+            assert secret not in self.said + errors, (self.said, errors)
+        return errors
+
+
+def comes_back(address, octets):
+    """What the port answers."""
+    with socket.create_connection(address, LONG) as connection:
+        connection.sendall(octets)
+        answer = b""
+        while True:
+            more = connection.recv(65536)
+            if not more:
+                return answer.decode()
+            answer += more
+
+
+def request(**parameters):
+    return ("GET /?%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            % urllib.parse.urlencode(parameters)).encode()
+
+
+class Consent(Bed):
+    """A tenant that wants a refresh token, and has none."""
+
+    def __init__(self, case, **columns):
+        super().__init__(case)
+        self.server = case.server(lambda: Server("the-token"))
+        self.tenant("acme", self.server, oauth_refresh_token_file="refresh",
+                    oauth_scope="mail offline_access", **columns)
+
+    def says(self, *answers, interval=1, expires_in=900):
+        """A device code, then one answer a poll, the last for ever."""
+        polls = list(answers)
+
+        def answer(connection, form, endpoint):
+            if "grant_type" not in form:
+                says(200, {"device_code": CODE, "user_code": "WDJB-MJHT",
+                           "verification_uri": "https://login.example/device",
+                           "expires_in": expires_in, "interval": interval})(
+                               connection, form, endpoint)
+            else:
+                (polls.pop(0) if len(polls) > 1 else polls[0])(connection, form, endpoint)
+
+        self.endpoint.answer = answer
+
+    def device(self, case, *words):
+        return Person(case, self, "--device-url", self.endpoint.url, *words)
+
+    def loopback(self, case, *words):
+        return Person(case, self, "--loopback", "--authorize-url",
+                      "https://login.example/authorize?tenant=x", *words)
+
+    def kept(self):
+        return sorted(os.listdir(self.secrets))
+
+
+def test_authorize_by_a_device_gets_a_refresh_token(case):
+    """Pending and too fast are no end; outboxd sends with what was kept."""
+    bed = Consent(case)
+    bed.says(refuses("authorization_pending"), refuses("slow_down"),
+             gives("the-token", refresh_token=REFRESH))
+    person = bed.device(case)
+    person.read_until("^Open https://login.example/device$")
+    person.read_until("^and enter the code WDJB-MJHT$")
+    person.end(0)
+    assert "acme: authorized" in person.said
+    first, *polls = bed.endpoint.forms
+    assert first == {"client_id": "acme", "scope": "mail offline_access"}
+    assert polls == [{"grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+                      "client_id": "acme", "client_secret": SECRET,
+                      "device_code": CODE}] * 3
+    assert bed.read("refresh") == REFRESH and bed.kept() == ["client", "refresh"]
+    mode = os.stat(os.path.join(bed.secrets, "refresh")).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    bed.start()
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent", LONG)
+    assert bed.endpoint.forms[-1]["refresh_token"] == REFRESH
+    assert bed.server.shown == [("acme@acme.example", "the-token")]
+
+
+def test_authorize_by_a_device_ends_with_words(case):
+    """And leaves the old refresh token where it is."""
+    bed = Consent(case)
+    bed.write("refresh", "old")
+    for answer, status, words in (
+            (refuses("access_denied"), 77, "the person said no"),
+            (refuses("expired_token"), 77, "not entered before it expired"),
+            (refuses("invalid_client", "not %s" % SECRET), 77, "invalid_client (not ***)"),
+            (gives("the-token"), 77, "no refresh token: Microsoft wants offline_access")):
+        bed.says(answer)
+        assert words in bed.device(case).end(status), words
+    bed.says(refuses("authorization_pending"), expires_in=1)
+    assert "nobody entered the code in time" in bed.device(case).end(69)
+    bed.says(refuses("authorization_pending"))
+    assert "nobody entered the code in time" in bed.device(case, "--within", "1s").end(69)
+    # trouble of the endpoint is no end
+    bed.endpoint.forms.clear()
+    bed.says(refuses("server_error", "sick", 503), refuses("access_denied"))
+    assert "the person said no" in bed.device(case).end(77)
+    assert len(bed.endpoint.forms) == 3
+    bed.endpoint.answer = refuses("unauthorized_client")
+    assert "unauthorized_client" in bed.device(case).end(77)
+    assert bed.read("refresh") == "old" and bed.kept() == ["client", "refresh"]
+
+
+def test_authorize_by_a_browser_gets_a_refresh_token(case):
+    """With PKCE and a state; the secret goes to the token endpoint alone."""
+    bed = Consent(case)
+    bed.endpoint.answer = gives("the-token", refresh_token=REFRESH)
+    person = bed.loopback(case)
+    url, query, address = person.url()
+    assert url.startswith("https://login.example/authorize?tenant=x&response_type=code&")
+    assert SECRET not in url and len(query["state"]) == 43
+    assert (query["client_id"], query["scope"], query["login_hint"]) == (
+        "acme", "mail offline_access", "acme@acme.example")
+    answer = comes_back(address, request(code=CODE, state=query["state"], session_state="x"))
+    assert answer.startswith("HTTP/1.1 200 OK\r\n") and "close this page" in answer
+    person.end(0)
+    (form,) = bed.endpoint.forms
+    verifier = form.pop("code_verifier")
+    assert form == {"grant_type": "authorization_code", "client_id": "acme",
+                    "client_secret": SECRET, "code": CODE,
+                    "redirect_uri": query["redirect_uri"]}
+    digest = hashlib.sha256(verifier.encode()).digest()
+    assert query["code_challenge"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert query["code_challenge_method"] == "S256" and len(verifier) == 43
+    assert bed.read("refresh") == REFRESH and bed.kept() == ["client", "refresh"]
+    try:
+        socket.create_connection(address, LONG).close()
+        raise AssertionError("the port is still open")
+    except ConnectionRefusedError:
+        pass
+
+
+def test_nobody_else_comes_back_instead_of_the_browser(case):
+    """Connections that say nothing, nonsense, another state: answered or left, and waited on."""
+    bed = Consent(case)
+    bed.endpoint.answer = gives("the-token", refresh_token=REFRESH)
+    person = bed.loopback(case)
+    _, query, address = person.url()
+    silent = [socket.create_connection(address, LONG) for _ in range(12)]
+    state = query["state"]
+    for octets, status in (
+            (request(code="forged", state="x" * 43), 400), (request(code="forged"), 400),
+            (request(error="access_denied", state=""), 400),
+            (request(state=state), 404),
+            (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET /favicon.ico HTTP/1.1\r\n\r\n", 404),
+            (b"POST /?state=%s&code=f HTTP/1.1\r\n\r\n" % state.encode(), 404),
+            (b"GET /?state=%s&code=f&code=g HTTP/1.1\r\n\r\n" % state.encode(), 404),
+            (b"GET /?state=%s&code=%%00 HTTP/1.1\r\n\r\n" % state.encode(), 404),
+            (b"GET /?state=%s&code=f\r\n\r\n" % state.encode(), 404),
+            (b"\x16\x03\x01\x00\x00\r\n\r\n", 404), (b"x" * 16384, 404)):
+        answer = comes_back(address, octets)
+        assert answer.startswith("HTTP/1.1 %d " % status), (octets[:80], answer)
+    # octet by octet, as a slow one may
+    with socket.create_connection(address, LONG) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in request(code=CODE, state=state):
+            connection.sendall(bytes([octet]))
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    person.end(0)
+    assert [form["code"] for form in bed.endpoint.forms] == [CODE]
+    for one in silent:
+        one.close()
+
+
+def test_authorize_by_a_browser_ends_with_words(case):
+    bed = Consent(case)
+    bed.write("refresh", "old")
+    person = bed.loopback(case)
+    _, query, address = person.url()
+    answer = comes_back(address, request(error="access_denied", state=query["state"],
+                                         error_description="they\x1b[2J said no"))
+    assert "Not authorized" in answer
+    assert "refused: access_denied (they [2J said no)" in person.end(77)
+    assert "no browser came back with a code in time" in \
+        bed.loopback(case, "--within", "1s").end(69)
+    bed.endpoint.answer = refuses("invalid_grant", "not %s" % CODE)
+    person = bed.loopback(case)
+    _, query, address = person.url()
+    comes_back(address, request(code=CODE, state=query["state"]))
+    assert "invalid_grant (not ***)" in person.end(77)
+    assert bed.read("refresh") == "old" and bed.kept() == ["client", "refresh"]
+
+
+def test_authorize_knows_the_providers(case):
+    """Where it asks nobody: what is wrong is told first."""
+    bed = Consent(case)
+    box = case.outbox()
+
+    def usage(*words):
+        return Person(case, bed, *words).end(64)
+
+    assert "give --authorize-url" in usage() and "give --device-url" in usage("--device")
+    assert "exclude one another" in usage("--device", "--loopback")
+    assert "must begin with https://" in usage("--device-url", "http://localhost/")
+    assert "--within" in usage("--device-url", bed.endpoint.url, "--within", "2d")
+    box.set_tenant("acme", oauth_token_url="https://oauth2.googleapis.com/token")
+    assert "no device flow for mail" in usage("--device")
+    person = Person(case, bed, "--within", "1s")
+    url, query, _ = person.url()
+    assert url.startswith("https://accounts.google.com/o/oauth2/v2/auth?response_type=code&")
+    assert query["access_type"] == "offline" and query["prompt"] == "consent"
+    person.end(69)
+    box.set_tenant("acme", oauth_token_url="https://login.microsoftonline.com/directory/oauth2/v2.0/token")
+    person = Person(case, bed, "--loopback", "--within", "1s")
+    url, query, _ = person.url()
+    assert url.startswith("https://login.microsoftonline.com/directory/oauth2/v2.0/authorize?")
+    assert "access_type" not in query
+    person.end(69)
+    box.set_tenant("acme", oauth_refresh_token_file=None)
+    assert "has no oauth_refresh_token_file" in usage()
+    assert not bed.endpoint.forms

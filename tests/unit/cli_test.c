@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/authorize_url.h"
 #include "cli/input.h"
+#include "cli/loopback.h"
 #include "cli/options.h"
 #include "cli/password.h"
 #include "cli/table.h"
@@ -367,11 +369,71 @@ START_TEST(a_text_is_utf8_without_nul)
 }
 END_TEST
 
+/* ---- authorize ---------------------------------------------------------------- */
+
+START_TEST(a_challenge_is_as_in_rfc_7636)
+{
+	static const unsigned char octets[32] = { 116, 24,  223, 180, 151, 153, 224, 37,  79,  250, 96,
+		                                  125, 216, 173, 187, 186, 22,  212, 37,  77,  105, 214,
+		                                  191, 240, 91,  88,  5,   88,  83,  132, 141, 121 };
+	char verifier[AUTHORIZE_CODE_BYTES], challenge[AUTHORIZE_CODE_BYTES];
+
+	authorize_base64url(octets, verifier);
+	ck_assert_str_eq(verifier, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+	authorize_challenge(verifier, challenge);
+	ck_assert_str_eq(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+}
+END_TEST
+
+#define MICROSOFT "https://login.microsoftonline.com/d/oauth2/v2.0/"
+
+static const struct {
+	const char *token_url, *device_url, *browser_url;
+} providers[] = {
+	{ MICROSOFT "token", MICROSOFT "devicecode", MICROSOFT "authorize" },
+	{ MICROSOFT "tokens", NULL, NULL },
+	{ "https://login.microsoftonline.com.evil.example/oauth2/token", NULL, NULL },
+	{ "https://oauth2.googleapis.com/token", NULL, "https://accounts.google.com/o/oauth2/v2/auth" },
+	{ "https://login.example/token", NULL, NULL },
+};
+
+START_TEST(endpoints_of_providers_are_known)
+{
+	char *device = authorize_device_url(providers[_i].token_url),
+	     *browser = authorize_browser_url(providers[_i].token_url);
+
+	ck_assert_pstr_eq(device, providers[_i].device_url);
+	ck_assert_pstr_eq(browser, providers[_i].browser_url);
+	free(device);
+	free(browser);
+}
+END_TEST
+
+/* Whole, and cut at every octet: nothing is decided before the header's end. */
+START_TEST(a_browser_that_comes_back_is_heard_whole)
+{
+	static const char request[] =
+		"GET /?code=a%2Bb+c&state=ours&x=%zz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+	struct secret code = { .bytes = NULL };
+	struct words words;
+
+	for (size_t length = 0; length < sizeof(request) - 1; length++)
+		ck_assert_int_eq(loopback_read(request, length, "ours", &code, &words), LOOPBACK_MORE);
+	ck_assert_int_eq(loopback_read(request, sizeof(request) - 1, "ours", &code, &words), LOOPBACK_CODE);
+	ck_assert_str_eq((const char *)code.bytes, "a+b c");
+	secret_wipe(&code);
+	ck_assert_int_eq(loopback_read(request, sizeof(request) - 1, "our", &code, &words), LOOPBACK_FORGED);
+	ck_assert_int_eq(loopback_read(request, sizeof(request) - 1, "ours2", &code, &words),
+	                 LOOPBACK_FORGED);
+	ck_assert(!secret_is_set(&code));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli");
 	TCase *options = tcase_create("options"), *tables = tcase_create("tables"),
-	      *inputs = tcase_create("inputs");
+	      *inputs = tcase_create("inputs"), *authorize = tcase_create("authorize");
 	SRunner *runner;
 	int failed;
 
@@ -389,6 +451,10 @@ int main(void)
 	tcase_add_loop_test(inputs, a_password_is_all_but_its_last_line_end, 0, COUNT(passwords));
 	tcase_add_test(inputs, what_comes_through_a_pipe_has_a_size);
 	tcase_add_loop_test(inputs, a_text_is_utf8_without_nul, 0, 2);
+	tcase_add_test(authorize, a_challenge_is_as_in_rfc_7636);
+	tcase_add_loop_test(authorize, endpoints_of_providers_are_known, 0, COUNT(providers));
+	tcase_add_test(authorize, a_browser_that_comes_back_is_heard_whole);
+	suite_add_tcase(suite, authorize);
 	suite_add_tcase(suite, options);
 	suite_add_tcase(suite, tables);
 	suite_add_tcase(suite, inputs);
