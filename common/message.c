@@ -178,7 +178,8 @@ void message_reset_attempt(struct message *message)
 	message->taken_ms = message->opened_ms = message->ended_ms = 0;
 	message->settled = SETTLED_NOT_YET;
 	message->duplicate_possible = message->invalid = message->past_end = false;
-	message->lost_in_company = false;
+	message->lost_in_company = message->outdated = false;
+	message->basis = NULL;
 	message->cancelled = false;
 }
 

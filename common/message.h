@@ -14,6 +14,7 @@
 #include "common/outcome.h"
 #include "common/queue.h"
 
+struct tenant_basis;
 struct tenant_settings;
 
 /* outbox_delivery.state */
@@ -91,12 +92,14 @@ struct message {
 	bool lost_in_company;    /* the connection was lost while others were under way with it */
 	bool suspect;            /* a thread crashed, stalled or ended while it had it: it goes alone */
 	bool limited;            /* somebody was left out of its transactions by a limit of the tenant's */
+	bool outdated;           /* its worker's settings were no longer its tenant's: nothing was said */
 	bool start_reserved;     /* a start is reserved for it in its tenant's quota */
 	size_t granted;          /* recipients of the transaction under way that the quota has set apart */
 	int64_t usage_since;     /* s: the part of the day in which usage counts */
 	int64_t usage;    /* recipients that were named to the server, to be remembered with its result */
 	int64_t ready_ms; /* monotonic: in the supervisor's line since then */
 	void *worker;     /* the supervisor's own: who has it */
+	struct tenant_basis *basis; /* its worker's: the row is read only while they are its tenant's */
 	const struct tenant_settings
 		*judged_by;      /* likewise: the settings of that worker, while it is judged */
 	int journal_slot;        /* -1 = none */

@@ -65,6 +65,17 @@ struct tenant_settings {
 	unsigned char digest[TENANT_DIGEST_BYTES];      /* over all columns: the same = nothing changed */
 };
 
+/*
+ * The settings that a worker goes by, and how far the table is known to agree with them. One
+ * thread's; it holds a reference as long as it lives.
+ */
+struct tenant_basis {
+	const struct tenant_settings *settings;
+	int64_t change; /* storage's own: the number of the last change at which they were the row's; 0 = none
+	                 */
+	bool outdated;  /* the row was another when it was looked at last */
+};
+
 /* All defaults, one reference. */
 struct tenant_settings *tenant_settings_create(const char *name);
 struct tenant_settings *tenant_settings_hold(struct tenant_settings *settings);

@@ -2,7 +2,7 @@
  * deliver_row.c - the last read of a message's row, and what is composed of it.
  *
  * "Never twice", rule d: it comes just before MAIL, and demands that state, tenant,
- * attempt and due time still hold.
+ * attempt and due time still hold, and that the worker's settings are still the tenant's.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -130,10 +130,13 @@ bool deliver_read(struct workplace *place, struct job *job)
 	enum error error;
 
 	workplace_no_deadline(place);
+	message->basis = &worker->basis;
+	worker->basis.outdated = false;
 	error = storage_take(outbox->storage, message, clock_monotonic_ms() + TAKE_DEADLINE_MS, &job->mail,
 	                     &words);
 	if (error == ERROR_NOT_FOUND) {
 		deliver_set_untried(message, TROUBLE_NONE, "no longer to be sent");
+		message->outdated = worker->basis.outdated;
 		message->settled = SETTLED_GONE;
 		return false;
 	}

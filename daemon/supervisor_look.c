@@ -10,6 +10,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/fault.h"
 #include "daemon/judge.h"
 #include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_dispatch.h"
@@ -139,8 +140,10 @@ void look_changes(struct supervisor *supervisor)
 	/* Settings first: what is due goes by them. */
 	if (changes.all)
 		tenant_load(supervisor, NULL);
-	for (size_t i = 0; i < changes.tenants_changed_count; i++)
-		tenant_load(supervisor, changes.tenants_changed[i]);
+	for (size_t i = 0; i < changes.tenants_changed_count; i++) {
+		if (!fault_here("unheard", changes.tenants_changed[i]))
+			tenant_load(supervisor, changes.tenants_changed[i]);
+	}
 	for (size_t i = 0; i < changes.tenants_retry_count; i++) {
 		struct tenant *tenant = tenant_find(supervisor, changes.tenants_retry[i]);
 

@@ -167,12 +167,28 @@ static bool all_known(const struct message *message)
 	return message->recipient_count > 0;
 }
 
+/*
+ * Its worker read of other settings than its own: they are read here too, and the message goes by
+ * them. Where they cannot be read, or are none, nothing goes meanwhile.
+ */
+static void read_settings_again(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
+{
+	tenant_load(supervisor, tenant->name);
+	if (message->judged_by == tenant->settings)
+		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+	put_back(supervisor, tenant, message);
+}
+
 /* What the attempt says of the server, and where the message goes. */
 static void judge_result(struct supervisor *supervisor, struct tenant *tenant, struct message *message,
                          bool called_off)
 {
 	struct attempt_summary summary;
 
+	if (message->outdated) {
+		read_settings_again(supervisor, tenant, message);
+		return;
+	}
 	if (message->settled == SETTLED_GONE) {
 		tenant_read_again(supervisor, tenant, message);
 		if (suspect_find_again(supervisor, message)) {

@@ -321,6 +321,9 @@ void tenant_load(struct supervisor *supervisor, const char *name)
 	} else if (error == ERROR_INVALID) {
 		log_tenant(supervisor, name ? tenant_find(supervisor, name) : NULL, LOG_ERROR, "tenant.down",
 		           words.text, -1);
+		/* Nothing goes by what it said before. */
+		if (name)
+			tenant_gone(supervisor, name);
 	} else if (error != OK) {
 		supervisor->tenants_stale = true;
 	} else if (!name) {

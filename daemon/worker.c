@@ -372,6 +372,7 @@ struct worker *worker_start(struct outbox *outbox, struct tenant_settings *setti
 
 	worker->outbox = outbox;
 	worker->settings = tenant_settings_hold(settings);
+	worker->basis.settings = worker->settings;
 	worker->number = number;
 	worker->one_at_a_time = one_at_a_time;
 	worker->batch = 1;

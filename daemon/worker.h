@@ -28,6 +28,7 @@ struct worker {
 	struct queue_link exit_link; /* first member: the letter to outbox->exits */
 	struct outbox *outbox;
 	struct tenant_settings *settings; /* held: never others than these on this connection */
+	struct tenant_basis basis;        /* the same, for what is read; the worker's thread */
 	struct quota *quota;              /* held, NULL = no limits; set before the first message */
 	struct token *token;              /* held, NULL = none; set before the first message */
 	int number;                       /* of this tenant's sessions, from 1 */

@@ -74,6 +74,8 @@ void storage_assert_home(struct storage *storage);
 /* sqlite_look.c: a message as its MESSAGE_COLUMNS have it, and a read transaction on the supervisor's
  * connection. */
 struct message *storage_message_of_row(struct statement *row);
+/* sqlite_settings.c: a row of outbox_tenant, sealed; NULL and words, of the first column that is none. */
+struct tenant_settings *storage_settings_of_row(struct statement *row, struct words *words);
 struct connection *storage_look_begin(struct storage *storage, int *rc);
 extern const char *const storage_look_sql[];
 extern const char *const storage_take_sql[];

@@ -262,30 +262,6 @@ enum error storage_due(struct storage *storage, const struct storage_due_query *
 	return connection_error(look.connection, rc, "cannot look for a tenant's mail", words);
 }
 
-/* The first word that a column refuses is kept: one bad row costs nobody else anything. */
-static enum error read_settings(struct statement *row, struct tenant_settings **settings, struct words *words)
-{
-	int columns = sqlite3_column_count(row->stmt);
-	enum error error = OK;
-
-	*settings = tenant_settings_create((const char *)sqlite3_column_text(row->stmt, 0));
-	for (int i = 1; i < columns && error == OK; i++) {
-		struct words why;
-
-		error = tenant_settings_set(*settings, sqlite3_column_name(row->stmt, i),
-		                            (const char *)sqlite3_column_text(row->stmt, i), &why);
-		if (error == ERROR_NOT_FOUND) /* a column that an application added for itself */
-			error = OK;
-		else if (error != OK)
-			words_set(words, "tenant %s: %s", (*settings)->name, why.text);
-	}
-	if (error == OK)
-		tenant_settings_seal(*settings);
-	else
-		tenant_settings_release(settings);
-	return error;
-}
-
 enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
                            void *context, struct words *words)
 {
@@ -301,16 +277,15 @@ enum error storage_tenants(struct storage *storage, const char *name, storage_te
 		if (name)
 			statement_text(&row, 1, name);
 		for (; statement_row(&row); rows++) {
-			enum error error;
-
 			if ((count & (count - 1)) == 0)
 				all = memory_resize(all, (count ? 2 * count : 1) *
 				                                 sizeof(struct tenant_settings *));
-			error = read_settings(&row, &all[count], words);
-			if (error == OK)
+			/* One bad row costs nobody else anything. */
+			all[count] = storage_settings_of_row(&row, words);
+			if (all[count])
 				count++;
 			else
-				invalid = error;
+				invalid = ERROR_INVALID;
 		}
 		rc = statement_end(&row);
 	}

@@ -6,8 +6,8 @@
  * needs; when the verb returns, no statement, blob handle or transaction is
  * open, so that nothing pins the WAL while a server is talked to.  Bodies of up
  * to 256 KiB are copied into borrowed memory, larger ones in slices into an
- * unlinked file.  Fails with ERROR_NOT_FOUND (no longer to be sent) or
- * ERROR_UNAVAILABLE (not now: no room, no connection, no memory).
+ * unlinked file.  Fails with ERROR_NOT_FOUND (no longer to be sent, or
+ * not by these settings) or ERROR_UNAVAILABLE (not now: no room, no connection, no memory).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +23,16 @@
 /* As many as the schema lets an application announce; a draft may have got more. */
 #define ATTACHMENTS_MAX 1000
 
-enum take_statement { TAKE_BEGIN, TAKE_COMMIT, TAKE_ROW, TAKE_KNOWN, TAKE_ATTACHMENTS, TAKE_STATEMENTS };
+enum take_statement {
+	TAKE_BEGIN,
+	TAKE_COMMIT,
+	TAKE_ROW,
+	TAKE_KNOWN,
+	TAKE_ATTACHMENTS,
+	TAKE_CHANGE,
+	TAKE_TENANT,
+	TAKE_STATEMENTS
+};
 
 const char *const storage_take_sql[TAKE_STATEMENTS] = {
 	[TAKE_BEGIN] = "BEGIN",
@@ -39,6 +48,9 @@ const char *const storage_take_sql[TAKE_STATEMENTS] = {
 		" AND (?8 OR (t.enabled = 1 AND (o.expires_at IS NULL OR o.expires_at > ?7)))",
 	[TAKE_KNOWN] = "SELECT recipient, state, attempts, code, uncertain FROM outbox_delivery"
 		       " WHERE outbox_id = ?1 ORDER BY recipient",
+	/* of the change feed, also when that has been emptied */
+	[TAKE_CHANGE] = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox_change'",
+	[TAKE_TENANT] = "SELECT * FROM outbox_tenant WHERE name = ?1",
 	/* as many as are there, whatever was announced: a draft takes any number */
 	[TAKE_ATTACHMENTS] = "SELECT rowid, position, filename, content_type, content_id, typeof(content)"
 			     " FROM outbox_attachment WHERE outbox_id = ?1 ORDER BY position, rowid",
@@ -227,6 +239,45 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 	return ERROR_NOT_FOUND;
 }
 
+static bool is_same(struct statement *row, const struct tenant_settings *settings)
+{
+	struct words words;
+	struct tenant_settings *now = storage_settings_of_row(row, &words);
+	bool same = now && memcmp(now->digest, settings->digest, sizeof now->digest) == 0;
+
+	tenant_settings_release(&now);
+	return same;
+}
+
+/*
+ * A change that was committed is in force, whether the supervisor has heard of it or not: what was
+ * inserted behind it must not go by the settings of before. The row is read only when something changed.
+ */
+static enum error demand_basis(struct take *take, struct tenant_basis *basis)
+{
+	struct statement change = statement_begin(take->copying.connection, TAKE_CHANGE), row;
+	int64_t last = 1; /* a file without changes: it is 0 in no other */
+
+	if (statement_row(&change))
+		last += sqlite3_column_int64(change.stmt, 0);
+	take->copying.rc = statement_end(&change);
+	if (take->copying.rc != SQLITE_OK || last == basis->change)
+		return OK;
+	row = statement_begin(take->copying.connection, TAKE_TENANT);
+	statement_text(&row, 1, take->message->tenant_name);
+	basis->outdated = !statement_row(&row) || !is_same(&row, basis->settings);
+	take->copying.rc = statement_end(&row);
+	if (take->copying.rc != SQLITE_OK)
+		return OK;
+	if (!basis->outdated) {
+		basis->change = last;
+		return OK;
+	}
+	words_set(take->copying.words, "the settings of tenant %s were changed just now",
+	          take->message->tenant_name);
+	return ERROR_NOT_FOUND;
+}
+
 static void copy_known(struct take *take)
 {
 	struct mail *mail = take->mail;
@@ -259,6 +310,8 @@ static enum error copy_all(struct take *take)
 	bool present[BODIES] = { false };
 	enum error error = copy_row(take, present);
 
+	if (goes_on(take, error) && take->message->basis && !take->message->offline)
+		error = demand_basis(take, take->message->basis);
 	if (goes_on(take, error))
 		error = copy_bodies(take, present);
 	/* without a session nothing is sent: only the recipients are to be known */

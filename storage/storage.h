@@ -49,13 +49,13 @@ void storage_close(struct storage **storage);
 const char *storage_instance(const struct storage *storage);
 
 /*
- * worker: the last read before MAIL. In one short read transaction demands that
- * state, tenant, attempts, requeue and due time of message still hold, that its tenant
- * is enabled and it has not expired (not demanded where message->offline), and copies columns,
- * bodies (up to 256 KiB each in memory, larger ones in an unlinked file), attachments by position (256 KiB
- * of all in memory; none where message->offline) and known recipients. ERROR_NOT_FOUND: it is no longer to
- * be sent (cancelled, suspended by expiry, gone); ERROR_INVALID: it never can be (too many attachments, too
- * long), with words, and *mail is there without what is wrong; ERROR_UNAVAILABLE: not now, with words.
+ * worker: the last read before MAIL. In one short read transaction demands that state, tenant, attempts,
+ * requeue and due time of message still hold, that its tenant is enabled, that message->basis (NULL = none)
+ * is its row, and that it has not expired (none of these where message->offline), and copies columns, bodies
+ * (up to 256 KiB each in memory, larger ones in an unlinked file), attachments by position (256 KiB of all in
+ * memory; none where message->offline) and known recipients. ERROR_NOT_FOUND: it is no longer to be sent
+ * (cancelled, suspended, gone, message->basis->outdated); ERROR_INVALID: it never can be (too many
+ * attachments, too long), with words, and *mail is there without what is wrong; ERROR_UNAVAILABLE: not now.
  */
 enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,
                         struct mail **mail, struct words *words);

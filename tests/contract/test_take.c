@@ -376,6 +376,65 @@ START_TEST(a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired)
 }
 END_TEST
 
+static void take_settings(void *context, struct tenant_settings *settings)
+{
+	*(struct tenant_settings **)context = settings;
+}
+
+static enum error take_by(struct tenant_settings *settings, struct message *message)
+{
+	static struct tenant_basis basis;
+	struct mail *mail;
+	enum error error;
+
+	if (basis.settings != settings)
+		basis = (struct tenant_basis){ .settings = settings };
+	basis.outdated = false;
+	message->basis = &basis;
+	error = take(message, deadline_after_ms(5000), &mail);
+	ck_assert_int_eq(error == OK, !basis.outdated);
+	ck_assert_int_eq(error == OK, mail != NULL);
+	if (mail)
+		storage_give_back(bed.storage, &mail);
+	return error;
+}
+
+/* Also when the change is no longer in the feed, and when nobody has read it there. */
+START_TEST(a_take_goes_by_the_settings_that_are_in_force)
+{
+	struct storage_batch nothing = { .messages = NULL };
+	struct storage_changes changes;
+	struct tenant_settings *before, *after;
+	struct message *message;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	ck_ok(storage_tenants(bed.storage, "acme", take_settings, &before, &bed.words));
+	ck_assert_int_eq(take_by(before, message), OK);
+	ck_assert_int_eq(take_by(before, message), OK);
+	APP->add_tenant(bed.outbox, "beta");
+	ck_assert_int_eq(take_by(before, message), OK);
+	APP->set_tenant(bed.outbox, "acme", "password", "another");
+	ck_assert_int_eq(take_by(before, message), ERROR_NOT_FOUND);
+	ck_ok(storage_changes(bed.storage, &changes, &bed.words));
+	storage_changes_fini(&changes);
+	ck_ok(storage_settle(bed.storage, &nothing, deadline_after_ms(5000), &bed.words));
+	ck_assert_int_eq(take_by(before, message), ERROR_NOT_FOUND);
+	message->offline = true;
+	ck_assert_int_eq(take_by(before, message), OK);
+	message->offline = false;
+	ck_ok(storage_tenants(bed.storage, "acme", take_settings, &after, &bed.words));
+	ck_assert_int_eq(take_by(after, message), OK);
+	APP->set_tenant(bed.outbox, "acme", "max_connections", "7");
+	ck_assert_int_eq(take_by(after, message), ERROR_NOT_FOUND);
+	APP->set_tenant(bed.outbox, "acme", "max_connections", "2");
+	ck_assert_int_eq(take_by(after, message), OK);
+	tenant_settings_release(&before);
+	tenant_settings_release(&after);
+	message_destroy(&message);
+}
+END_TEST
+
 void contract_take(TCase *tests)
 {
 	tcase_add_test(tests, a_take_copies_the_row);
@@ -390,4 +449,5 @@ void contract_take(TCase *tests)
 	tcase_add_test(tests, one_large_copy_a_tenant_and_half_of_the_readers_in_all);
 	tcase_add_test(tests, a_reader_is_waited_for_until_the_deadline);
 	tcase_add_test(tests, a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired);
+	tcase_add_test(tests, a_take_goes_by_the_settings_that_are_in_force);
 }

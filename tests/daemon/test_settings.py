@@ -172,6 +172,42 @@ def test_parked_connection_to_an_old_server_is_left(case):
     case.until("the old connection closed", lambda: first.sessions[0].over)
 
 
+def parked_with_changes_unheard(case):
+    """(first server, second one): acme's connection to the first is kept, and the supervisor
+    passes over what is changed from now on, as it does for a moment with any change."""
+    first, second = case.server(), case.server()
+    case.tenant("acme", first)
+    case.start_faulty("unheard:acme:1+", set())
+    box = case.outbox()
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    return first, second
+
+
+def test_what_is_inserted_with_a_change_goes_by_it(case):
+    """Whoever has heard of it: the last read sees the same as the INSERT. So does each other read."""
+    first, second = parked_with_changes_unheard(case)
+    box = case.outbox()
+    box.begin()
+    box.set_tenant("acme", port=second.port)
+    number = box.insert("acme", "bob@example.net")
+    box.commit()
+    box.wait_state(number, "sent")
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent")
+    assert (len(first.mails), len(second.mails)) == (1, 2)
+
+
+def test_a_sender_that_is_no_longer_allowed_is_not_sent(case):
+    """Nor one that was never allowed by what is in force at the last read."""
+    first, second = parked_with_changes_unheard(case)
+    box = case.outbox()
+    box.begin()
+    box.set_tenant("acme", allowed_senders="@other.example")
+    number = box.insert("acme", "bob@example.net")
+    box.commit()
+    box.wait_state(number, "failed")
+    assert len(first.mails) == 1
+
+
 def test_change_while_under_way(case):
     """A change that no connection depends on lets the message finish; no
     second session comes beside it."""
