@@ -38,6 +38,7 @@ class Case:
         self.directory = directory
         self.outboxes = {}
         self.services = []
+        self.servers = []       # whatever else is to be closed
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -117,5 +118,7 @@ class Case:
         for one in self.services:
             if one.process:
                 one.kill()
+        for one in self.servers:
+            one.close()
         for box in self.outboxes.values():
             box.close()

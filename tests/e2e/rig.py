@@ -24,6 +24,7 @@ import aiosmtpd_server
 import certs
 import dovecot
 import exim
+import introspection
 import jail
 import mailbox
 import opensmtpd
@@ -79,6 +80,7 @@ class Rig:
         self.addresses += addresses
         self.unused = list(self.addresses[:boxes])
         self.jail = self.postfix = self.exim = self.dovecot = None
+        self.introspection = None
         self.others = {}
         try:
             self._start(servers)
@@ -112,9 +114,10 @@ class Rig:
         common = (self.jail, self.others_pair, self.accounts, self.addresses,
                   self.mail)
         relay = self.postfix.services["relay"].port
+        self.introspection = introspection.Introspection()
         for one in (opensmtpd.OpenSMTPD(*common), sendmail.Sendmail(
                         *common, authority=self.authority.file),
-                    submission.Submission(*common, relay=relay),
+                    submission.Submission(*common, relay=relay, introspection=self.introspection),
                     aiosmtpd_server.Aiosmtpd(*common)):
             one.start()
             self.others[one.NAME] = one
@@ -192,6 +195,9 @@ class Rig:
         return words
 
     def close(self):
+        if self.introspection:
+            self.introspection.close()
+            self.introspection = None
         if self.jail:
             self.jail.close()
             self.jail = None

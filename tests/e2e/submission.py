@@ -1,5 +1,6 @@
 """Dovecot's submission service in a jail: STARTTLS and implicit TLS, every
-mechanism, in clear as well.  It hands on to the rig's Postfix, at once."""
+mechanism, in clear as well.  It hands on to the rig's Postfix, at once.  Of a
+bearer token it asks the authorization server whose it is (introspection.py)."""
 
 import dovecot
 import jailed
@@ -21,12 +22,18 @@ log_path = {work}/log
 default_internal_user = dovecot
 default_internal_group = dovecot
 default_login_user = dovenull
-auth_mechanisms = {mechanisms}
+auth_mechanisms = {mechanisms} {token_mechanisms}
 auth_failure_delay = 0
 auth_username_chars =
 mail_location = maildir:{work}/own/%u
 passdb {{
+  driver = oauth2
+  mechanisms = {token_mechanisms}
+  args = {work}/oauth2.conf
+}}
+passdb {{
   driver = passwd-file
+  mechanisms = {mechanisms}
   args = scheme=PLAIN username_format=%u {work}/users
 }}
 userdb {{
@@ -53,12 +60,22 @@ service submission-login {{
 """
 
 
+_OAUTH2 = """\
+introspection_mode = post
+introspection_url = {url}
+username_attribute = email
+active_attribute = active
+active_value = true
+"""
+
+
 class Submission(jailed.Server):
-    """relay: the port of a server that takes what this one hands on."""
+    """relay: the port of a server that takes what this one hands on; introspection: who knows
+    bearer tokens."""
 
     NAME = "submission"
 
-    def __init__(self, *arguments, relay):
+    def __init__(self, *arguments, relay, introspection):
         super().__init__(*arguments)
         self.relay = relay
         self.jail.directory(self.work + "/run")
@@ -66,11 +83,12 @@ class Submission(jailed.Server):
         self.jail.write(self.work + "/users", "".join(
             "%s:{PLAIN}%s::::::\n" % pair for pair in self.accounts.items()),
             0o640, "root:dovecot")
+        self.jail.write(self.work + "/oauth2.conf", _OAUTH2.format(url=introspection.url))
 
     def configure(self):
         self.jail.write(self.work + "/dovecot.conf", _CONFIGURATION.format(
             work=self.work, host=HOST_NAME, relay=self.relay,
-            mechanisms=" ".join(MECHANISMS), key=self.certificate.key,
+            mechanisms=" ".join(MECHANISMS), token_mechanisms=" ".join(dovecot.TOKEN_MECHANISMS), key=self.certificate.key,
             certificate=self.certificate.certificate, **self.ports))
 
     def argv(self):
