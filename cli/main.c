@@ -31,8 +31,8 @@ static const struct verb later_verbs[] = {
 };
 
 static const struct verb *const verb_tables[] = {
-	cli_init_verbs,   cli_tenant_verbs, cli_send_verbs, cli_queue_verbs,
-	cli_status_verbs, cli_purge_verbs,  later_verbs,
+	cli_init_verbs,   cli_tenant_verbs, cli_send_verbs,    cli_queue_verbs,
+	cli_status_verbs, cli_purge_verbs,  cli_secrets_verbs, later_verbs,
 };
 
 #define VERB_TABLES (sizeof verb_tables / sizeof verb_tables[0])
@@ -137,7 +137,8 @@ static int run_verb(struct invocation *invocation)
 		invocation->database = options_value(options, "database");
 	if (!invocation->database)
 		invocation->database = getenv("OUTBOXD_DATABASE");
-	if ((!invocation->database || !*invocation->database) && strcmp(verb->name, "schema") != 0)
+	if ((!invocation->database || !*invocation->database) && strcmp(verb->name, "schema") != 0 &&
+	    strcmp(verb->name, "secrets keygen") != 0)
 		return cli_usage(invocation, "which database? Give --database FILE, or set OUTBOXD_DATABASE");
 	return verb->run(invocation);
 }

@@ -13,7 +13,9 @@
 #include "cli/cli.h"
 #include "cli/password.h"
 #include "cli/profile.h"
+#include "cli/secrets.h"
 #include "cli/table.h"
+#include "storage/admin_secrets.h"
 
 #define PASSWORD_REFUSAL                                                                                     \
 	"a password is not taken from the command line, where ps would show it: --password alone "           \
@@ -25,10 +27,11 @@
 		.name = "password-stdin", .help = "read the password from standard input"                    \
 	}
 
-static const struct option_rule settings_rules[] = { PASSWORD_RULES, { .name = NULL } };
+static const struct option_rule settings_rules[] = { PASSWORD_RULES, SECRETS_KEY_RULE, { .name = NULL } };
 
 static const struct option_rule add_rules[] = {
 	PASSWORD_RULES,
+	SECRETS_KEY_RULE,
 	{ .name = "profile", .argument = "NAME", .help = "start from a provider's published settings" },
 	{ .name = NULL },
 };
@@ -76,6 +79,7 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 {
 	const char *name = invocation->options.operands[0];
 	struct secret password = { .bytes = NULL };
+	struct seal_keys *keys = NULL;
 	struct admin *admin = NULL;
 	struct words words;
 	enum error error;
@@ -83,16 +87,23 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 
 	if (status == EX_OK && write == admin_tenant_set && count == 0 && !secret_is_set(&password))
 		status = cli_usage(invocation, "what is to be set? Give --COLUMN VALUE");
+	if (status == EX_OK && invocation->verb->columns) /* suspending needs none */
+		status = secrets_keys(invocation, &keys);
 	if (status == EX_OK)
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
+		admin_use_keys(admin, keys);
 		error = write(admin, name, settings, count, secret_is_set(&password) ? &password : NULL,
 		              &words);
+		if (error == OK && admin_left_unsealed(admin))
+			cli_say("warning: the password of %s was sealed, and the new one is not: no keys were named",
+			        name);
 		status = cli_close(&admin, error, &words);
 		if (error == ERROR_LIMIT) /* said already: no such column */
 			status = EX_USAGE;
 	}
 	secret_wipe(&password);
+	seal_keys_release(&keys);
 	return status;
 }
 

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "cli/secrets.h"
 #include "common/secret_file.h"
 #include "run/credential.h"
 #include "run/paths.h"
@@ -101,6 +102,23 @@ static int fetch_token(const struct invocation *invocation, const struct tenant_
 	return status;
 }
 
+static int read_column(const struct invocation *invocation, const struct tenant_settings *tenant,
+                       struct secret *password)
+{
+	struct credential_place place = { .keys = NULL };
+	struct seal_keys *keys = NULL;
+	struct words words;
+	enum error error = OK;
+	int status = seal_is_sealed(&tenant->password) ? secrets_keys(invocation, &keys) : EX_OK;
+
+	if (status != EX_OK)
+		return status;
+	place.keys = keys;
+	error = credential_load(&place, tenant, password, &words);
+	seal_keys_release(&keys);
+	return error == OK ? EX_OK : cli_fail(error, &words);
+}
+
 int tenant_password(const struct invocation *invocation, const struct tenant_settings *tenant,
                     struct secret *password)
 {
@@ -110,6 +128,5 @@ int tenant_password(const struct invocation *invocation, const struct tenant_set
 		return run_command(invocation, tenant, password);
 	if (tenant->password_file)
 		return tenant_secret_file(invocation, "password_file", tenant->password_file, password);
-	(void)secret_copy(password, &tenant->password);
-	return EX_OK;
+	return read_column(invocation, tenant, password);
 }

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "cli/cli.h"
+#include "cli/secrets.h"
 #include "cli/tenant_password.h"
 #include "common/wait.h"
 #include "smtp/session.h"
@@ -17,6 +18,7 @@
 
 const struct option_rule cli_tenant_test_rules[] = {
 	TENANT_SECRETS_RULE,
+	SECRETS_KEY_RULE,
 	{ .name = "command-dir", .argument = "DIR", .help = "outboxd's command_dir" },
 	TENANT_TOKEN_RULES,
 	{ .name = NULL },

@@ -10,8 +10,12 @@
 #define ADMIN_BUSY_MS     5000
 #define ADMIN_COLUMNS_MAX 64
 
+struct seal_keys;
+
 struct admin {
 	struct connection connection;
+	const struct seal_keys *keys; /* borrowed, NULL = none: admin_secrets.h */
+	bool left_unsealed;
 };
 
 /* Begins a verb: from here the lock is waited for. */
@@ -30,6 +34,15 @@ enum error admin_end(struct admin *admin, enum error error, struct words *words)
 
 /* ERROR_NOT_FOUND with words if there is no tenant of this name. */
 enum error admin_tenant_exists(struct admin *admin, const char *name, struct words *words);
+
+/*
+ * In the transaction of a change, which wrote password only where there are no keys: seals it for the tenant
+ * as it is now, or what was there before (before NULL = nothing).
+ */
+enum error admin_secret_settle(struct admin *admin, const char *name, const struct tenant_settings *before,
+                               const struct secret *password, struct words *words);
+/* What this connection overwrites or deletes from now on becomes zeros. Before a transaction. */
+enum error admin_secrets_overwrite(struct admin *admin, struct words *words);
 
 /* Gives all rows of a statement to each; how many. */
 size_t admin_rows(struct statement *statement, admin_each *each, void *context);

@@ -11,6 +11,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/seal.h"
 #include "storage/admin_internal.h"
 
 #define STATEMENT_BYTES 16384
@@ -76,29 +77,47 @@ static void bind_settings(struct statement *statement, const char *name, const s
 		statement_text(statement, index++, settings[i].value);
 }
 
-static enum error write_tenant(struct admin *admin, const char *sql, const char *name,
-                               const struct admin_setting *settings, size_t count,
-                               const struct secret *password, struct words *words)
+static enum error run_write(struct admin *admin, const char *sql, const char *name,
+                            const struct admin_setting *settings, size_t count, const struct secret *password,
+                            struct words *words)
 {
-	struct statement statement;
-	enum error error = admin_begin(admin, words);
+	struct statement statement = admin_prepare(admin, sql);
+	enum error error;
 	bool changed;
 
-	if (error != OK)
-		return error;
-	statement = admin_prepare(admin, sql);
 	bind_settings(&statement, name, settings, count, password);
 	(void)statement_row(&statement);
 	changed = sqlite3_changes(admin->connection.db) > 0;
 	error = admin_error(admin, admin_finish(&statement), "writing the tenant", words);
-	if (error == OK && !changed)
-		error = no_such_tenant(name, words);
+	return error == OK && !changed ? no_such_tenant(name, words) : error;
+}
+
+/* sql has the password where it is to be written as it is; NULL: there is nothing else to write. */
+static enum error write_tenant(struct admin *admin, const char *sql, const char *name,
+                               const struct admin_setting *settings, size_t count,
+                               const struct secret *password, struct words *words)
+{
+	struct tenant_settings *before = NULL;
+	struct words ignored;
+	enum error error = admin_secrets_overwrite(admin, words);
+
+	if (error == OK)
+		error = admin_begin(admin, words);
+	if (error != OK)
+		return error;
+	(void)admin_tenant_settings(admin, name, &before, &ignored);
+	if (sql)
+		error = run_write(admin, sql, name, settings, count, admin->keys ? NULL : password, words);
+	if (error == OK)
+		error = admin_secret_settle(admin, name, before, password, words);
+	tenant_settings_release(&before);
 	return admin_end(admin, error, words);
 }
 
 enum error admin_tenant_add(struct admin *admin, const char *name, const struct admin_setting *settings,
                             size_t count, const struct secret *password, struct words *words)
 {
+	bool plain = password && !admin->keys; /* else it is sealed when the rest is there */
 	struct buffer sql;
 	enum error error = check_columns(admin, settings, count, words);
 	bool fits;
@@ -106,10 +125,10 @@ enum error admin_tenant_add(struct admin *admin, const char *name, const struct 
 	if (error != OK)
 		return error;
 	buffer_init(&sql, STATEMENT_BYTES);
-	fits = buffer_printf(&sql, "INSERT INTO outbox_tenant (name%s", password ? ", password" : "");
+	fits = buffer_printf(&sql, "INSERT INTO outbox_tenant (name%s", plain ? ", password" : "");
 	for (size_t i = 0; i < count; i++)
 		fits = fits && buffer_printf(&sql, ", %s", settings[i].column);
-	fits = fits && buffer_printf(&sql, ") VALUES (?%s", password ? ", ?" : "");
+	fits = fits && buffer_printf(&sql, ") VALUES (?%s", plain ? ", ?" : "");
 	for (size_t i = 0; i < count; i++)
 		fits = fits && buffer_append_text(&sql, ", ?");
 	if (fits && buffer_append_text(&sql, ")")) {
@@ -125,6 +144,7 @@ enum error admin_tenant_add(struct admin *admin, const char *name, const struct 
 enum error admin_tenant_set(struct admin *admin, const char *name, const struct admin_setting *settings,
                             size_t count, const struct secret *password, struct words *words)
 {
+	bool plain = password && !admin->keys;
 	struct buffer sql;
 	enum error error = check_columns(admin, settings, count, words);
 	bool fits;
@@ -132,12 +152,13 @@ enum error admin_tenant_set(struct admin *admin, const char *name, const struct 
 	if (error != OK)
 		return error;
 	buffer_init(&sql, STATEMENT_BYTES);
-	fits = buffer_printf(&sql, "UPDATE outbox_tenant SET %s", password ? "password = ?2" : "");
+	fits = buffer_printf(&sql, "UPDATE outbox_tenant SET %s", plain ? "password = ?2" : "");
 	for (size_t i = 0; i < count; i++)
-		fits = fits && buffer_printf(&sql, "%s%s = ?%zu", i > 0 || password ? ", " : "",
-		                             settings[i].column, i + 2 + (password != NULL));
+		fits = fits && buffer_printf(&sql, "%s%s = ?%zu", i > 0 || plain ? ", " : "",
+		                             settings[i].column, i + 2 + plain);
 	if (fits && buffer_append_text(&sql, " WHERE name = ?1")) {
-		error = write_tenant(admin, sql.data, name, settings, count, password, words);
+		error = write_tenant(admin, count > 0 || plain ? sql.data : NULL, name, settings, count,
+		                     password, words);
 	} else {
 		words_set(words, "too many settings at once");
 		error = ERROR_LIMIT;
@@ -220,6 +241,8 @@ enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge
 	if (error == OK && purge)
 		error = purge_finished(admin, name, purged, words);
 	if (error == OK)
+		error = admin_secrets_overwrite(admin, words);
+	if (error == OK)
 		error = run_for_tenant(admin, "DELETE FROM outbox_tenant WHERE name = ?1", name,
 		                       "removing the tenant", &changes, words);
 	return error;
@@ -241,8 +264,11 @@ static void mask_password(void *context, const struct admin_value *values, size_
 		if (values[i].type == ADMIN_NULL || strcmp(values[i].name, "password") != 0)
 			continue;
 		copy[i].type = ADMIN_TEXT;
-		copy[i].text = "(set)";
-		copy[i].length = strlen("(set)");
+		copy[i].text = values[i].type == ADMIN_TEXT &&
+		                               strncmp(values[i].text, SEAL_PREFIX, strlen(SEAL_PREFIX)) == 0
+		                       ? "(sealed)"
+		                       : "(set)";
+		copy[i].length = strlen(copy[i].text);
 	}
 	masked->each(masked->context, copy, count);
 }

@@ -1,0 +1,317 @@
+/*
+ * admin_secrets.c - passwords of tenants, sealed and opened. See admin_secrets.h.
+ *
+ * Promises: no unsealed password is written on its way to being sealed, not even inside the transaction; a
+ * value that does not open is left as it is.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "storage/admin_internal.h"
+#include "storage/admin_secrets.h"
+
+#define COLUMN "password"
+
+void admin_use_keys(struct admin *admin, const struct seal_keys *keys)
+{
+	admin->keys = keys;
+}
+
+bool admin_left_unsealed(const struct admin *admin)
+{
+	return admin->left_unsealed;
+}
+
+static enum error write_password(struct admin *admin, const char *name, const struct secret *password,
+                                 struct words *words)
+{
+	struct statement statement = admin_prepare(admin,
+	                                           "UPDATE outbox_tenant SET password = ?2 WHERE name = ?1");
+
+	statement_text(&statement, 1, name);
+	if (statement.rc == SQLITE_OK)
+		statement.rc = sqlite3_bind_text(statement.stmt, 2, (const char *)password->bytes,
+		                                 (int)password->length, SQLITE_STATIC);
+	(void)statement_row(&statement);
+	return admin_error(admin, admin_finish(&statement), "writing the password", words);
+}
+
+static enum error seal_and_write(struct admin *admin, const struct tenant_settings *settings,
+                                 const struct secret *password, struct words *words)
+{
+	struct secret sealed = { NULL, 0 };
+	enum error error = seal_close(admin->keys, settings, COLUMN, password, &sealed, words);
+
+	if (error == OK)
+		error = write_password(admin, settings->name, &sealed, words);
+	secret_wipe(&sealed);
+	return error;
+}
+
+/* ---- with a change of the tenant ---------------------------------------------------- */
+
+static enum error refuse_unsealed(const struct secret *password, struct words *words)
+{
+	if (!seal_is_sealed(password))
+		return OK;
+	words_set(
+		words,
+		"a password that begins with %s can only be kept sealed: name the keys (--secrets-key-file)",
+		SEAL_PREFIX);
+	return ERROR_REFUSED;
+}
+
+/* The server's columns have changed under a sealed password. */
+static enum error reseal(struct admin *admin, const struct tenant_settings *before,
+                         const struct tenant_settings *after, struct words *words)
+{
+	struct secret password = { NULL, 0 };
+	struct words ignored;
+	enum error error;
+
+	if (!admin->keys) {
+		words_set(
+			words,
+			"the password of tenant %s is sealed for its host, port and TLS settings: to change one "
+			"of them name the keys (--secrets-key-file), or set the password again with it",
+			after->name);
+		return ERROR_REFUSED;
+	}
+	/* a change that somebody else made is undone: it opens again as it is */
+	if (seal_open(admin->keys, after, COLUMN, &before->password, &password, &ignored) == OK) {
+		secret_wipe(&password);
+		return OK;
+	}
+	error = seal_open(admin->keys, before, COLUMN, &before->password, &password, words);
+	if (error == OK)
+		error = seal_and_write(admin, after, &password, words);
+	secret_wipe(&password);
+	return error;
+}
+
+enum error admin_secret_settle(struct admin *admin, const char *name, const struct tenant_settings *before,
+                               const struct secret *password, struct words *words)
+{
+	struct tenant_settings *after;
+	bool was_sealed = before && seal_is_sealed(&before->password);
+	enum error error;
+
+	admin->left_unsealed = password && !admin->keys && was_sealed;
+	if (password && !admin->keys)
+		return refuse_unsealed(password, words);
+	if (!password && !was_sealed)
+		return OK;
+	error = admin_tenant_settings(admin, name, &after, words);
+	if (error != OK)
+		return error;
+	if (password)
+		error = seal_and_write(admin, after, password, words);
+	else if (!seal_same_place(before, after))
+		error = reseal(admin, before, after, words);
+	tenant_settings_release(&after);
+	return error;
+}
+
+/* ---- all of them ------------------------------------------------------------------------ */
+
+struct names {
+	char **names;
+	size_t count;
+};
+
+static void add_name(void *context, const struct admin_value *values, size_t count)
+{
+	struct names *list = context;
+
+	(void)count;
+	if ((list->count & (list->count - 1)) == 0)
+		list->names = memory_resize(list->names,
+		                            (list->count ? 2 * list->count : 1) * sizeof(*list->names));
+	list->names[list->count++] = memory_strdup(values[0].text);
+}
+
+static enum error read_names(struct admin *admin, struct names *list, struct words *words)
+{
+	struct statement statement = admin_prepare(admin, "SELECT name FROM outbox_tenant ORDER BY name");
+
+	(void)admin_rows(&statement, add_name, list);
+	return admin_error(admin, admin_finish(&statement), "reading the tenants", words);
+}
+
+static void free_names(struct names *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->names[i]);
+	free(list->names);
+}
+
+/* Whether the verb has anything to do with this value. */
+static bool is_concerned(const struct admin *admin, enum admin_secrets verb, const struct secret *password)
+{
+	bool sealed = seal_is_sealed(password);
+	char id[SEAL_ID_CHARS + 1];
+
+	if (!secret_is_set(password))
+		return false;
+	if (verb == ADMIN_SECRETS_SEAL)
+		return !sealed;
+	if (verb == ADMIN_SECRETS_REKEY && seal_id(password, id))
+		return strcmp(id, seal_keys_id(admin->keys)) != 0;
+	return sealed;
+}
+
+/* Not OK: left as it is, with words. A trouble of the database is *fatal. */
+static enum error change_one(struct admin *admin, enum admin_secrets verb, const char *name,
+                             struct admin_secrets_done *done, bool *fatal, struct words *words)
+{
+	struct secret password = { NULL, 0 };
+	struct tenant_settings *settings;
+	enum error error = admin_tenant_settings(admin, name, &settings, words);
+
+	if (error != OK)
+		return error;
+	if (!is_concerned(admin, verb, &settings->password)) {
+		tenant_settings_release(&settings);
+		return OK;
+	}
+	if (verb == ADMIN_SECRETS_SEAL)
+		(void)secret_copy(&password, &settings->password);
+	else
+		error = seal_open(admin->keys, settings, COLUMN, &settings->password, &password, words);
+	if (error == OK && verb == ADMIN_SECRETS_UNSEAL)
+		error = refuse_unsealed(&password, words);
+	if (error == OK) {
+		error = verb == ADMIN_SECRETS_UNSEAL ? write_password(admin, name, &password, words)
+		                                     : seal_and_write(admin, settings, &password, words);
+		*fatal = error != OK && error != ERROR_INVALID;
+		done->changed += error == OK;
+	}
+	secret_wipe(&password);
+	tenant_settings_release(&settings);
+	return error;
+}
+
+static enum error count_unsealed(struct admin *admin, int64_t *count, struct words *words)
+{
+	return admin_error(admin,
+	                   connection_ask_int(&admin->connection,
+	                                      "SELECT count(*) FROM outbox_tenant WHERE password <> '' AND "
+	                                      "substr(password, 1, 8) <> '" SEAL_PREFIX "'",
+	                                      count),
+	                   "counting the passwords", words);
+}
+
+enum error admin_secrets_overwrite(struct admin *admin, struct words *words)
+{
+	return admin_error(admin, connection_run(&admin->connection, "PRAGMA secure_delete = ON"),
+	                   "asking for zeros in place of what is overwritten", words);
+}
+
+enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct admin_secrets_done *done,
+                         admin_trouble *trouble, void *context, struct words *words)
+{
+	struct names list = { .names = NULL };
+	enum error error = admin_secrets_overwrite(admin, words);
+	bool fatal = false;
+
+	*done = (struct admin_secrets_done){ .changed = 0 };
+	if (error == OK)
+		error = admin_begin(admin, words);
+	if (error != OK)
+		return error;
+	error = read_names(admin, &list, words);
+	for (size_t i = 0; i < list.count && error == OK; i++) {
+		enum error one = change_one(admin, verb, list.names[i], done, &fatal, words);
+
+		if (fatal) {
+			error = one;
+		} else if (one != OK) {
+			done->failed++;
+			trouble(context, words);
+		}
+	}
+	if (error == OK)
+		error = count_unsealed(admin, &done->unsealed, words);
+	free_names(&list);
+	return admin_end(admin, error, words);
+}
+
+/* ---- traces, and what is to be seen ---------------------------------------------------- */
+
+enum error admin_secrets_forget(struct admin *admin, bool vacuum, struct words *words)
+{
+	int64_t busy = 1;
+	int rc;
+
+	admin_verb(admin);
+	/* its copy of a large database belongs into no memory */
+	rc = vacuum ? connection_run(&admin->connection, "PRAGMA temp_store = FILE; VACUUM") : SQLITE_OK;
+	if (rc != SQLITE_OK)
+		return admin_error(admin, rc, "writing the database anew", words);
+	admin_verb(admin);
+	rc = connection_ask_int(&admin->connection, "PRAGMA wal_checkpoint(TRUNCATE)", &busy);
+	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+		return admin_error(admin, rc, "emptying the write-ahead log", words);
+	if (rc == SQLITE_OK && busy == 0)
+		return OK;
+	words_set(
+		words,
+		"the write-ahead log is in use and may still hold what was overwritten: run the same again later");
+	return ERROR_BUSY;
+}
+
+static struct admin_value text_value(const char *name, const char *text)
+{
+	return (struct admin_value){ .name = name,
+		                     .type = text ? ADMIN_TEXT : ADMIN_NULL,
+		                     .text = text,
+		                     .length = text ? strlen(text) : 0 };
+}
+
+static void show_one(struct admin *admin, const struct tenant_settings *settings, admin_each *each,
+                     void *context)
+{
+	bool sealed = seal_is_sealed(&settings->password);
+	struct secret password = { NULL, 0 };
+	struct words trouble = { "" };
+	char id[SEAL_ID_CHARS + 1] = "";
+
+	if (sealed) {
+		(void)seal_id(&settings->password, id);
+		/* without keys nothing can be said but for what is none at all */
+		if ((admin->keys || !*id) &&
+		    seal_open(admin->keys, settings, COLUMN, &settings->password, &password, &trouble) == OK)
+			secret_wipe(&password);
+	}
+	const struct admin_value values[] = {
+		text_value("tenant", settings->name),
+		text_value("password", sealed                               ? "sealed"
+		                       : secret_is_set(&settings->password) ? "unsealed"
+		                                                            : "none"),
+		text_value("key", *id ? id : NULL),
+		text_value("trouble", *trouble.text ? trouble.text : NULL),
+	};
+	each(context, values, sizeof values / sizeof values[0]);
+}
+
+enum error admin_secrets_status(struct admin *admin, admin_each *each, void *context, struct words *words)
+{
+	struct names list = { .names = NULL };
+	struct tenant_settings *settings;
+	enum error error;
+
+	admin_verb(admin);
+	error = read_names(admin, &list, words);
+	for (size_t i = 0; i < list.count && error == OK; i++) {
+		error = admin_tenant_settings(admin, list.names[i], &settings, words);
+		if (error == OK) {
+			show_one(admin, settings, each, context);
+			tenant_settings_release(&settings);
+		} else if (error == ERROR_NOT_FOUND) {
+			error = OK; /* removed meanwhile */
+		}
+	}
+	free_names(&list);
+	return error;
+}

@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+"""secrets_test.py: passwords that outboxctl seals, opens, and seals anew.
+
+As outboxctl_test.py, whose scratch databases these tests use: no output of any
+of them shows the password.
+"""
+import base64
+import os
+import re
+import sqlite3
+import stat
+import sys
+
+sys.dont_write_bytecode = True      # nothing is left in the source's folder
+import outboxctl_test
+from outboxctl_test import SECRET, LIMIT_S
+
+SEALED = re.compile(r"\{sealed:1:([0-9a-f]{16})\}[A-Za-z0-9+/]+=*")
+
+
+def keys(bed, name="keys"):
+    path = os.path.join(bed.folder, name)
+    bed.run("secrets", "keygen", path, database="")
+    return ["--secrets-key-file", path]
+
+
+def with_password(bed, *more):
+    bed.ready()
+    bed.run("tenant", "set", "acme", "--password-stdin", *more, stdin=SECRET.encode())
+
+
+def password(bed, tenant="acme"):
+    return bed.sql("SELECT password FROM outbox_tenant WHERE name = ?", tenant)[0][0]
+
+
+def key_of(bed, tenant="acme"):
+    return SEALED.fullmatch(password(bed, tenant)).group(1)
+
+
+def rows(bed, *words):
+    return {row["tenant"]: (row["password"], row["key"], row["trouble"])
+            for row in bed.json("secrets", "status", *words)}
+
+
+def opens(bed, *words):
+    """What the password opens to, by opening all."""
+    bed.run("secrets", "unseal", *words)
+    return password(bed)
+
+
+def keygen_makes_a_file_of_its_owner_and_overwrites_none(scratch):
+    path = keys(scratch)[1]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o400
+    with open(path) as stream:
+        text = stream.read()
+    assert len(base64.b64decode(text)) == 32 and text.endswith("\n")
+    scratch.run("secrets", "keygen", path, database="", status=73)
+    with open(path) as stream:
+        assert stream.read() == text
+    other = scratch.run("secrets", "keygen", database="")
+    assert len(base64.b64decode(other)) == 32 and other != text
+
+
+def seal_seals_what_is_not_and_nothing_twice(scratch):
+    key = keys(scratch)
+    with_password(scratch)
+    scratch.run("tenant", "add", "bare", "--host", "mail.bare.example")
+    assert rows(scratch)["acme"] == ("unsealed", None, None)
+    assert scratch.run("secrets", "seal", *key) == "1 password sealed\n"
+    sealed = password(scratch)
+    assert SEALED.fullmatch(sealed), sealed
+    assert scratch.run("secrets", "seal", *key) == "0 passwords sealed\n"
+    assert password(scratch) == sealed
+    assert rows(scratch, *key) == {"acme": ("sealed", key_of(scratch), None), "bare": ("none", None, None)}
+    assert '(sealed)' in scratch.run("tenant", "show", "acme")
+    assert opens(scratch, *key) == SECRET
+
+
+def a_password_is_sealed_at_once_where_keys_are_named(scratch):
+    key = keys(scratch)
+    with_password(scratch, *key)
+    first = password(scratch)
+    assert SEALED.fullmatch(first), first
+    scratch.run("tenant", "set", "acme", "--password-stdin", "--port", 2525, stdin=SECRET.encode(),
+                environment={"OUTBOXD_SECRETS_KEY_FILE": key[1]})
+    assert SEALED.fullmatch(password(scratch)) and password(scratch) != first
+    scratch.run("tenant", "add", "more", "--host", "mail.more.example", "--password-stdin", *key, stdin=SECRET.encode())
+    assert SEALED.fullmatch(password(scratch, "more"))
+    assert [row[2] for row in rows(scratch, *key).values()] == [None, None]
+    assert opens(scratch, *key) == SECRET
+
+
+def a_change_of_the_server_seals_anew_or_is_refused(scratch):
+    key = keys(scratch)
+    with_password(scratch, *key)
+    before = password(scratch)
+    for setting in (["--host", "mail.other.example"], ["--port", 465], ["--tls", "implicit"], ["--tls-verify", "none"]):
+        scratch.run("tenant", "set", "acme", *setting, status=78)
+        assert "--secrets-key-file" in scratch.errors and "sealed for its host" in scratch.errors
+    assert password(scratch) == before and scratch.sql("SELECT host FROM outbox_tenant") == [("127.0.0.1",)]
+    scratch.run("tenant", "set", "acme", "--max-age", 3600)         # nothing that it is bound to
+    scratch.run("tenant", "set", "acme", "--tls", "starttls")       # what NULL means
+    scratch.run("tenant", "suspend", "acme", environment={"OUTBOXD_SECRETS_KEY_FILE": "/nonexistent"})
+    assert password(scratch) == before
+    scratch.run("tenant", "set", "acme", "--host", "mail.other.example", "--port", 465, "--tls", "implicit", *key)
+    assert password(scratch) != before and rows(scratch, *key)["acme"][2] is None
+    # a new password is a way out too, and says what it costs
+    scratch.run("tenant", "set", "acme", "--host", "mail.third.example", "--password-stdin", stdin=SECRET.encode())
+    assert "the new one is not" in scratch.errors and password(scratch) == SECRET
+
+
+def who_rewrites_the_host_by_sql_gets_nothing(scratch):
+    key = keys(scratch)
+    with_password(scratch, *key)
+    sealed = password(scratch)
+    scratch.sql("UPDATE outbox_tenant SET host = 'mail.evil.example'")
+    assert "sealed for another host" in rows(scratch, *key)["acme"][2]
+    # neither outboxctl nor a reseal helps them
+    scratch.run("tenant", "set", "acme", "--port", 2525, *key, status=78)
+    assert "sealed for another host" in scratch.errors
+    assert "1 left as it is" in scratch.run("secrets", "unseal", *key, status=65)
+    assert password(scratch) == sealed
+    # and who undoes it has the old one
+    scratch.run("tenant", "set", "acme", "--host", "127.0.0.1", *key)
+    assert password(scratch) == sealed and opens(scratch, *key) == SECRET
+
+
+def a_sealed_password_serves_no_other_tenant(scratch):
+    key = keys(scratch)
+    with_password(scratch, *key)
+    scratch.run("tenant", "add", "evil", "--host", "127.0.0.1")
+    scratch.sql("UPDATE outbox_tenant SET password = (SELECT password FROM outbox_tenant WHERE name = 'acme') "
+                "WHERE name = 'evil'")
+    assert rows(scratch, *key)["acme"][2] is None and rows(scratch, *key)["evil"][2]
+
+
+def rekey_opens_with_any_and_seals_with_the_first(scratch):
+    old, new = keys(scratch, "old"), keys(scratch, "new")
+    with_password(scratch, *old)
+    first = key_of(scratch)
+    scratch.run("secrets", "rekey", *new, status=65)                # the old one is not there
+    assert first in scratch.errors and key_of(scratch) == first
+    texts = b"".join(open(path, "rb").read() for path in (new[1], old[1]))
+    both = ["--secrets-key-file", scratch.file("both", texts)]
+    os.chmod(both[1], 0o600)
+    assert scratch.run("secrets", "rekey", *both) == "1 password sealed anew\n"
+    assert key_of(scratch) != first
+    assert scratch.run("secrets", "rekey", *both) == "0 passwords sealed anew\n"
+    assert opens(scratch, *new) == SECRET
+
+
+def one_that_does_not_open_keeps_no_other_from_its_new_key(scratch):
+    old, new = keys(scratch, "old"), keys(scratch, "new")
+    with_password(scratch, *old)
+    scratch.run("tenant", "add", "bad", "--host", "mail.bad.example", "--password-stdin", *old, stdin=b"other")
+    scratch.sql("UPDATE outbox_tenant SET host = 'mail.evil.example' WHERE name = 'bad'")
+    texts = b"".join(open(path, "rb").read() for path in (new[1], old[1]))
+    both = ["--secrets-key-file", scratch.file("both", texts)]
+    os.chmod(both[1], 0o600)
+    assert scratch.run("secrets", "rekey", *both, status=65) == "1 password sealed anew, 1 left as it is\n"
+    assert "tenant bad" in scratch.errors
+    assert key_of(scratch, "bad") != key_of(scratch)
+
+
+def a_password_that_begins_as_a_sealed_one_is_kept_sealed(scratch):
+    key = keys(scratch)
+    scratch.ready()
+    scratch.run("tenant", "set", "acme", "--password-stdin", stdin=b"{sealed:odd", status=78)
+    assert password(scratch) is None
+    scratch.run("tenant", "set", "acme", "--password-stdin", *key, stdin=b"{sealed:odd")
+    assert rows(scratch, *key)["acme"][0::2] == ("sealed", None)
+    assert "1 left as it is" in scratch.run("secrets", "unseal", *key, status=65)
+
+
+def keys_that_others_can_read_are_refused(scratch):
+    key = keys(scratch)
+    with_password(scratch)
+    os.chmod(key[1], 0o440)
+    scratch.run("secrets", "seal", *key, status=77)
+    assert "others than its owner" in scratch.errors and password(scratch) == SECRET
+    scratch.run("secrets", "seal", status=64)
+    scratch.run("secrets", "seal", "--secrets-key-file", key[1] + ".none", status=66)
+
+
+def tenant_test_opens_a_sealed_password(scratch):
+    key = keys(scratch)
+    server = outboxctl_test.Server()
+    scratch.ready(port=server.port, tls="none", auth="plain", username="pbx")
+    scratch.run("tenant", "set", "acme", "--password-stdin", *key, stdin=SECRET.encode())
+    scratch.run("tenant", "test", "acme", status=78)
+    assert "no secrets_key_file" in scratch.errors and not server.lines
+    assert "logging in: ok" in scratch.run("tenant", "test", "acme", *key)
+    server.join(LIMIT_S)
+    said = [line.split(" ")[2] for line in server.lines if line.startswith("AUTH PLAIN")]
+    assert base64.b64decode(said[0]) == b"\0pbx\0" + SECRET.encode()
+
+
+# ---- what a copied database reveals ------------------------------------------------------
+
+def found(bed):
+    """In which of the database's files the password's octets are."""
+    files = [name for name in os.listdir(bed.folder) if name.startswith("outbox.db")]
+    return {name for name in files if SECRET.encode() in
+            open(os.path.join(bed.folder, name), "rb").read()}
+
+
+def a_copied_database_reveals_the_password_until_it_is_sealed(scratch):
+    key = keys(scratch)
+    scratch.run("init")
+    other = sqlite3.connect(scratch.path)       # while somebody is there the log keeps what was written
+    other.execute("SELECT * FROM outbox_tenant").fetchall()
+    with_password(scratch)
+    # a second copy, which a free page keeps: its writer does not overwrite what it deletes
+    writer = sqlite3.connect(scratch.path, isolation_level=None)
+    writer.execute("PRAGMA secure_delete = OFF")
+    writer.execute("CREATE TABLE notes (text)")
+    writer.execute("INSERT INTO notes VALUES (?)", (SECRET * 2000,))
+    writer.execute("DROP TABLE notes")
+    writer.execute("PRAGMA wal_checkpoint")
+    writer.close()
+    assert {"outbox.db", "outbox.db-wal"} <= found(scratch), found(scratch)
+    scratch.run("secrets", "seal", "--vacuum", *key)
+    assert found(scratch) == set(), found(scratch)
+    assert os.path.getsize(scratch.path + "-wal") == 0
+    # from now on it is never written, whatever is changed
+    scratch.run("tenant", "set", "acme", "--password-stdin", "--port", 2525, *key, stdin=SECRET.encode())
+    scratch.run("tenant", "set", "acme", "--host", "mail.other.example", *key)
+    scratch.run("secrets", "rekey", *key)
+    assert found(scratch) == set(), found(scratch)
+    assert opens(scratch, *key) == SECRET and found(scratch)
+    other.close()
+
+
+def without_a_free_page_a_vacuum_is_not_needed(scratch):
+    key = keys(scratch)
+    with_password(scratch)
+    assert found(scratch)
+    scratch.run("secrets", "seal", *key)
+    assert found(scratch) == set(), found(scratch)
+
+
+def a_reader_that_holds_the_log_is_told(scratch):
+    key = keys(scratch)
+    scratch.run("init")
+    reader = sqlite3.connect(scratch.path, isolation_level=None)
+    reader.execute("SELECT * FROM outbox_tenant").fetchall()
+    with_password(scratch)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM outbox_tenant").fetchall()
+    scratch.run("secrets", "seal", *key, status=75)
+    assert "write-ahead log is in use" in scratch.errors and SEALED.fullmatch(password(scratch))
+    assert "outbox.db-wal" in found(scratch)
+    reader.execute("COMMIT")
+    reader.close()
+    scratch.run("secrets", "seal", *key)
+    assert found(scratch) == set()
+
+
+if __name__ == "__main__":
+    sys.exit(outboxctl_test.main(globals()))
