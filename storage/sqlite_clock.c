@@ -13,7 +13,8 @@
 #include "common/clock.h"
 #include "storage/sqlite_settle.h"
 
-#define SLACK_MS 60000 /* clocks that are kept right are set by less */
+#define SLACK_MS     60000 /* clocks that are kept right are set by less */
+#define USAGE_PART_S 900   /* recipients are counted by quarters of an hour */
 
 /* Whether the last message, or the last status of a tenant, is from the future: a seek and a few rows. */
 static int was_set_back(struct connection *writer, int64_t now_ms, bool *back)
@@ -32,9 +33,29 @@ static int was_set_back(struct connection *writer, int64_t now_ms, bool *back)
 	return rc;
 }
 
+/* What was used in the future was used now: not forgotten, and over in a day, however often we start till
+ * then.
+ */
+static int bring_usage_near(struct connection *writer, int64_t now_s)
+{
+	const int64_t part = now_s - now_s % USAGE_PART_S;
+	char sql[512];
+
+	(void)snprintf(
+		sql, sizeof sql,
+		"INSERT INTO outbox_usage (tenant, since, recipients)"
+		" SELECT tenant, %" PRId64 ", sum(recipients) FROM outbox_usage WHERE since > %" PRId64
+		" GROUP BY tenant"
+		" ON CONFLICT (tenant, since) DO UPDATE SET recipients = recipients + excluded.recipients;"
+		"DELETE FROM outbox_usage WHERE since > %" PRId64,
+		part, part, part);
+	return connection_run(writer, sql);
+}
+
 static int bring_near(struct connection *writer, int64_t now_ms)
 {
 	char sql[768];
+	int rc = bring_usage_near(writer, now_ms / 1000);
 
 	(void)snprintf(sql, sizeof sql,
 	               "UPDATE outbox_status SET updated_at_ms = %" PRId64 ", due_at ="
@@ -43,7 +64,7 @@ static int bring_near(struct connection *writer, int64_t now_ms)
 	               " WHERE state IN ('queued', 'deferred') AND updated_at_ms > %" PRId64
 	               " AND due_at > %" PRId64,
 	               now_ms, now_ms / 1000, now_ms + SLACK_MS, now_ms / 1000);
-	return connection_run(writer, sql);
+	return rc == SQLITE_OK ? connection_run(writer, sql) : rc;
 }
 
 static int age_stood_still(struct connection *writer, int64_t now_ms, int64_t jumped_ms)

@@ -26,6 +26,7 @@ bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql);
 void sqlite_backend_remove(struct outbox *outbox);
 
 void sqlite_retain_tests(Suite *suite); /* sqlite_retain_test.c */
+void sqlite_clock_tests(Suite *suite);  /* sqlite_clock_test.c */
 void sqlite_rules_tests(Suite *suite);  /* sqlite_rules_test.c */
 
 #endif

@@ -483,4 +483,5 @@ void contract_backend_tests(Suite *suite)
 	suite_add_tcase(suite, tests);
 	sqlite_retain_tests(suite);
 	sqlite_rules_tests(suite);
+	sqlite_clock_tests(suite);
 }
