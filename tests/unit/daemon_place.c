@@ -107,12 +107,26 @@ END_TEST
 /* Asked again and again, each keeps the turn that it has. */
 START_TEST(who_waits_keeps_its_turn)
 {
+	int64_t ticket;
+
 	ck_assert(asks(0));
 	for (int round = 0; round < 3; round++) {
 		for (int i = 3; i > 0; i--)
 			ck_assert(!asks(i));
 	}
 	assert_line((const int[]){ 3, 2, 1 }, 3);
+	/* a place is free: the first has it at the next sharing out, whoever asks before */
+	place_return(&supervisor, false);
+	ck_assert(!asks(1));
+	ck_assert(!asks(3));
+	assert_line((const int[]){ 3, 2, 1 }, 3);
+	/* and who was taken out of the line to be given one, and found none, is still as early */
+	ticket = tenants[3].ticket;
+	tenants[3].waiting = false;
+	supervisor.waiting_first = NULL;
+	supervisor.waiting_last = &supervisor.waiting_first;
+	place_wait(&supervisor, &tenants[3], false);
+	ck_assert_int_eq(tenants[3].ticket, ticket);
 }
 END_TEST
 

@@ -230,6 +230,9 @@ START_TEST(an_earlier_process_is_remembered)
 	ck_assert_int_eq(quota_room(quota, &now, 1, &wait), 0);
 	now = at_s(DAY_S / 2 + QUOTA_PART_S);
 	ck_assert_uint_eq(quota_begin(quota, &now, false, 500), 60);
+	/* what was in the future is over in a day, not later */
+	now = at_s(DAY_S + QUOTA_PART_S);
+	ck_assert_uint_eq(quota_begin(quota, &now, false, 500), 40);
 	quota_release(&quota);
 }
 END_TEST
