@@ -2,6 +2,7 @@
 """kill -9 at random moments, for long: what was committed, ended and arrived.
 
     tests/crash/soak.py [--messages N] [--kills N] [--seed N] [--keep]
+                        [--what tree,monitor,service]
 
 Five tenants with servers of their own (sink.py): acme in clear, beta's TLS
 from the first octet, gamma told 450 and 451 now and then, delta on_uncertain =
@@ -49,6 +50,7 @@ APPLICATIONS = 2
 AHEAD = 3000        # messages that may wait to be sent
 STILL = 300         # seconds without any progress: given up
 REFUSED = "no@box.example"
+KILLED = ("tree", "monitor", "service")
 UNENDED = "state NOT IN ('sent', 'failed', 'cancelled')"
 
 
@@ -112,12 +114,13 @@ class Application(threading.Thread):
 class Soak:
     """One run; report has the figures at its end."""
 
-    def __init__(self, directory, messages, kills, seed):
+    def __init__(self, directory, messages, kills, seed, what=KILLED):
         self.case = case.Case(directory)
         self.path = self.case.path("outbox.db")
         self.messages = messages
         self.kills = kills
         self.seed = seed
+        self.what = list(what)
         self.random = random.Random(seed)
         self.over = threading.Event()
         authority = certs.Authority(directory, "authority")
@@ -161,15 +164,21 @@ class Soak:
         return found[0] if found else None
 
     def kill(self):
-        what = self.random.choice(["tree", "monitor", "service"])
+        what = self.random.choice(self.what)
         pid = self._service()
-        if what == "service" and pid:
+        while what == "service":
             try:
-                os.kill(pid, signal.SIGKILL)
-                self.report["killed: service"] += 1
-                return
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+                    self.report["killed: service"] += 1
+                    return
             except ProcessLookupError:
                 pass
+            if "tree" in self.what:
+                break
+            assert self.daemon.process.poll() is None, "outboxd ended"
+            time.sleep(0.01)    # the next one is being started
+            pid = self._service()
         if what == "monitor":
             process, self.daemon.process = self.daemon.process, None
             process.kill()
@@ -316,11 +325,17 @@ def main():
     parser.add_argument("--messages", type=int, default=100000)
     parser.add_argument("--kills", type=int, default=320)
     parser.add_argument("--seed", type=int, default=20261128)
+    parser.add_argument("--what", default=",".join(KILLED),
+                        help="which of them, any of %s" % ", ".join(KILLED))
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
+    what = options.what.split(",")
+    if set(what) - set(KILLED):
+        parser.error("--what: any of %s" % ", ".join(KILLED))
     directory = tempfile.mkdtemp(prefix="outboxd-soak-")
     print("seed %d" % options.seed, flush=True)
-    soak = Soak(directory, options.messages, options.kills, options.seed)
+    soak = Soak(directory, options.messages, options.kills, options.seed,
+                what)
     problems = ["it did not come to its end"]
     try:
         problems = soak.run()
