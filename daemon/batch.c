@@ -5,6 +5,12 @@
 
 #include "common/message.h"
 
+void batch_hold(struct storage_batch *batch, int64_t commit_us)
+{
+	batch->hold_us = commit_us > BATCH_HOLD_US ? commit_us : BATCH_HOLD_US;
+	batch->hold_least = BATCH_HOLD_LEAST;
+}
+
 static bool is_suspect(struct queue_link *link)
 {
 	return link && QUEUE_ITEM(link, struct message, link)->suspect;

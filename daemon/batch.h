@@ -18,6 +18,9 @@
 #define BATCH_HOLD_LEAST 32
 #define BATCH_HOLD_US    2500
 
+/* How long messages are added to a batch, where the last COMMIT took commit_us (0 = none yet). */
+void batch_hold(struct storage_batch *batch, int64_t commit_us);
+
 /*
  * Moves the first messages of two chains, those to settle and those to hold, into
  * an empty batch. A suspect is a commit of its own, so that a crash in it names one.

@@ -229,11 +229,9 @@ static void *storage_main(void *argument)
 	writer->complete = true;
 	for (;;) {
 		bool last = atomic_load(&writer->finish) != 0;
-		int64_t commit_us = storage_commit_us(writer->outbox->storage);
-		struct storage_batch batch = { .hold_us = commit_us > BATCH_HOLD_US ? commit_us
-			                                                            : BATCH_HOLD_US,
-			                       .hold_least = BATCH_HOLD_LEAST };
+		struct storage_batch batch = { 0 };
 
+		batch_hold(&batch, storage_commit_us(writer->outbox->storage));
 		if (!last)
 			follow_clock(writer);
 		if (!writer->to_settle)

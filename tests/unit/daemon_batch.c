@@ -113,6 +113,26 @@ START_TEST(what_a_commit_left_is_the_first_of_the_next)
 }
 END_TEST
 
+/*
+ * With what COMMIT takes some 3 ms, for SQLite's busy handler asks after 1, 3 and 8; where COMMIT takes
+ * longer, as long as it does, or it would be all that is done; and not less than 32 messages.
+ */
+START_TEST(others_wait_for_the_lock_no_longer_than_for_a_commit)
+{
+	static const int64_t commits_us[][2] = {
+		{ 0, 2500 }, { 100, 2500 }, { 2500, 2500 }, { 2501, 2501 }, { 40000, 40000 },
+	};
+
+	for (size_t i = 0; i < sizeof(commits_us) / sizeof(commits_us[0]); i++) {
+		struct storage_batch batch = { 0 };
+
+		batch_hold(&batch, commits_us[i][0]);
+		ck_assert_int_eq(batch.hold_us, commits_us[i][1]);
+		ck_assert_int_eq(batch.hold_least, 32);
+	}
+}
+END_TEST
+
 START_TEST(statuses_come_a_few_at_a_time)
 {
 	static struct tenant_status statuses[2 * BATCH_STATUSES + 1];
@@ -143,6 +163,7 @@ TCase *batch_tests(void)
 	tcase_add_test(tests, all_that_waits_up_to_the_limit);
 	tcase_add_test(tests, a_suspect_is_a_commit_of_its_own);
 	tcase_add_test(tests, what_a_commit_left_is_the_first_of_the_next);
+	tcase_add_test(tests, others_wait_for_the_lock_no_longer_than_for_a_commit);
 	tcase_add_test(tests, statuses_come_a_few_at_a_time);
 	return tests;
 }

@@ -1,0 +1,82 @@
+/*
+ * daemon_thread.c - what a thread that rests gives back.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "daemon/thread.h"
+#include "tests/unit/daemon_test.h"
+
+#define DEEP  (96 * 1024) /* of the stack that was used once */
+#define PAGES 64
+
+struct seen {
+	size_t before, after; /* pages that are in memory */
+	int kept;             /* what the caller of the deep one had */
+};
+
+static __attribute__((noinline)) uintptr_t use_much(void)
+{
+	volatile char deep[DEEP];
+
+	for (size_t i = 0; i < sizeof(deep); i += 512)
+		deep[i] = 1;
+	return (uintptr_t)&deep[0];
+}
+
+/* Of the pages from there on, up to where somebody stands. */
+static size_t in_memory(uintptr_t from)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), low = (from + page - 1) & ~(page - 1);
+	unsigned char which[PAGES];
+	size_t pages = DEEP / 2 / page, count = 0;
+
+	ck_assert_uint_le(pages, PAGES);
+	ck_assert_int_eq(mincore((void *)low, pages * page, which), 0);
+	for (size_t i = 0; i < pages; i++)
+		count += which[i] & 1;
+	return count;
+}
+
+static void *rest(void *argument)
+{
+	struct seen *seen = argument;
+	volatile int mine = 42;
+	uintptr_t deepest = use_much();
+
+	seen->before = in_memory(deepest);
+	thread_rest();
+	seen->after = in_memory(deepest);
+	seen->kept = mine;
+	return NULL;
+}
+
+START_TEST(what_was_used_of_the_stack_once_is_given_back)
+{
+	struct seen seen = { 0 };
+	pthread_t thread;
+
+	ck_assert_int_eq(thread_start(&thread, "rests", rest, &seen), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_gt(seen.before, 4);
+	ck_assert_int_eq(seen.kept, 42);
+#ifndef WITH_SANITIZER /* which has its own idea of a stack: nothing is given back */
+	ck_assert_uint_eq(seen.after, 0);
+#endif
+}
+END_TEST
+
+TCase *thread_tests(void)
+{
+	TCase *tests = tcase_create("thread");
+
+	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
+	return tests;
+}
