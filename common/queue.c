@@ -2,7 +2,7 @@
  * queue.c - the one crossing: where threads meet.
  *
  * Promises first-in first-out order, one wake-up for each time the queue turns
- * from empty to not empty, and none lost: the wake-up is given and cleared
+ * from empty to not empty while its taker waits for that, and none lost: the wake-up is given and cleared
  * under the lock that guards the chain.  Fails only at the start (no eventfd).
  */
 #include "common/queue.h"
@@ -89,8 +89,10 @@ static void wake_taker(struct queue *queue)
 
 	if (queue->bound)
 		wait_wake(queue->thread);
-	if (queue->event_fd < 0)
+	queue->hungry = false;
+	if (queue->event_fd < 0 || queue->signalled)
 		return;
+	queue->signalled = true;
 	do
 		written = write(queue->event_fd, &one, sizeof(one));
 	while (written < 0 && errno == EINTR);
@@ -103,8 +105,9 @@ static void clear_event(struct queue *queue)
 	uint64_t count;
 	ssize_t got;
 
-	if (queue->event_fd < 0)
+	if (!queue->signalled)
 		return;
+	queue->signalled = false;
 	do
 		got = read(queue->event_fd, &count, sizeof(count));
 	while (got < 0 && errno == EINTR);
@@ -127,7 +130,7 @@ void queue_push_chain(struct queue *queue, struct queue_link *first)
 	*queue->last = first;
 	queue->last = &last->next;
 	queue->length += count;
-	if (was_empty)
+	if (was_empty && (queue->event_fd >= 0 || queue->hungry))
 		wake_taker(queue);
 	unlock(queue);
 }
@@ -138,7 +141,7 @@ void queue_push(struct queue *queue, struct queue_link *link)
 	queue_push_chain(queue, link);
 }
 
-struct queue_link *queue_take_all(struct queue *queue)
+static struct queue_link *take_all(struct queue *queue, bool waits)
 {
 	struct queue_link *first;
 
@@ -147,9 +150,20 @@ struct queue_link *queue_take_all(struct queue *queue)
 	queue->first = NULL;
 	queue->last = &queue->first;
 	queue->length = 0;
+	queue->hungry = !first && waits;
 	clear_event(queue);
 	unlock(queue);
 	return first;
+}
+
+struct queue_link *queue_take_all(struct queue *queue)
+{
+	return take_all(queue, true);
+}
+
+struct queue_link *queue_take_ready(struct queue *queue)
+{
+	return take_all(queue, false);
 }
 
 struct queue_link *queue_take(struct queue *queue)
@@ -163,6 +177,7 @@ struct queue_link *queue_take(struct queue *queue)
 		queue->length--;
 		link->next = NULL;
 	}
+	queue->hungry = !link;
 	if (!queue->first) {
 		queue->last = &queue->first;
 		clear_event(queue);

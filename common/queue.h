@@ -27,9 +27,11 @@ struct queue {
 	struct queue_link *first;
 	struct queue_link **last;
 	size_t length;
-	int event_fd; /* -1: woken by signal */
+	int event_fd;   /* -1: woken by signal */
+	bool signalled; /* the eventfd was written since it was read */
 	pthread_t thread;
-	bool bound; /* thread is valid and wants to be woken */
+	bool bound;  /* thread is valid */
+	bool hungry; /* it found nothing, and is to be woken by the next push */
 };
 
 /* with_event: the queue has an eventfd. ERROR_SYSTEM if none can be had. */
@@ -46,7 +48,10 @@ void queue_fini(struct queue *queue);
 void queue_bind(struct queue *queue);
 void queue_unbind(struct queue *queue);
 
-/* Gives link to the taker and wakes it if the queue was empty. Never fails, does not block. */
+/*
+ * Gives link to the taker and wakes it if the queue was empty: one that is woken by signal only if it
+ * found nothing, so that it is not disturbed where it waits for something else. Never fails, does not block.
+ */
 void queue_push(struct queue *queue, struct queue_link *link);
 
 /* Gives a chain first → … → NULL at once, in its order, with one wake-up. */
@@ -54,6 +59,9 @@ void queue_push_chain(struct queue *queue, struct queue_link *first);
 
 /* Takes all that is there as a chain in order, NULL if nothing; clears the eventfd. */
 struct queue_link *queue_take_all(struct queue *queue);
+
+/* As queue_take_all(), by a taker woken by signal that goes on with something else if there is nothing. */
+struct queue_link *queue_take_ready(struct queue *queue);
 
 /*
  * Takes the first, NULL if nothing; clears the eventfd with the last one.  Who

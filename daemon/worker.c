@@ -222,7 +222,7 @@ static struct message *next_message(struct worker *worker)
 	struct queue_link *link = worker->kept;
 
 	if (!link)
-		link = queue_take_all(&worker->inbox);
+		link = queue_take_ready(&worker->inbox);
 	if (!link)
 		return NULL;
 	worker->kept = link->next;

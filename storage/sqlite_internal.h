@@ -17,7 +17,10 @@
 #define STORAGE_BLOCK_BYTES 262144 /* larger bodies go to a file */
 struct readers {
 	pthread_mutex_t lock;
-	pthread_cond_t given; /* on CLOCK_MONOTONIC */
+	pthread_condattr_t on_monotonic;
+	struct reader_waiter *waiters;       /* for a connection, the first one first */
+	struct reader_waiter *large_waiters; /* for a place to copy a large body */
+	int particular;                      /* of the waiters: only an open connection will do */
 	struct connection connections[READERS_MAX];
 	bool busy[READERS_MAX];
 	int open;                     /* how many connections */

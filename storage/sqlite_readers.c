@@ -17,16 +17,20 @@
 #include "common/pool.h"
 #include "storage/sqlite_internal.h"
 
+/* Each has a condition of its own, so that what is given wakes one, however many wait. */
+struct reader_waiter {
+	struct reader_waiter *next;
+	pthread_cond_t given;
+	bool woken;
+};
+
 enum error storage_readers_init(struct storage *storage, struct words *words)
 {
 	struct readers *readers = &storage->readers;
-	pthread_condattr_t attributes;
 
 	pthread_mutex_init(&readers->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&readers->given, &attributes);
-	pthread_condattr_destroy(&attributes);
+	pthread_condattr_init(&readers->on_monotonic);
+	pthread_condattr_setclock(&readers->on_monotonic, CLOCK_MONOTONIC);
 	readers->blocks = pool_create(STORAGE_BLOCK_BYTES, 2 * READERS_MAX);
 	if (readers->blocks)
 		return OK;
@@ -43,18 +47,36 @@ void storage_readers_fini(struct storage *storage)
 		connection_close(&readers->connections[i]);
 	}
 	pool_destroy(&readers->blocks);
-	pthread_cond_destroy(&readers->given);
+	pthread_condattr_destroy(&readers->on_monotonic);
 	pthread_mutex_destroy(&readers->lock);
 }
 
-/* Under the lock: waits until somebody gave something back; false when the deadline has passed. */
-static bool wait_for_giver(struct readers *readers, int64_t deadline_ms)
+/* Under the lock. */
+static void wake_first(struct reader_waiter **waiters)
+{
+	struct reader_waiter *first = *waiters;
+
+	if (!first)
+		return;
+	*waiters = first->next;
+	first->woken = true;
+	pthread_cond_signal(&first->given);
+}
+
+static void wake_all(struct reader_waiter **waiters)
+{
+	while (*waiters)
+		wake_first(waiters);
+}
+
+/* False when the deadline has passed. */
+static bool wait_until(pthread_cond_t *given, pthread_mutex_t *lock, int64_t deadline_ms)
 {
 	int left = deadline_left_ms(deadline_ms);
 	struct timespec until;
 
 	if (left < 0)
-		return pthread_cond_wait(&readers->given, &readers->lock) == 0;
+		return pthread_cond_wait(given, lock) == 0;
 	if (left == 0)
 		return false;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -64,9 +86,34 @@ static bool wait_for_giver(struct readers *readers, int64_t deadline_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000L;
 	}
-	/* after a time-out the caller looks once more, and the next call says false */
-	(void)pthread_cond_timedwait(&readers->given, &readers->lock, &until);
+	(void)pthread_cond_timedwait(given, lock, &until);
 	return true;
+}
+
+/*
+ * Under the lock: waits until somebody gave something back; false when the deadline has passed. Whoever was
+ * woken and came too late (again) is the first to be woken next.
+ */
+static bool wait_for_giver(struct readers *readers, struct reader_waiter **waiters, bool again,
+                           int64_t deadline_ms)
+{
+	struct reader_waiter self = { .woken = false }, **at = waiters;
+
+	while (*at && !again)
+		at = &(*at)->next;
+	self.next = *at;
+	/* cppcheck-suppress autoVariables ; it is taken off the list before the end */
+	*at = &self;
+	pthread_cond_init(&self.given, &readers->on_monotonic);
+	while (!self.woken && wait_until(&self.given, &readers->lock, deadline_ms))
+		;
+	pthread_cond_destroy(&self.given);
+	if (self.woken)
+		return true;
+	for (at = waiters; *at != &self; at = &(*at)->next)
+		;
+	*at = self.next;
+	return false;
 }
 
 /* Under the lock: one that is free, best one that is open already; -1 = none. */
@@ -88,12 +135,15 @@ static int find_free(const struct readers *readers, bool open_only)
 /* A free one, waited for; NULL at the deadline, or where only an open one would do and there is none. */
 static struct connection *wait_for_one(struct readers *readers, bool open_only, int64_t deadline_ms)
 {
+	bool again = false;
 	int found;
 
 	pthread_mutex_lock(&readers->lock);
+	readers->particular += open_only;
 	while ((found = find_free(readers, open_only)) < 0 && (!open_only || readers->open > 0) &&
-	       wait_for_giver(readers, deadline_ms))
-		;
+	       wait_for_giver(readers, &readers->waiters, again, deadline_ms))
+		again = true;
+	readers->particular -= open_only;
 	if (found >= 0)
 		readers->busy[found] = true;
 	pthread_mutex_unlock(&readers->lock);
@@ -143,7 +193,11 @@ void readers_give(struct storage *storage, struct connection *connection, bool w
 	pthread_mutex_lock(&readers->lock);
 	readers->open -= closed;
 	readers->busy[connection - readers->connections] = false;
-	pthread_cond_broadcast(&readers->given);
+	/* one is given, so one is woken; unless that one might have no use for it */
+	if (readers->particular > 0)
+		wake_all(&readers->waiters);
+	else
+		wake_first(&readers->waiters);
 	pthread_mutex_unlock(&readers->lock);
 }
 
@@ -168,7 +222,8 @@ enum error readers_large_begin(struct storage *storage, const char *tenant, int6
 	int found;
 
 	pthread_mutex_lock(&readers->lock);
-	while ((found = find_large(readers, tenant)) < 0 && wait_for_giver(readers, deadline_ms))
+	while ((found = find_large(readers, tenant)) < 0 &&
+	       wait_for_giver(readers, &readers->large_waiters, false, deadline_ms))
 		;
 	if (found >= 0)
 		readers->large[found] = memory_strdup(tenant);
@@ -189,6 +244,6 @@ void readers_large_end(struct storage *storage, const char *tenant)
 			free(readers->large[i]);
 			readers->large[i] = NULL;
 		}
-	pthread_cond_broadcast(&readers->given);
+	wake_all(&readers->large_waiters);
 	pthread_mutex_unlock(&readers->lock);
 }

@@ -241,6 +241,43 @@ START_TEST(a_taker_is_woken_without_an_item_too)
 }
 END_TEST
 
+static bool signal_is_pending(void)
+{
+	sigset_t pending;
+
+	ck_assert_int_eq(sigpending(&pending), 0);
+	return sigismember(&pending, WAKE_SIGNAL) == 1;
+}
+
+START_TEST(a_taker_that_does_something_else_is_not_disturbed)
+{
+	struct item items[3] = { { 0 } };
+	struct queue queue;
+
+	ck_assert_int_eq(queue_init(&queue, false), OK);
+	queue_bind(&queue);
+	ck_assert_ptr_null(queue_take_ready(&queue)); /* it goes on with something else */
+	queue_push(&queue, &items[0].link);
+	ck_assert(!signal_is_pending());
+	ck_assert_ptr_eq(queue_take_all(&queue), &items[0].link);
+	queue_push(&queue, &items[1].link); /* it has something to do */
+	ck_assert(!signal_is_pending());
+	ck_assert_ptr_eq(queue_take(&queue), &items[1].link);
+	ck_assert_ptr_null(queue_take(&queue)); /* now it waits */
+	queue_push(&queue, &items[2].link);
+	ck_assert(signal_is_pending());
+	ck_assert_int_eq(wait_for(-1, 0, deadline_after_ms(50000), NULL), ERROR_UNAVAILABLE);
+	ck_assert_ptr_eq(queue_take_ready(&queue), &items[2].link);
+	ck_assert_ptr_null(queue_take_all(&queue));
+	queue_push(&queue, &items[0].link);
+	ck_assert(signal_is_pending());
+	ck_assert_int_eq(wait_for(-1, 0, deadline_after_ms(50000), NULL), ERROR_UNAVAILABLE);
+	ck_assert_ptr_eq(queue_take_all(&queue), &items[0].link);
+	queue_unbind(&queue);
+	queue_fini(&queue);
+}
+END_TEST
+
 START_TEST(a_queue_that_holds_something_is_not_ended)
 {
 	struct item item = { 0 };
@@ -263,6 +300,7 @@ TCase *common_queue_cases(void)
 	tcase_add_loop_test(cases, many_givers_with_a_signal, 0, 2);
 	tcase_add_test(cases, no_wake_up_is_lost_between_looking_and_waiting);
 	tcase_add_test(cases, a_taker_is_woken_without_an_item_too);
+	tcase_add_test(cases, a_taker_that_does_something_else_is_not_disturbed);
 	tcase_add_test_raise_signal(cases, a_queue_that_holds_something_is_not_ended, SIGABRT);
 	return cases;
 }
