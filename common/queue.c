@@ -2,7 +2,7 @@
  * queue.c - the one crossing: where threads meet.
  *
  * Promises first-in first-out order, one wake-up for each time the queue turns
- * from empty to not empty while its taker waits for that, and none lost: the wake-up is given and cleared
+ * from empty to not empty while its taker waits for that, and none lost: that it is to be given is decided
  * under the lock that guards the chain.  Fails only at the start (no eventfd).
  */
 #include "common/queue.h"
@@ -68,7 +68,8 @@ void queue_bind(struct queue *queue)
 {
 	lock(queue);
 	assert(!queue->bound);
-	queue->thread = pthread_self();
+	queue->process = getpid();
+	queue->thread = gettid();
 	queue->bound = true;
 	unlock(queue);
 }
@@ -76,20 +77,17 @@ void queue_bind(struct queue *queue)
 void queue_unbind(struct queue *queue)
 {
 	lock(queue);
-	assert(queue->bound && pthread_equal(queue->thread, pthread_self()));
+	assert(queue->bound && queue->thread == gettid());
 	queue->bound = false;
 	unlock(queue);
 }
 
-/* Under the lock: the taker cannot end, nor take and wait, in between. */
-static void wake_taker(struct queue *queue)
+/* Under the lock: the taker cannot take and wait in between. */
+static void write_event(struct queue *queue)
 {
 	const uint64_t one = 1;
 	ssize_t written;
 
-	if (queue->bound)
-		wait_wake(queue->thread);
-	queue->hungry = false;
 	if (queue->event_fd < 0 || queue->signalled)
 		return;
 	queue->signalled = true;
@@ -97,6 +95,24 @@ static void wake_taker(struct queue *queue)
 		written = write(queue->event_fd, &one, sizeof(one));
 	while (written < 0 && errno == EINTR);
 	assert(written == sizeof(one));
+}
+
+/*
+ * Ends the lock, then wakes the taker if it is to be: one that runs at once does not find the lock held.
+ * The queue may be gone by then, and the taker too.
+ */
+static void unlock_and_wake(struct queue *queue, bool wake)
+{
+	pid_t process = queue->process, thread = queue->thread;
+	bool by_signal = wake && queue->bound;
+
+	if (wake) {
+		queue->hungry = false;
+		write_event(queue);
+	}
+	unlock(queue);
+	if (by_signal)
+		wait_wake_number(process, thread);
 }
 
 /* Under the lock: the queue is empty, so nothing calls for the taker. */
@@ -130,9 +146,7 @@ void queue_push_chain(struct queue *queue, struct queue_link *first)
 	*queue->last = first;
 	queue->last = &last->next;
 	queue->length += count;
-	if (was_empty && (queue->event_fd >= 0 || queue->hungry))
-		wake_taker(queue);
-	unlock(queue);
+	unlock_and_wake(queue, was_empty && (queue->event_fd >= 0 || queue->hungry));
 }
 
 void queue_push(struct queue *queue, struct queue_link *link)
@@ -199,6 +213,5 @@ size_t queue_length(struct queue *queue)
 void queue_wake(struct queue *queue)
 {
 	lock(queue);
-	wake_taker(queue);
-	unlock(queue);
+	unlock_and_wake(queue, true);
 }

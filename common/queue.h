@@ -27,11 +27,11 @@ struct queue {
 	struct queue_link *first;
 	struct queue_link **last;
 	size_t length;
-	int event_fd;   /* -1: woken by signal */
-	bool signalled; /* the eventfd was written since it was read */
-	pthread_t thread;
-	bool bound;  /* thread is valid */
-	bool hungry; /* it found nothing, and is to be woken by the next push */
+	int event_fd;          /* -1: woken by signal */
+	bool signalled;        /* the eventfd was written since it was read */
+	pid_t process, thread; /* of the taker */
+	bool bound;            /* it is there */
+	bool hungry;           /* it found nothing, and is to be woken by the next push */
 };
 
 /* with_event: the queue has an eventfd. ERROR_SYSTEM if none can be had. */
@@ -40,11 +40,7 @@ enum error queue_init(struct queue *queue, bool with_event);
 /* The queue must be empty. */
 void queue_fini(struct queue *queue);
 
-/*
- * The taker of a queue without eventfd says that it is there, and before it
- * ends that it is not; both under the queue's lock, so that no signal ever
- * goes to a thread that has ended.
- */
+/* The taker of a queue without eventfd says that it is there, and before it ends that it is not. */
 void queue_bind(struct queue *queue);
 void queue_unbind(struct queue *queue);
 

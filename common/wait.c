@@ -44,6 +44,30 @@ void wait_wake(pthread_t thread)
 	(void)rc;
 }
 
+void wait_wake_number(pid_t process, pid_t thread)
+{
+	int rc = tgkill(process, thread, WAKE_SIGNAL);
+
+	assert(rc == 0 || errno == EAGAIN || errno == ESRCH);
+	(void)rc;
+}
+
+/* Of this thread, with WAKE_SIGNAL let in; once it is kept. */
+static _Thread_local sigset_t kept_mask;
+static _Thread_local bool mask_is_kept;
+
+static void ask_mask(sigset_t *mask)
+{
+	pthread_sigmask(SIG_BLOCK, NULL, mask);
+	sigdelset(mask, WAKE_SIGNAL);
+}
+
+void wait_keep_mask(void)
+{
+	ask_mask(&kept_mask);
+	mask_is_kept = true;
+}
+
 static bool called_off(const struct interrupt *interrupt)
 {
 	return interrupt && interrupt->level && atomic_load(interrupt->level) >= interrupt->threshold;
@@ -61,11 +85,11 @@ static bool has_descriptor(const struct pollfd *fds, unsigned count)
 static int poll_once(struct pollfd *fds, unsigned count, int64_t timeout_us)
 {
 	struct timespec left = { .tv_sec = timeout_us / 1000000, .tv_nsec = timeout_us % 1000000 * 1000 };
-	sigset_t mask;
+	sigset_t asked;
 
-	pthread_sigmask(SIG_BLOCK, NULL, &mask);
-	sigdelset(&mask, WAKE_SIGNAL);
-	return ppoll(fds, count, timeout_us < 0 ? NULL : &left, &mask);
+	if (!mask_is_kept)
+		ask_mask(&asked);
+	return ppoll(fds, count, timeout_us < 0 ? NULL : &left, mask_is_kept ? &kept_mask : &asked);
 }
 
 enum error wait_briefly(struct pollfd *fds, unsigned count, int64_t timeout_us)

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/error.h"
 
@@ -36,8 +37,17 @@ struct interrupt {
  */
 void wait_setup(void);
 
+/* The calling thread never changes its signal mask from now on, so that its waits need not ask for it. */
+void wait_keep_mask(void);
+
 /* Wakes a thread from wait_for(); the thread must be alive. Does not block. */
 void wait_wake(pthread_t thread);
+
+/*
+ * The same by gettid(2), of a thread that may have ended meanwhile: then nobody is woken, or a later thread
+ * of this process that has got the number, for nothing. One system call.
+ */
+void wait_wake_number(pid_t process, pid_t thread);
 
 /*
  * Blocks until events (POLLIN, POLLOUT) happen on fd, the deadline passes

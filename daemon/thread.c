@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/wait.h"
 #include "daemon/crash.h"
 
 #ifdef HAVE_CONFIG_H
@@ -31,6 +32,7 @@ static void *begin(void *argument)
 
 	free(argument);
 	crash_thread_begin();
+	wait_keep_mask();
 	return start.main(start.argument);
 }
 
