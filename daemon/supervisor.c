@@ -53,6 +53,7 @@ static struct supervisor *supervisor_create(struct outbox *outbox)
 	supervisor->dice = digest_random_below(UINT32_MAX);
 	supervisor->wall_ahead_ms = clock_wall_ahead_ms();
 	supervisor->waiting_last = &supervisor->waiting_first;
+	supervisor->dirty_last = &supervisor->dirty;
 	log_batch_init(&supervisor->log, outbox->service->log);
 	timers_init(&supervisor->timers);
 	return supervisor;

@@ -86,6 +86,7 @@ struct tenant {
 	bool waiting, waits_for_worker; /* for a place */
 	bool down;                      /* tenant.down was told and tenant.up not yet */
 	bool status_dirty;
+	bool status_trouble;     /* its row tells of trouble */
 	int64_t expiry_check_ms; /* while it is down: next look for what has expired */
 	char name[];             /* terminated */
 };
@@ -108,20 +109,20 @@ struct supervisor {
 	struct suspect *suspects; /* hash by id */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	int waiting_of[2];               /* those that wait: for a worker's place, for a probe's */
-	bool sharing_out;                /* the line gets what is free just now */
-	struct tenant *dirty;            /* status to write */
-	bool reopen;                     /* the file was deleted or replaced: close all and open anew */
-	bool reopened;                   /* this is not the first opening of the outbox */
-	bool storage_told;               /* a failed look was told */
-	bool places_told;                /* a worker that could not be started was told */
-	bool tenants_stale;              /* settings could not be read: again soon */
-	bool accept_work;                /* false once we stop */
-	bool clock_set;                  /* the wall clock was set and the table has not followed yet */
-	int64_t jumped_ms, jumped_at_ms; /* the last time: by so much, at (monotonic); 0 = never */
-	int64_t wall_ahead_ms;           /* clock_wall_ahead_ms(), when last asked */
-	struct metrics_delay delay;      /* from queued to sent, of all tenants */
-	int workers;                     /* threads that have not given their exit letter */
+	int waiting_of[2];                  /* those that wait: for a worker's place, for a probe's */
+	bool sharing_out;                   /* the line gets what is free just now */
+	struct tenant *dirty, **dirty_last; /* status to write, in the order of turns */
+	bool reopen;                        /* the file was deleted or replaced: close all and open anew */
+	bool reopened;                      /* this is not the first opening of the outbox */
+	bool storage_told;                  /* a failed look was told */
+	bool places_told;                   /* a worker that could not be started was told */
+	bool tenants_stale;                 /* settings could not be read: again soon */
+	bool accept_work;                   /* false once we stop */
+	bool clock_set;                     /* the wall clock was set and the table has not followed yet */
+	int64_t jumped_ms, jumped_at_ms;    /* the last time: by so much, at (monotonic); 0 = never */
+	int64_t wall_ahead_ms;              /* clock_wall_ahead_ms(), when last asked */
+	struct metrics_delay delay;         /* from queued to sent, of all tenants */
+	int workers;                        /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;
 	struct words inspected; /* what the last inspection said: told once */
 	struct waking waking;

@@ -3,6 +3,7 @@
  * answer to SIGUSR1. See supervisor_status.h.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -12,6 +13,7 @@
 #include "smtp/session.h"
 
 #define STATUS_EVERY_MS 1000
+#define STATUSES_MOST   64  /* written at a time of those that tell of no trouble, old or new */
 #define COUNT_SHARE     100 /* counting a queue may take one part in so many of the time */
 
 const char *tenant_state(const struct tenant *tenant)
@@ -66,8 +68,9 @@ void tenant_dirty(struct supervisor *supervisor, struct tenant *tenant)
 	if (tenant->status_dirty)
 		return;
 	tenant->status_dirty = true;
-	tenant->next_dirty = supervisor->dirty;
-	supervisor->dirty = tenant;
+	tenant->next_dirty = NULL;
+	*supervisor->dirty_last = tenant;
+	supervisor->dirty_last = &tenant->next_dirty;
 }
 
 /*
@@ -102,6 +105,13 @@ static bool describe_token(const struct tenant *tenant, struct tenant_status *st
 	return !state.fetching;
 }
 
+static bool tells_trouble(const struct tenant *tenant)
+{
+	const char *state = tenant_state(tenant);
+
+	return strcmp(state, "idle") != 0 && strcmp(state, "sending") != 0;
+}
+
 /* Returns false if it had to go out with an old count, or while a token is fetched. */
 static bool write_status(struct supervisor *supervisor, struct tenant *tenant, int64_t now)
 {
@@ -132,28 +142,52 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	status->last_sent_at = tenant->last_sent_at;
 	settled = describe_token(tenant, status);
 	tenant->status_at_ms = now;
+	tenant->status_trouble = tells_trouble(tenant);
 	writer_status(supervisor->outbox->writer, status);
 	return counted && settled;
+}
+
+/* It says "idle" or "sending", and did before: figures alone, which are of no hurry. */
+static bool is_trouble_news(const struct tenant *tenant)
+{
+	return tenant->settings && (tenant->status_trouble || tells_trouble(tenant));
+}
+
+/*
+ * One turn: written, or back at the end of the line. Where hundreds are at work their figures come in turn,
+ * so that they do not cost more than the mail; news of trouble is written at once.
+ */
+static void turn_of(struct supervisor *supervisor, struct tenant *tenant, int64_t now, int *left)
+{
+	bool news = is_trouble_news(tenant);
+
+	if (now - tenant->status_at_ms < STATUS_EVERY_MS || (!news && *left == 0)) {
+		tenant_dirty(supervisor, tenant);
+		return;
+	}
+	*left -= !news;
+	/* A count that was put off is made good later. */
+	if (!write_status(supervisor, tenant, now))
+		tenant_dirty(supervisor, tenant);
 }
 
 void tenant_write_statuses(struct supervisor *supervisor, bool all)
 {
 	struct tenant *tenant = supervisor->dirty;
 	int64_t now = clock_monotonic_ms();
+	int left = STATUSES_MOST;
 
 	supervisor->dirty = NULL;
+	supervisor->dirty_last = &supervisor->dirty;
 	while (tenant) {
 		struct tenant *next = tenant->next_dirty;
 
 		tenant->status_dirty = false;
 		tenant->next_dirty = NULL;
-		if (all || now - tenant->status_at_ms >= STATUS_EVERY_MS) {
-			/* What was put off is made good later. */
-			if (!write_status(supervisor, tenant, now) && !all)
-				tenant_dirty(supervisor, tenant);
-		} else {
-			tenant_dirty(supervisor, tenant);
-		}
+		if (all)
+			(void)write_status(supervisor, tenant, now);
+		else
+			turn_of(supervisor, tenant, now, &left);
 		tenant = next;
 	}
 }
