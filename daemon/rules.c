@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "daemon/service_internal.h"
 
-#define LOCK_MS  1000 /* an application that has the lock keeps it: later will do */
+#define LOCK_MS  10000 /* as long as a commit waits: who has the lock for less is no trouble */
 #define AGAIN_MS 1000
 
 void rules_init(struct rules *rules, struct outbox *outbox, struct log_batch *log)
