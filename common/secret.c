@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/secret_memory.h"
 #include "common/text.h"
 
 #define MASK        "***"
@@ -23,7 +24,7 @@ bool secret_set(struct secret *secret, const void *bytes, size_t length)
 
 	if (length > SECRET_MAX_BYTES)
 		return false;
-	copy = memory_alloc(length + 1);
+	copy = secret_memory_take(length + 1);
 	if (length > 0)
 		memcpy(copy, bytes, length);
 	secret_wipe(secret);
@@ -36,7 +37,7 @@ void secret_make(struct secret *secret, size_t length)
 {
 	assert(length <= SECRET_MAX_BYTES);
 	secret_wipe(secret);
-	secret->bytes = memory_alloc(length + 1);
+	secret->bytes = secret_memory_take(length + 1);
 	secret->length = length;
 }
 
@@ -51,9 +52,7 @@ bool secret_copy(struct secret *to, const struct secret *from)
 
 void secret_wipe(struct secret *secret)
 {
-	if (secret->bytes)
-		explicit_bzero(secret->bytes, secret->length);
-	free(secret->bytes);
+	secret_memory_give(secret->bytes, secret->length + 1);
 	*secret = (struct secret){ 0 };
 }
 

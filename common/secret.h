@@ -2,7 +2,8 @@
  * secret.h - the only type that holds a password or a token.
  *
  * It cannot be formatted by accident (its bytes are not a char pointer in
- * reach of printf without saying so) and is wiped when it ends.  Files that
+ * reach of printf without saying so), lies in pages that no core file has
+ * (secret_memory.h), and is wiped when it ends.  Files that
  * include this header do not include common/log.h.  One owner at a time.
  */
 #ifndef OUTBOXD_COMMON_SECRET_H
@@ -24,7 +25,7 @@ bool secret_set(struct secret *secret, const void *bytes, size_t length);
 void secret_make(struct secret *secret, size_t length);
 bool secret_copy(struct secret *to, const struct secret *from);
 
-/* Wipes (explicit_bzero) and frees; the secret is empty after it. */
+/* Wipes (explicit_bzero) and frees; the secret is empty after it. length must be what it was made with. */
 void secret_wipe(struct secret *secret);
 
 static inline bool secret_is_set(const struct secret *secret)

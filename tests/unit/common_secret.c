@@ -3,12 +3,17 @@
  */
 #include "common/secret.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"
 #include "common/text.h"
 #include "tests/unit/common_test.h"
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
 
 static void masks(const char *secret_text, const char *text, const char *wanted)
 {
@@ -62,6 +67,69 @@ START_TEST(a_secret_that_is_too_long_changes_nothing)
 	ck_assert_str_eq(bytes, "***");
 	secret_wipe(&secret);
 	free(bytes);
+}
+END_TEST
+
+#ifndef WITH_SANITIZER /* there it is the heap */
+/* The flags of the mapping that has the address, as the kernel tells them: proc(5), VmFlags. */
+static void flags_of(const void *address, char flags[512])
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	unsigned long from, to, at = (unsigned long)address;
+	bool here = false;
+	char line[512];
+
+	ck_assert_ptr_nonnull(maps);
+	flags[0] = '\0';
+	while (fgets(line, sizeof line, maps)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = at >= from && at < to;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			(void)snprintf(flags, 512, "%s", line);
+	}
+	(void)fclose(maps);
+	ck_assert(*flags);
+}
+
+START_TEST(a_secret_lies_where_no_core_file_looks)
+{
+	static const size_t lengths[] = { 0, 1, 31, 32, 200, 4095, 4096, SECRET_MAX_BYTES };
+	char *bytes = memory_alloc(SECRET_MAX_BYTES), flags[512];
+	struct secret secret = { 0 };
+
+	for (size_t i = 0; i < COUNT(lengths); i++) {
+		ck_assert(secret_set(&secret, bytes, lengths[i]));
+		flags_of(secret.bytes, flags);
+		ck_assert_msg(strstr(flags, " dd"), "%zu: %s", lengths[i], flags);
+		secret_wipe(&secret);
+	}
+	flags_of(bytes, flags);
+	ck_assert_msg(!strstr(flags, " dd"), "%s", flags); /* the heap is in it: the flag means something */
+	free(bytes);
+}
+END_TEST
+#endif
+
+/* What one secret left behind is no part of the next one in its place. */
+START_TEST(memory_of_secrets_is_given_on_empty)
+{
+	struct secret many[300] = { { 0 } };
+	char text[300];
+
+	memset(text, 'x', sizeof text);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < COUNT(many); i++) {
+			secret_make(&many[i], i);
+			for (size_t k = 0; k <= i; k++)
+				ck_assert_int_eq(many[i].bytes[k], 0);
+			memset(many[i].bytes, 'x', i);
+		}
+		for (size_t i = 0; i < COUNT(many); i++) {
+			ck_assert_int_eq(memcmp(many[i].bytes, text, i), 0); /* nobody else wrote there */
+			ck_assert_int_eq(many[i].bytes[i], 0);
+			secret_wipe(&many[i]);
+		}
+	}
 }
 END_TEST
 
@@ -162,6 +230,10 @@ TCase *common_secret_cases(void)
 
 	tcase_add_test(cases, a_secret_is_copied_and_wiped);
 	tcase_add_test(cases, a_secret_that_is_too_long_changes_nothing);
+#ifndef WITH_SANITIZER
+	tcase_add_test(cases, a_secret_lies_where_no_core_file_looks);
+#endif
+	tcase_add_test(cases, memory_of_secrets_is_given_on_empty);
 	tcase_add_test(cases, plain_echoes_are_masked);
 	tcase_add_test(cases, short_secrets_are_masked_where_they_stand_alone);
 	tcase_add_test(cases, base64_echoes_are_masked_at_every_alignment);
