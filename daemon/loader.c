@@ -365,10 +365,12 @@ static void *stamp_main(void *argument)
 }
 
 /* Names of files in secrets_dir, at most LOADER_FILES; how many there are. */
-static int names_of_files(const struct tenant_settings *settings, const char *names[LOADER_FILES])
+static int names_of_files(const struct tenant_settings *settings, bool refresh,
+                          const char *names[LOADER_FILES])
 {
 	const char *const all[LOADER_FILES] = { settings->password_file, settings->tls_cert_file,
-		                                settings->tls_key_file, settings->oauth_client_secret_file };
+		                                settings->tls_key_file, settings->oauth_client_secret_file,
+		                                refresh ? settings->oauth_refresh_token_file : NULL };
 	int count = 0;
 
 	for (int i = 0; i < LOADER_FILES; i++)
@@ -377,11 +379,11 @@ static int names_of_files(const struct tenant_settings *settings, const char *na
 	return count;
 }
 
-bool loader_has_files(const struct tenant_settings *settings)
+bool loader_has_files(const struct tenant_settings *settings, bool refresh)
 {
 	const char *names[LOADER_FILES];
 
-	return names_of_files(settings, names) > 0;
+	return names_of_files(settings, refresh, names) > 0;
 }
 
 static struct loader_stamp *stamp_create(struct loader *loader, const char *const names[], int count)
@@ -401,10 +403,11 @@ static struct loader_stamp *stamp_create(struct loader *loader, const char *cons
 	return stamp;
 }
 
-struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings)
+struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings,
+                                      bool refresh)
 {
 	const char *names[LOADER_FILES];
-	int count = names_of_files(settings, names);
+	int count = names_of_files(settings, refresh, names);
 	struct loader_stamp *stamp;
 	pthread_t thread;
 

@@ -23,9 +23,9 @@
 #define LOADER_THREADS 16
 /*
  * A tenant's in secrets_dir that only people change: password_file, tls_cert_file, tls_key_file,
- * oauth_client_secret_file. Not oauth_refresh_token_file, which we write.
+ * oauth_client_secret_file; and oauth_refresh_token_file, which we write too, as long as it is refused.
  */
-#define LOADER_FILES 4
+#define LOADER_FILES 5
 
 struct keyring;
 struct loader;
@@ -57,8 +57,8 @@ void materials_fini(struct materials *materials);
 enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
                       const struct interrupt *interrupt, struct materials *materials, struct words *words);
 
-/* Whether the tenant names any file in secrets_dir. Pure. */
-bool loader_has_files(const struct tenant_settings *settings);
+/* Whether the tenant names any file in secrets_dir; refresh: oauth_refresh_token_file counts. Pure. */
+bool loader_has_files(const struct tenant_settings *settings, bool refresh);
 
 /*
  * When the files of a tenant's secrets were last changed, asked in the background:
@@ -67,7 +67,8 @@ bool loader_has_files(const struct tenant_settings *settings);
 struct loader_stamp;
 
 /* Supervisor thread; does not block. NULL: the tenant has no such file, or no thread can be had now. */
-struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings);
+struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings,
+                                      bool refresh);
 /* True once it is known: *stamp tells two versions of the files apart, 0 = none can be read. Does not block.
  */
 bool loader_stamp_known(const struct loader_stamp *asked, int64_t *stamp);

@@ -67,6 +67,7 @@ struct tenant {
 	struct storage_counts counts;
 	struct loader_stamp *stamp; /* while it is down: asks whether its secret's file is a new one */
 	int64_t stamp_at_failure;   /* of the file, 0 = not known */
+	bool stamp_of_refresh;      /* the refresh token's file is among them */
 	int64_t next_stamp_ms;
 	int64_t last_sent_at;
 	char *last_error;

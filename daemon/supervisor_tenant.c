@@ -186,15 +186,35 @@ void tenant_try_keys(struct supervisor *supervisor, struct tenant *tenant)
 }
 
 /*
+ * A refresh token's file is written by us too, with each token that we get: only while the endpoint
+ * refuses us, which gives none, is it somebody else's doing. Told apart, so that the
+ * one kind of stamp is never compared with the other.
+ */
+static bool is_refresh_token_watched(struct tenant *tenant)
+{
+	struct token_state state;
+
+	token_describe(tenant->token, &state);
+	if (state.refused != tenant->stamp_of_refresh) {
+		loader_stamp_release(&tenant->stamp);
+		tenant->stamp_at_failure = 0;
+		tenant->stamp_of_refresh = state.refused;
+		tenant->next_stamp_ms = 0;
+	}
+	return state.refused;
+}
+
+/*
  * A new password or client certificate in a file is noticed within a minute and clears the backoff,
  * as a new one in the column does at once.
  */
 void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 {
 	int64_t now = clock_monotonic_ms(), stamp;
+	bool refresh = is_refresh_token_watched(tenant);
 
 	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings ||
-	    !loader_has_files(tenant->settings)) {
+	    !loader_has_files(tenant->settings, refresh)) {
 		loader_stamp_release(&tenant->stamp);
 		tenant->stamp_at_failure = 0;
 		return;
@@ -212,7 +232,8 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 		}
 	}
 	if (!tenant->stamp && now >= tenant->next_stamp_ms) {
-		tenant->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings);
+		tenant->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings,
+		                                 refresh);
 		tenant->next_stamp_ms = now + SECRET_CHECK_MS;
 	}
 	timers_set_earlier(&supervisor->timers, &tenant->timer,

@@ -287,6 +287,7 @@ void token_describe(struct token *token, struct token_state *state)
 	state->held = secret_is_set(&token->secret) && token->serial != token->refused_serial;
 	state->expires_in_ms = token->expires_at_ms - clock_monotonic_ms();
 	state->fetching = token->fetching;
+	state->refused = token->error != OK && token->refused;
 	state->words = token->words;
 	pthread_mutex_unlock(&token->lock);
 }

@@ -58,6 +58,7 @@ struct token_state {
 	int64_t expires_in_ms; /* of the token in hand: negative once it has expired */
 	bool held;             /* there is one, and no server has refused it */
 	bool fetching;         /* another state comes soon */
+	bool refused;          /* the last fetch ended so: the endpoint says no to who we are */
 	struct words words;    /* why the last fetch failed, or what was wrong all the same; "" = nothing */
 };
 /* Any thread; does not block. token NULL: none is held, and nothing is wrong. */

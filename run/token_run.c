@@ -97,6 +97,23 @@ static bool take_secret(const struct buffer *result, const char *name, struct se
 	return value && *value && secret_set(secret, value, strlen(value));
 }
 
+/*
+ * Whether somebody has written the file since it was read: a person has authorized anew, say
+ * (outboxctl tenant authorize), and what came of the old one is worth nothing beside that.
+ */
+static bool was_written(const struct token_place *place, const struct tenant_settings *settings,
+                        const struct token_fetch *fetch)
+{
+	struct secret now = { NULL, 0 };
+	struct words words;
+	bool written = secret_file_read(place->secrets_dir, "oauth_refresh_token_file",
+	                                settings->oauth_refresh_token_file, &now, &words) == OK &&
+	               !same(&now, &fetch->replaces);
+
+	secret_wipe(&now);
+	return written;
+}
+
 /* Whatever happens to the file, the new one is known here. */
 static void keep_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
                                const struct buffer *result, struct token_fetch *fetch)
@@ -106,8 +123,11 @@ static void keep_refresh_token(const struct token_place *place, const struct ten
 	take_secret(result, "refresh_token", &fetch->unsaved);
 	if (!secret_is_set(&fetch->unsaved))
 		return;
-	if (secret_file_replace(place->secrets_dir, "oauth_refresh_token_file",
-	                        settings->oauth_refresh_token_file, &fetch->unsaved, &fetch->words) == OK)
+	if (was_written(place, settings, fetch))
+		secret_wipe(&fetch->unsaved);
+	else if (secret_file_replace(place->secrets_dir, "oauth_refresh_token_file",
+	                             settings->oauth_refresh_token_file, &fetch->unsaved,
+	                             &fetch->words) == OK)
 		secret_wipe(&fetch->unsaved);
 }
 

@@ -3,6 +3,7 @@ that fails. The endpoint is tests/support/token_endpoint.py, by HTTPS with an
 authority of its own; the mail server checks what it is shown."""
 
 import base64
+import contextlib
 import json
 import os
 import stat
@@ -320,6 +321,92 @@ def test_a_rotated_refresh_token_is_written_back(case):
         "refresh-1", "refresh-2"]
     assert bed.read("refresh") == "refresh-3"
     assert "refresh-2" not in daemon.log.text()
+
+
+@contextlib.contextmanager
+def surroundings(words):
+    """What is started meanwhile has these in its environment."""
+    before = {key: os.environ.get(key) for key in words}
+    os.environ.update(words)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def test_a_crash_while_a_refresh_token_is_written_leaves_a_good_one(case):
+    """After each step of it; and the steps are in the order that a power loss asks
+    for: the content is on the disk before its name, the name before it is relied on."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.write("refresh", "refresh-1")
+    bed.tenant("acme", server, oauth_refresh_token_file="refresh")
+
+    def rotates(connection, form, endpoint):
+        more = {"refresh_token": "refresh-2"} if form["refresh_token"] == "refresh-1" else {}
+        gives("token", **more)(connection, form, endpoint)
+
+    bed.endpoint.answer = rotates
+    steps, token = case.path("steps"), case.path("dies")
+    preload = {"LD_PRELOAD": os.path.join(outbox.build_directory(), "tests/daemon/step.so"),
+               "STEP_DIR": bed.secrets, "STEP_LOG": steps, "STEP_TOKEN": token,
+               "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    order = ["open", "write", "write", "sync", "rename", "sync"]
+    for number in range(len(order) + 1):
+        bed.write("refresh", "refresh-1")
+        bed.endpoint.forms.clear()
+        open(steps, "w").close()
+        open(token, "w").close()
+        with surroundings(dict(preload, STEP_AT=str(number))):
+            daemon = bed.start(log="log.%d" % number)
+        daemon.allowed |= {"service.crashed"}
+        send(case, "acme")
+        if number:
+            daemon.wait_event("service.crashed", 1, seconds=LONG)
+        assert daemon.stop() == 0
+        with open(steps) as stream:
+            done = stream.read().split()
+        if number == 0:
+            assert done == order, done
+        else:
+            assert not os.path.exists(token), "it did not die at step %d" % number
+            assert done[:number] == order[:number], done
+        # each that was shown is whole: the old one until the new one has its name
+        shown = [form["refresh_token"] for form in bed.endpoint.forms]
+        renamed = number == 0 or number > order.index("rename")
+        assert shown == ["refresh-1"] + ([] if number == 0 else
+                                         ["refresh-2" if renamed else "refresh-1"]), shown
+        assert bed.read("refresh") == "refresh-2"
+        assert sorted(os.listdir(bed.secrets)) == ["client", "refresh"]
+
+
+def test_a_new_refresh_token_is_noticed_after_the_old_one_was_refused(case):
+    """Within a minute, long before the next try after a rejected login: nobody
+    needs to be told."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.write("refresh", "revoked")
+    bed.endpoint.answer = lambda connection, form, endpoint: (
+        gives("token") if form["refresh_token"] == "good" else refuses("invalid_grant"))(
+            connection, form, endpoint)
+    bed.tenant("acme", server, oauth_refresh_token_file="refresh")
+    bed.start()
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    row = box.wait_tenant("acme", "auth_failed", LONG)
+    assert row["retry_at"] > row["updated_at"] + 2 * LONG, row
+    bed.write("refresh", "good")
+
+    def is_sent():
+        # again and again: the first look at the file may come only now
+        os.utime(os.path.join(bed.secrets, "refresh"))
+        return box.state(number) == "sent"
+    box.wait("sent", is_sent, 2 * LONG)
+    assert [form["refresh_token"] for form in bed.endpoint.forms] == ["revoked", "good"]
 
 
 def test_a_refresh_token_alone_needs_no_secret(case):

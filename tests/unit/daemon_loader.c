@@ -334,7 +334,7 @@ END_TEST
 
 static int64_t stamp_of_file(void)
 {
-	struct loader_stamp *stamp = loader_stamp_ask(loader, settings);
+	struct loader_stamp *stamp = loader_stamp_ask(loader, settings, false);
 	int64_t until = deadline_after_ms(20000), value = -1;
 
 	ck_assert_ptr_nonnull(stamp);
@@ -350,7 +350,7 @@ START_TEST(a_changed_file_has_another_stamp)
 	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
 	int64_t first;
 
-	ck_assert_ptr_null(loader_stamp_ask(loader, settings));
+	ck_assert_ptr_null(loader_stamp_ask(loader, settings, false));
 	set("password_file", "acme.pw");
 	ck_assert_int_eq(stamp_of_file(), 0);
 	write_file("acme.pw", "one", 0600);
@@ -369,10 +369,10 @@ START_TEST(a_changed_certificate_has_another_stamp)
 	char path[128];
 	int64_t first, second;
 
-	ck_assert(!loader_has_files(settings));
+	ck_assert(!loader_has_files(settings, true));
 	set("tls_cert_file", "acme.pem");
 	set("tls_key_file", "acme.key");
-	ck_assert(loader_has_files(settings));
+	ck_assert(loader_has_files(settings, false));
 	write_file("acme.pem", "one", 0600);
 	first = stamp_of_file();
 	ck_assert_int_gt(first, 0);

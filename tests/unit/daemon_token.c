@@ -18,7 +18,7 @@
 
 #define SCRIPT                                                                                               \
 	"#!/bin/sh\n"                                                                                        \
-	"cd \"${0%/*}\" && cat > request && echo >> count && { [ ! -p gate ] || cat gate; } && cat answer\n"
+	"cd \"${0%/*}\" && cat > request && echo >> count && { [ ! -f during ] || mv during refresh; } && { [ ! -p gate ] || cat gate; } && cat answer\n"
 
 static char folder[64], program[80];
 static struct tenant_settings *settings;
@@ -320,6 +320,22 @@ START_TEST(a_rotated_refresh_token_that_cannot_be_written_is_not_lost)
 }
 END_TEST
 
+START_TEST(a_refresh_token_that_somebody_writes_during_a_fetch_stays)
+{
+	set_column("oauth_refresh_token_file", "refresh");
+	write_text("refresh", "r1\n");
+	write_text("during", "by hand\n");
+	begin();
+	ANSWER("token=one\0expires_in=1000\0refresh_token=r2\0");
+	token_reject(token, expect("one", true));
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r1\n"));
+	ck_assert_str_eq(read_text("refresh"), "by hand\n");
+	ANSWER("token=two\0expires_in=1000\0");
+	expect("two", true);
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=by hand\n"));
+}
+END_TEST
+
 static void *get_one(void *argument)
 {
 	struct token_given given;
@@ -374,6 +390,7 @@ TCase *token_tests(void)
 	tcase_add_test(tcase, a_program_may_do_anything);
 	tcase_add_test(tcase, the_grant_follows_from_the_secret);
 	tcase_add_test(tcase, a_rotated_refresh_token_that_cannot_be_written_is_not_lost);
+	tcase_add_test(tcase, a_refresh_token_that_somebody_writes_during_a_fetch_stays);
 	tcase_add_test(tcase, many_who_ask_at_once_wait_for_one_fetch);
 	return tcase;
 }
