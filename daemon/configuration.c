@@ -21,10 +21,14 @@
 #include "common/text.h"
 #include "run/paths.h"
 
-#define FILE_BYTES_MAX  (1024 * 1024)
-#define DAY_MS          (INT64_C(24) * 3600 * 1000)
-#define DURATION_MAX_MS (366 * DAY_MS)
-#define KEEP_MAX_MS     (36600 * DAY_MS)
+#define FILE_BYTES_MAX     (1024 * 1024)
+#define DAY_MS             (INT64_C(24) * 3600 * 1000)
+#define DURATION_MAX_MS    (366 * DAY_MS)
+#define KEEP_MAX_MS        (36600 * DAY_MS)
+
+#define MEMORY_MIN_BYTES   (INT64_C(1) << 20)
+#define MEMORY_MAX_BYTES   (INT64_C(1) << 40)
+#define MEMORY_USUAL_BYTES (INT64_C(256) << 20)
 
 /* libConfuse calls back without a context: one reading at a time, its first words kept here. */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
@@ -78,6 +82,19 @@ static int check_number(cfg_t *cfg, cfg_opt_t *option, const char *value, void *
 		return -1;
 	}
 	*(long *)result = (long)number;
+	return 0;
+}
+
+/* Less than a mebibyte would send all but the smallest messages to spool_dir. */
+static int check_memory(cfg_t *cfg, cfg_opt_t *option, const char *value, void *result)
+{
+	int64_t octets;
+
+	if (!text_to_size(value, &octets) || octets < MEMORY_MIN_BYTES || octets > MEMORY_MAX_BYTES) {
+		cfg_error(cfg, "%s = %s is no size from 1M to 1024G (such as 64M, 1G)", option->name, value);
+		return -1;
+	}
+	*(long *)result = (long)octets;
 	return 0;
 }
 
@@ -244,6 +261,7 @@ static bool adopt(cfg_t *cfg, const struct config_options *options, struct confi
 	config->max_workers = (int)cfg_getint(cfg, "max_workers");
 	config->max_probes = (int)cfg_getint(cfg, "max_probes");
 	config->unsettled_max = (int)cfg_getint(cfg, "unsettled_max");
+	config->memory_max_bytes = cfg_getint(cfg, "memory_max");
 	return adopt_words(cfg, config, words) && adopt_databases(cfg, options, config, words);
 }
 
@@ -280,6 +298,7 @@ enum error config_read(const struct config_options *options, struct config **con
 		CFG_INT_CB("max_workers", 1000, CFGF_NONE, check_number),
 		CFG_INT_CB("max_probes", 200, CFGF_NONE, check_number),
 		CFG_INT_CB("unsettled_max", 256, CFGF_NONE, check_number),
+		CFG_INT_CB("memory_max", MEMORY_USUAL_BYTES, CFGF_NONE, check_memory),
 		CFG_INT_CB("keep_sent", 30 * DAY_MS, CFGF_NONE, check_keep),
 		CFG_INT_CB("keep_failed", 90 * DAY_MS, CFGF_NONE, check_keep),
 		CFG_END(),

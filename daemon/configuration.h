@@ -38,6 +38,7 @@ struct config {
 	int max_workers;                      /* of all outboxes together */
 	int max_probes;                       /* besides them, for tenants whose server was in trouble */
 	int unsettled_max;                    /* accepted messages a tenant that wait for their record */
+	int64_t memory_max_bytes;             /* of messages in hand, of all outboxes together */
 };
 
 /* What the command line adds; strings are borrowed. */

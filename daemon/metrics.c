@@ -110,6 +110,9 @@ static void write_once(struct metrics *metrics)
 		.log_dropped = log_dropped(metrics->service->log),
 		.workers = atomic_load(&metrics->service->budget.workers),
 		.probes = atomic_load(&metrics->service->budget.probes),
+		.memory_bytes = atomic_load(&metrics->service->room.used_bytes),
+		.memory_max_bytes = atomic_load(&metrics->service->room.max_bytes),
+		.memory_spilled = atomic_load(&metrics->service->room.spilled),
 	};
 	struct metrics_view *views = memory_alloc(metrics->count * sizeof(*views));
 	struct words words = { "" };

@@ -54,6 +54,8 @@ struct metrics_process {
 	int64_t start_s, now_s;
 	uint64_t log_dropped;
 	int workers, probes;
+	int64_t memory_bytes, memory_max_bytes; /* of messages in hand */
+	uint64_t memory_spilled;                /* bodies that found no room and went to spool_dir */
 };
 
 struct metrics_view {

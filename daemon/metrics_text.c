@@ -244,8 +244,7 @@ static void add_outboxes(struct buffer *out, const struct metrics_view *views, s
 	}
 }
 
-bool metrics_render(struct buffer *out, const struct metrics_process *process,
-                    const struct metrics_view *views, size_t count)
+static void add_process(struct buffer *out, const struct metrics_process *process)
 {
 	add_family(out, "build_info", "gauge", "1; the version of outboxd.");
 	buffer_append_text(out, "outboxd_build_info{");
@@ -261,6 +260,19 @@ bool metrics_render(struct buffer *out, const struct metrics_process *process,
 	buffer_printf(out, "outboxd_workers %d\n", process->workers);
 	add_family(out, "probes", "gauge", "Sessions that try a server that was in trouble (max_probes).");
 	buffer_printf(out, "outboxd_probes %d\n", process->probes);
+	add_family(out, "memory_bytes", "gauge", "Memory that messages in hand take.");
+	buffer_printf(out, "outboxd_memory_bytes %" PRId64 "\n", process->memory_bytes);
+	add_family(out, "memory_max_bytes", "gauge", "How much of it there may be (memory_max).");
+	buffer_printf(out, "outboxd_memory_max_bytes %" PRId64 "\n", process->memory_max_bytes);
+	add_family(out, "memory_spilled_total", "counter",
+	           "Bodies that found no room there and were copied to spool_dir.");
+	buffer_printf(out, "outboxd_memory_spilled_total %" PRIu64 "\n", process->memory_spilled);
+}
+
+bool metrics_render(struct buffer *out, const struct metrics_process *process,
+                    const struct metrics_view *views, size_t count)
+{
+	add_process(out, process);
 	add_outboxes(out, views, count);
 	add_tenants(out, views, count, process->now_s);
 	/* One piece is far shorter than that: if any found no room, it shows here. */

@@ -88,6 +88,7 @@ static void adopt_config(struct service *service, const struct config *config)
 	atomic_store(&service->keep_sent_ms, config->keep_sent_ms);
 	atomic_store(&service->keep_failed_ms, config->keep_failed_ms);
 	atomic_store(&service->unsettled_max, config->unsettled_max);
+	atomic_store(&service->room.max_bytes, config->memory_max_bytes);
 	atomic_store(&service->budget.max_workers, places_of(config));
 	atomic_store(&service->budget.max_probes, config->max_probes);
 }
@@ -406,6 +407,7 @@ static bool all_clean(const struct main_state *state)
 
 static void free_all(struct main_state *state)
 {
+	assert(atomic_load(&state->service.room.used_bytes) == 0);
 	for (size_t i = 0; i < state->count; i++) {
 		struct outbox *outbox = &state->outboxes[i];
 

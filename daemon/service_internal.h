@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/queue.h"
+#include "common/room.h"
 #include "daemon/budget.h"
 #include "daemon/configuration.h"
 #include "daemon/journal.h"
@@ -32,6 +33,7 @@ struct service {
 	struct loader *loader;
 	struct resolver *resolver;
 	struct budget budget;
+	struct room room;  /* for what is in hand: bodies in memory (memory_max) */
 	atomic_bool ready; /* daemon.ready was said, now or by an earlier service */
 	atomic_bool stall; /* a worker does not move: the process ends and is started anew */
 	struct queue news; /* eventfd: outboxes tell main that they opened, failed, ended */

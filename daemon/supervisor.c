@@ -101,6 +101,7 @@ static enum error open_once(struct supervisor *supervisor, struct words *words)
 		.path = outbox->path,
 		.spool_dir = outbox->service->config->spool_dir,
 		.create = true,
+		.room = &outbox->service->room,
 	};
 	enum error error;
 

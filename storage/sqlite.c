@@ -212,6 +212,8 @@ enum error storage_open(const struct storage_settings *settings, struct storage 
 	new->file = file;
 	new->spool_dir = spool_folder(settings);
 	new->largest_bytes = settings->largest_bytes > 0 ? settings->largest_bytes : LARGEST_BYTES;
+	atomic_store(&new->unbounded.max_bytes, INT64_MAX);
+	new->room = settings->room ? settings->room : &new->unbounded;
 	new->inotify_fd = -1;
 	atomic_flag_clear(&new->settling);
 	pthread_mutex_init(&new->feed.lock, NULL);

@@ -3,7 +3,8 @@
  * memory or one unlinked file.
  *
  * Promises: a mail holds at most COPY_BLOCKS_MAX blocks and one descriptor,
- * however many bodies it has; a copy needs one block besides; no blob handle is
+ * however many bodies it has, and in memory no more than there is room for; what it has of
+ * that goes back with it, to the octet; a copy needs one block besides; no blob handle is
  * left open. Fails with ERROR_UNAVAILABLE (the message waits) or, where it is
  * larger than a message may be, ERROR_INVALID.
  */
@@ -17,6 +18,7 @@
 #include "storage/sqlite_spool.h"
 
 #define SLOWEST_OCTETS_A_MS 1024 /* a disk that needs longer makes the message wait */
+#define SPILL_BYTES_MAX     ((int64_t)COPY_BLOCKS_MAX * STORAGE_BLOCK_BYTES)
 
 struct lent *lent_create(void)
 {
@@ -32,8 +34,15 @@ void lent_return(struct storage *storage, struct lent **lent)
 		pool_give(storage->readers.blocks, (*lent)->blocks[i]);
 	if ((*lent)->fd >= 0)
 		close((*lent)->fd);
+	room_give(storage->room, (*lent)->charged);
 	free(*lent);
 	*lent = NULL;
+}
+
+void lent_charge(struct storage *storage, struct lent *lent, int64_t bytes)
+{
+	room_charge(storage->room, bytes);
+	lent->charged += bytes;
 }
 
 static enum error memory_is_short(struct copying *copying)
@@ -50,6 +59,37 @@ static bool fits_memory(const struct lent *lent, int64_t size, bool behind)
 	if (size > STORAGE_BLOCK_BYTES || lent->block_count == COPY_BLOCKS_MAX)
 		return false;
 	return lent->block_count == 0 || !behind;
+}
+
+/* A block costs what of it is used, in steps of ROOM_SMALL_BYTES. */
+static int64_t cost_of(size_t used)
+{
+	return (int64_t)((used + ROOM_SMALL_BYTES - 1) / ROOM_SMALL_BYTES * ROOM_SMALL_BYTES);
+}
+
+/* Room for a body that fits; false = there is none now. */
+static bool take_room(struct copying *copying, size_t size)
+{
+	struct lent *lent = copying->lent;
+	bool behind = lent->block_count > 0 && size <= STORAGE_BLOCK_BYTES - lent->block_used;
+	size_t before = behind ? lent->block_used : 0;
+	int64_t cost = cost_of(before + size) - cost_of(before);
+	bool small = lent->block_count == (size_t)behind && before + size <= ROOM_SMALL_BYTES;
+
+	if (!room_take(copying->storage->room, cost, small))
+		return false;
+	lent->charged += cost;
+	return true;
+}
+
+/* Where a body goes; SPOOL_NOTHING: into memory, and room for it was taken. */
+static enum spooling place_of(struct copying *copying, int64_t size, bool behind)
+{
+	if (!fits_memory(copying->lent, size, behind))
+		return SPOOL_LARGE;
+	if (take_room(copying, (size_t)size))
+		return SPOOL_NOTHING;
+	return copying->lent->spooled + size <= SPILL_BYTES_MAX ? SPOOL_SPILL : SPOOL_LARGE;
 }
 
 static void *lend_memory(struct copying *copying, size_t size)
@@ -89,7 +129,8 @@ static enum error copy_to_memory(struct copying *copying, sqlite3_blob *blob, st
 	return OK;
 }
 
-static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, struct body *body)
+static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, struct body *body,
+                               enum spooling spooling)
 {
 	const char *dir = copying->storage->spool_dir;
 	struct lent *lent = copying->lent;
@@ -122,6 +163,8 @@ static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, stru
 		}
 	}
 	lent->spooled += body->size;
+	if (spooling == SPOOL_SPILL && error == OK)
+		atomic_fetch_add(&copying->storage->room->spilled, 1);
 	pool_give(copying->storage->readers.blocks, slice);
 	return error;
 }
@@ -129,6 +172,7 @@ static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, stru
 enum error copy_body(struct copying *copying, const struct copy_place *place, bool behind, struct body *body)
 {
 	sqlite3_blob *blob = NULL;
+	enum spooling spooling;
 	enum error error = OK;
 
 	copying->rc = sqlite3_blob_open(copying->connection->db, "main", place->table, place->column,
@@ -136,14 +180,16 @@ enum error copy_body(struct copying *copying, const struct copy_place *place, bo
 	if (copying->rc == SQLITE_OK) {
 		body->size = sqlite3_blob_bytes(blob);
 		error = count(copying, body->size);
+		spooling = error == OK && body->size > 0 ? place_of(copying, body->size, behind)
+		                                         : SPOOL_NOTHING;
 		if (error != OK || body->size == 0)
 			; /* nothing to copy */
-		else if (fits_memory(copying->lent, body->size, behind))
+		else if (spooling == SPOOL_NOTHING)
 			error = copy_to_memory(copying, blob, body);
-		else if (copying->may_spool)
-			error = copy_to_file(copying, blob, body);
+		else if (spooling <= copying->may_spool)
+			error = copy_to_file(copying, blob, body, spooling);
 		else
-			copying->is_large = true;
+			copying->needs = spooling;
 	}
 	(void)sqlite3_blob_close(blob);
 	return error;

@@ -18,19 +18,23 @@ struct lent {
 	size_t block_used; /* octets of the last one */
 	int fd;            /* spool file of all that is not in memory, -1 = none */
 	int64_t spooled;   /* its octets */
+	int64_t charged;   /* octets of storage's room */
 };
 struct lent *lent_create(void);
 void lent_return(struct storage *storage, struct lent **lent);
+
+/* The mail's columns, which are in memory in any case, count as well. */
+void lent_charge(struct storage *storage, struct lent *lent, int64_t bytes);
 
 struct copying {
 	struct storage *storage;
 	struct connection *connection; /* in a read transaction */
 	struct lent *lent;
 	int64_t deadline_ms;
-	int64_t copied; /* octets so far, of all bodies */
-	bool may_spool; /* a place for large copies is held */
-	bool is_large;  /* one is needed: what did not fit was not copied */
-	int rc;         /* what SQLite said */
+	int64_t copied;          /* octets so far, of all bodies */
+	enum spooling may_spool; /* a place of that kind is held */
+	enum spooling needs;     /* above it: such a place is needed, and what did not fit was not copied */
+	int rc;                  /* what SQLite said */
 	struct words *words;
 };
 
@@ -42,9 +46,9 @@ struct copy_place {
 
 /*
  * Copies one body: into memory if it fits there (up to STORAGE_BLOCK_BYTES; with
- * behind only if it fits behind what is in memory already), else in slices into
- * the file, if may_spool. Slow disks have time by the size. ERROR_UNAVAILABLE with words: no memory,
- * no room, not in time; ERROR_INVALID: with this one the
+ * behind only if it fits behind what is in memory already) and storage's room has room for it, else in slices
+ * into the file, if may_spool. Slow disks have time by the size. ERROR_UNAVAILABLE with words: no memory,
+ * the disk is full, not in time; ERROR_INVALID: with this one the
  * message is longer than storage's largest_bytes. SQLite's own trouble is in copying->rc.
  */
 enum error copy_body(struct copying *copying, const struct copy_place *place, bool behind, struct body *body);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/room.h"
 #include "storage/sqlite_connection.h"
 #include "storage/sqlite_file.h"
 #include "storage/sqlite_statement.h"
@@ -14,18 +15,30 @@
 
 /* The bodies that are being copied to files, and the connections that workers borrow. */
 #define READERS_MAX         8
+#define READERS_LARGE       (READERS_MAX / 2)
+#define READERS_SPILL       2
 #define STORAGE_BLOCK_BYTES 262144 /* larger bodies go to a file */
 struct readers {
 	pthread_mutex_t lock;
 	pthread_condattr_t on_monotonic;
 	struct reader_waiter *waiters;       /* for a connection, the first one first */
-	struct reader_waiter *large_waiters; /* for a place to copy a large body */
+	struct reader_waiter *large_waiters; /* for a place to copy bodies to a file */
 	int particular;                      /* of the waiters: only an open connection will do */
 	struct connection connections[READERS_MAX];
 	bool busy[READERS_MAX];
-	int open;                     /* how many connections */
-	char *large[READERS_MAX / 2]; /* tenants whose large body is being copied */
+	int open; /* how many connections */
+	char *spooling[READERS_LARGE +
+	               READERS_SPILL]; /* tenants whose bodies are being copied to a file: large ones,
+	                                  then those that found no room in memory */
 	struct pool *blocks;
+};
+
+/* What of a message may be copied to a file: each a place of its kind, since large copies take long. */
+enum spooling {
+	SPOOL_NOTHING,
+	SPOOL_SPILL, /* what is small and found no room in memory, together no more than fits there otherwise
+	              */
+	SPOOL_LARGE  /* anything */
 };
 
 /* What the look knows of the feed outbox_change. */
@@ -48,6 +61,8 @@ struct storage {
 	struct storage_file *file;
 	char *spool_dir;
 	int64_t largest_bytes; /* of one message */
+	struct room *room;     /* for what mail holds in memory: shared, or the next */
+	struct room unbounded;
 	char instance[33];
 
 	/* supervisor */
@@ -112,15 +127,15 @@ void storage_wake_fini(struct storage *storage);
 struct feed_cut storage_feed_cut(struct storage *storage);
 void storage_feed_return(struct storage *storage, struct feed_cut *cut, bool deleted);
 
-/* sqlite_readers.c: any thread. A place for a large copy is taken before a connection, never while one is
- * held. */
+/* sqlite_readers.c: any thread. A place for copying to a file is taken before a connection, never while one
+ * is held. */
 enum error storage_readers_init(struct storage *storage, struct words *words);
 void storage_readers_fini(struct storage *storage);
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
                           struct words *words);
 void readers_give(struct storage *storage, struct connection *connection, bool well);
-enum error readers_large_begin(struct storage *storage, const char *tenant, int64_t deadline_ms,
-                               struct words *words);
-void readers_large_end(struct storage *storage, const char *tenant);
+enum error readers_spool_begin(struct storage *storage, enum spooling kind, const char *tenant,
+                               int64_t deadline_ms, struct words *words);
+void readers_spool_end(struct storage *storage, enum spooling kind, const char *tenant);
 
 #endif

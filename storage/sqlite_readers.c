@@ -4,7 +4,9 @@
  * Promises: at most READERS_MAX are open, opened at need; a worker waits for
  * one until its deadline and holds it across no wait on a socket; copies of
  * large bodies, which take long, hold at most half of them and one a tenant, so
- * that no tenant's large mail keeps the others' small mail waiting.
+ * that no tenant's large mail keeps the others' small mail waiting; what is small
+ * and found no room in memory has two places of its own, and waits for no large
+ * copy; so a spool_dir that hangs leaves two connections to all other mail.
  */
 #include <assert.h>
 #include <errno.h>
@@ -201,48 +203,60 @@ void readers_give(struct storage *storage, struct connection *connection, bool w
 	pthread_mutex_unlock(&readers->lock);
 }
 
-/* Under the lock: a place for a tenant that has none yet, -1 = not now. */
-static int find_large(const struct readers *readers, const char *tenant)
+/* The places of a kind: from the first to before the last. */
+static int first_place(enum spooling kind)
+{
+	return kind == SPOOL_LARGE ? 0 : READERS_LARGE;
+}
+
+static int last_place(enum spooling kind)
+{
+	return kind == SPOOL_LARGE ? READERS_LARGE : READERS_LARGE + READERS_SPILL;
+}
+
+/* Under the lock: a place for a tenant that has none yet of that kind, -1 = not now. */
+static int find_place(const struct readers *readers, enum spooling kind, const char *tenant)
 {
 	int found = -1;
 
-	for (int i = 0; i < READERS_MAX / 2; i++) {
-		if (!readers->large[i])
+	for (int i = first_place(kind); i < last_place(kind); i++) {
+		if (!readers->spooling[i])
 			found = i;
-		else if (strcmp(readers->large[i], tenant) == 0)
+		else if (strcmp(readers->spooling[i], tenant) == 0)
 			return -1;
 	}
 	return found;
 }
 
-enum error readers_large_begin(struct storage *storage, const char *tenant, int64_t deadline_ms,
-                               struct words *words)
+enum error readers_spool_begin(struct storage *storage, enum spooling kind, const char *tenant,
+                               int64_t deadline_ms, struct words *words)
 {
 	struct readers *readers = &storage->readers;
 	int found;
 
 	pthread_mutex_lock(&readers->lock);
-	while ((found = find_large(readers, tenant)) < 0 &&
+	while ((found = find_place(readers, kind, tenant)) < 0 &&
 	       wait_for_giver(readers, &readers->large_waiters, false, deadline_ms))
 		;
 	if (found >= 0)
-		readers->large[found] = memory_strdup(tenant);
+		readers->spooling[found] = memory_strdup(tenant);
 	pthread_mutex_unlock(&readers->lock);
 	if (found >= 0)
 		return OK;
-	words_set(words, "other large messages are being copied");
+	words_set(words, "other %s are being copied",
+	          kind == SPOOL_LARGE ? "large messages" : "messages that found no room (memory_max)");
 	return ERROR_UNAVAILABLE;
 }
 
-void readers_large_end(struct storage *storage, const char *tenant)
+void readers_spool_end(struct storage *storage, enum spooling kind, const char *tenant)
 {
 	struct readers *readers = &storage->readers;
 
 	pthread_mutex_lock(&readers->lock);
-	for (int i = 0; i < READERS_MAX / 2; i++)
-		if (readers->large[i] && strcmp(readers->large[i], tenant) == 0) {
-			free(readers->large[i]);
-			readers->large[i] = NULL;
+	for (int i = first_place(kind); i < last_place(kind); i++)
+		if (readers->spooling[i] && strcmp(readers->spooling[i], tenant) == 0) {
+			free(readers->spooling[i]);
+			readers->spooling[i] = NULL;
 		}
 	wake_all(&readers->large_waiters);
 	pthread_mutex_unlock(&readers->lock);

@@ -5,9 +5,10 @@
  * message is still what was handed over, and copies all that its sending
  * needs; when the verb returns, no statement, blob handle or transaction is
  * open, so that nothing pins the WAL while a server is talked to.  Bodies of up
- * to 256 KiB are copied into borrowed memory, larger ones in slices into an
- * unlinked file.  Fails with ERROR_NOT_FOUND (no longer to be sent, or
- * not by these settings) or ERROR_UNAVAILABLE (not now: no room, no connection, no memory).
+ * to 256 KiB are copied into borrowed memory as long as there is room for them, larger
+ * ones and those that find none in slices into an unlinked file.  Fails with ERROR_NOT_FOUND
+ * (no longer to be sent, or not by these settings) or ERROR_UNAVAILABLE (not now: the spool is
+ * full, no connection, no memory).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@
 #include "common/clock.h"
 #include "storage/sqlite_copy.h"
 
-#define BODIES 3
+#define BODIES  3
+#define COLUMNS 9 /* of TAKE_ROW, that a mail keeps as texts */
 
 /* As many as the schema lets an application announce; a draft may have got more. */
 #define ATTACHMENTS_MAX 1000
@@ -118,7 +120,7 @@ static void mail_begin(struct take *take)
 
 static bool goes_on(const struct take *take, enum error error)
 {
-	return error == OK && take->copying.rc == SQLITE_OK && !take->copying.is_large;
+	return error == OK && take->copying.rc == SQLITE_OK && take->copying.needs <= take->copying.may_spool;
 }
 
 static enum error copy_bodies(struct take *take, const bool present[BODIES])
@@ -196,6 +198,7 @@ static enum error copy_attachments(struct take *take)
 static void copy_columns(struct take *take, struct statement *row, bool present[BODIES])
 {
 	struct mail *mail = take->mail;
+	int64_t octets = 0;
 
 	mail->from_address = statement_column(row, 0);
 	mail->envelope_from = statement_column(row, 1);
@@ -211,6 +214,9 @@ static void copy_columns(struct take *take, struct statement *row, bool present[
 	mail->first_queued_at_ms = sqlite3_column_int64(row->stmt, 9);
 	for (int i = 0; i < BODIES; i++)
 		present[i] = strcmp((const char *)sqlite3_column_text(row->stmt, 10 + i), "null") != 0;
+	for (int i = 0; i < COLUMNS; i++)
+		octets += sqlite3_column_bytes(row->stmt, i);
+	lent_charge(take->copying.storage, take->copying.lent, octets);
 }
 
 /* (d): everything that made the message due must hold now, in the snapshot that is copied. */
@@ -322,8 +328,7 @@ static enum error copy_all(struct take *take)
 	return error;
 }
 
-/* One read transaction, over when this returns. take->copying.is_large: nothing was taken, a place is needed.
- */
+/* One read transaction, over when this returns. Nothing was taken if take->copying.needs a place. */
 static enum error take_once(struct take *take)
 {
 	struct copying *copying = &take->copying;
@@ -346,8 +351,26 @@ static enum error take_once(struct take *take)
 		error = ERROR_UNAVAILABLE;
 	}
 	readers_give(storage, copying->connection, well);
-	if ((error != OK && error != ERROR_INVALID) || copying->is_large)
+	if ((error != OK && error != ERROR_INVALID) || copying->needs > copying->may_spool)
 		storage_give_back(storage, &take->mail);
+	return error;
+}
+
+/* The same with a place for what did not fit into memory. */
+static enum error take_spooling(struct take *take, enum spooling kind, int64_t deadline_ms)
+{
+	struct copying *copying = &take->copying;
+	const char *tenant = take->message->tenant_name;
+	enum error error = readers_spool_begin(copying->storage, kind, tenant, deadline_ms, copying->words);
+
+	if (error != OK)
+		return error;
+	copying->may_spool = kind;
+	copying->needs = SPOOL_NOTHING;
+	copying->copied = 0;
+	copying->deadline_ms = deadline_ms;
+	error = take_once(take);
+	readers_spool_end(copying->storage, kind, tenant);
 	return error;
 }
 
@@ -358,18 +381,9 @@ enum error storage_take(struct storage *storage, const struct message *message, 
 		             .copying = { .storage = storage, .deadline_ms = deadline_ms, .words = words } };
 	enum error error = take_once(&take);
 
-	*mail = NULL;
-	if (error == OK && take.copying.is_large) {
-		error = readers_large_begin(storage, message->tenant_name, deadline_ms, words);
-		if (error != OK)
-			return error;
-		take.copying.may_spool = true;
-		take.copying.is_large = false;
-		take.copying.copied = 0;
-		take.copying.deadline_ms = deadline_ms;
-		error = take_once(&take);
-		readers_large_end(storage, message->tenant_name);
-	}
+	/* at most twice more: each time a place of a higher kind */
+	while (error == OK && take.copying.needs > take.copying.may_spool)
+		error = take_spooling(&take, take.copying.needs, deadline_ms);
 	*mail = take.mail; /* NULL but after OK and ERROR_INVALID */
 	return error;
 }

@@ -25,11 +25,11 @@
 struct storage;
 
 struct storage_settings {
-	const char *path; /* of the database file */
-	const char
-		*spool_dir; /* large bodies are copied to unlinked files there; NULL = $TMPDIR or /var/tmp */
-	bool create;        /* make file and schema if absent or empty */
+	const char *path;      /* of the database file */
+	const char *spool_dir; /* for unlinked files of large bodies; NULL = $TMPDIR or /var/tmp */
+	bool create;           /* make file and schema if absent or empty */
 	int64_t largest_bytes; /* of a message's bodies and attachments together; 0 = 1000000000 */
+	struct room *room;     /* memory for bodies, shared, outlives the storage; NULL = no bound */
 };
 
 /*
@@ -52,9 +52,9 @@ const char *storage_instance(const struct storage *storage);
  * worker: the last read before MAIL. In one short read transaction demands that state, tenant, attempts,
  * requeue and due time of message still hold, that its tenant is enabled, that message->basis (NULL = none)
  * is its row, and that it has not expired (none of these where message->offline), and copies columns, bodies
- * (up to 256 KiB each in memory, larger ones in an unlinked file), attachments by position (256 KiB of all in
- * memory; none where message->offline) and known recipients. ERROR_NOT_FOUND: it is no longer to be sent
- * (cancelled, suspended, gone, message->basis->outdated); ERROR_INVALID: it never can be (too many
+ * (up to 256 KiB each in memory, larger ones and those without room in an unlinked file), attachments by
+ * position (256 KiB of all in memory; none where offline) and known recipients. ERROR_NOT_FOUND: no longer to
+ * be sent (cancelled, suspended, gone, message->basis->outdated); ERROR_INVALID: it never can be (too many
  * attachments, too long), with words, and *mail is there without what is wrong; ERROR_UNAVAILABLE: not now.
  */
 enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,

@@ -179,6 +179,7 @@ int main(int count, char **arguments)
 	suite = suite_create(contract_backend.name);
 	add_case(suite, "look", contract_look);
 	add_case(suite, "take", contract_take);
+	add_case(suite, "room", contract_room);
 	add_case(suite, "attachments", contract_attachments);
 	add_case(suite, "settle", contract_settle);
 	add_case(suite, "retain", contract_retain);

@@ -8,6 +8,7 @@
 
 void contract_look(TCase *tests);        /* test_look.c */
 void contract_take(TCase *tests);        /* test_take.c */
+void contract_room(TCase *tests);        /* test_room.c */
 void contract_attachments(TCase *tests); /* test_attachments.c */
 void contract_retain(TCase *tests);      /* test_retain.c */
 void contract_settle(TCase *tests);      /* test_settle.c */

@@ -15,6 +15,7 @@ import threading
 import time
 
 import outbox
+import server as scripted
 
 LONG = 60       # seconds: a loaded machine, and never a measure
 
@@ -180,7 +181,9 @@ def metric(case, name, **labels):
     except FileNotFoundError:
         return None
     want = ",".join('%s="%s"' % pair for pair in labels.items())
-    found = re.search(r"^outboxd_%s\{%s\} (\S+)$" % (name, want), text, re.M)
+    if want:
+        want = r"\{%s\}" % want
+    found = re.search(r"^outboxd_%s%s (\S+)$" % (name, want), text, re.M)
     return float(found.group(1)) if found else None
 
 
@@ -247,6 +250,135 @@ def test_outboxd_ends_though_a_disk_hangs(case):
     disk.answer()
     daemon.start()
     one.wait_state(number, "sent", LONG)
+
+
+# --- memory -----------------------------------------------------------------------
+
+
+LARGE = 200_000     # octets: of a message that is held in memory where there is room
+
+
+def large_message(subject):
+    """A complete message, which leaves as it is but for Date and Message-ID;
+    no two lines are alike."""
+    lines = ["%s line %06d" % (subject, n)
+             for n in range(LARGE // (len(subject) + 14))]
+    return ("From: a@box.example\r\nTo: b@box.example\r\nSubject: %s\r\n\r\n"
+            % subject + "\r\n".join(lines) + "\r\n"), lines
+
+
+def is_whole(server, lines_of):
+    """Each arrived once, and every line of it is there."""
+    once(server, list(lines_of))
+    for mail in server.mails:
+        body = mail.lines[mail.lines.index("") + 1:]
+        assert body == lines_of[mail.subject], mail.subject
+
+
+def held_at_once(case, box, server, names, tag):
+    """All of them are in hand at once, and stay there: (gate, lines by
+    subject)."""
+    subjects = {}
+    gate = server.hold("dot", lambda session, mail:
+                       (mail.subject or "").startswith(tag))
+    for name in names:
+        text, lines = large_message(tag + name)
+        subjects[tag + name] = lines
+        box.insert(name, "b@box.example", message=text)
+    for _ in names:
+        gate.reached(LONG)
+    return gate, subjects
+
+
+def test_messages_beyond_the_memory_go_by_the_spool(case):
+    """Eight tenants' messages are in hand at once, together larger than
+    memory_max: what finds no room there goes by spool_dir, at once and whole,
+    and the small mail of others goes on; with enough memory none does. The
+    memory is free again when they are sent."""
+    server, well = case.server(), case.server()
+    names = ["t%d" % n for n in range(8)]
+    for name in names:
+        case.tenant(name, server)
+    case.tenant("well", well)
+    box = case.outbox()
+    config, limit = case.path("outboxd.conf"), 1 << 20
+
+    def write(value):
+        with open(config, "w") as stream:
+            stream.write("memory_max = %s\nmetrics_file = %s\n" % (
+                value, case.path("figures")))
+    write("1M")
+    daemon = case.start(config=config, faults="metrics-ms=100")
+    case.until("the figures tell",
+               lambda: metric(case, "memory_max_bytes") == limit, LONG)
+    gate, lines_of = held_at_once(case, box, server, names, "short")
+    case.until("the figures tell", lambda: (metric(
+        case, "memory_spilled_total") or 0) >= 5, LONG)
+    small = ["m%d" % n for n in range(5)]
+    for subject in small:
+        box.wait_state(box.insert("well", "a@box.example", subject=subject),
+                       "sent", LONG)
+        assert metric(case, "memory_bytes") <= limit
+    assert not server.mails
+    assert metric(case, "memory_bytes") >= LARGE    # it is used all the same
+    gate.release()
+    box.wait_all(seconds=LONG)
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+    # With more of it, told while outboxd runs, all of them have room.
+    spilled = metric(case, "memory_spilled_total")
+    write("16M")
+    daemon.signal(signal.SIGHUP)
+    case.until("the figures tell",
+               lambda: metric(case, "memory_max_bytes") == 16 * limit, LONG)
+    gate, more = held_at_once(case, box, server, names, "wide")
+    case.until("the figures tell", lambda: metric(
+        case, "memory_bytes") >= len(names) * LARGE, LONG)
+    assert metric(case, "memory_spilled_total") == spilled
+    gate.release()
+    box.wait_all(seconds=LONG)
+    is_whole(server, {**lines_of, **more})
+    once(well, small)
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+
+
+def test_workers_that_end_give_their_memory_back(case):
+    """A worker ends deep inside with a message in its hand, at each stage;
+    servers refuse, and close: what those took is given back, all of it."""
+    stages = ("taken", "compose", "mail", "data", "past-end")
+    refuses, closes, server = case.server(), case.server(), case.server()
+    for name in stages:
+        case.tenant(name, server, max_connections=1)
+    refuses.on("dot", "554 5.6.0 not this one")
+    closes.on("line", lambda session, line: scripted.CLOSE)
+    case.tenant("refused", refuses)
+    case.tenant("closed", closes)
+    box = case.outbox()
+    daemon = case.start_faulty(
+        ",".join(["metrics-ms=100"] + ["deliver-%s:%s:1:end" % (one, one)
+                                       for one in stages]),
+        {"worker.failed", "worker.restarted", "delivery.uncertain",
+         "tenant.down", "delivery.failed", "delivery.deferred"},
+        settings=["metrics_file=" + case.path("figures")])
+    ids = {name: box.insert(name, "b@box.example",
+                            message=large_message(name)[0])
+           for name in stages + ("refused", "closed")}
+    for name, number in ids.items():
+        box.wait_state(number, {"past-end": "deferred", "closed": "deferred",
+                                "refused": "failed"}.get(name, "sent"), LONG)
+    for name in stages:
+        daemon.exactly(1, "worker.failed", tenant=name)
+    box.set_tenant("closed", enabled=0)     # it would be tried again for ever
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+    # and it is in use while one is in hand: what was looked at is no constant
+    gate, _ = held_at_once(case, box, server, ["taken"], "again")
+    case.until("in use", lambda: metric(case, "memory_bytes") >= LARGE, LONG)
+    gate.release()
+    box.wait("sent", lambda: box.count("sent") == len(stages), LONG)
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
 
 
 # --- SQLite -----------------------------------------------------------------------

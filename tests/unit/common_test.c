@@ -11,8 +11,8 @@ int main(void)
 	static TCase *(*const cases[])(void) = {
 		common_buffer_cases,   common_digest_cases,  common_error_cases,  common_log_cases,
 		common_log_file_cases, common_message_cases, common_octets_cases, common_queue_cases,
-		common_seal_cases,     common_secret_cases,  common_source_cases, common_tenant_cases,
-		common_text_cases,     common_wait_cases,
+		common_room_cases,     common_seal_cases,    common_secret_cases, common_source_cases,
+		common_tenant_cases,   common_text_cases,    common_wait_cases,
 	};
 	const struct rlimit no_core = { 0, 0 };
 	Suite *suite = suite_create("common");

@@ -17,6 +17,7 @@ TCase *common_log_file_cases(void);
 TCase *common_message_cases(void);
 TCase *common_octets_cases(void);
 TCase *common_queue_cases(void);
+TCase *common_room_cases(void);
 TCase *common_seal_cases(void);
 TCase *common_secret_cases(void);
 TCase *common_source_cases(void);

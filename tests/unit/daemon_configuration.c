@@ -51,6 +51,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(config->shutdown_grace_ms, 60000);
 	ck_assert_int_eq(config->stall_grace_ms, 30000);
 	ck_assert_int_eq(config->unsettled_max, 256);
+	ck_assert_int_eq(config->memory_max_bytes, 256 << 20);
 	config_release(&config);
 	ck_assert_ptr_null(config);
 }
@@ -66,7 +67,7 @@ START_TEST(command_line_beats_set_beats_file)
 
 	write_file(
 		"# a comment\ndatabase = { \"x.db\", \"y.db\" }\nlog_file = /file.log\nidle_timeout = 90\n"
-		"shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\nkeep_sent = forever\nkeep_failed = 0\n");
+		"shutdown_grace = 2m\nlog_format = json\nlog_level = debug\nmax_workers = 12\nmemory_max = 3m\nkeep_sent = forever\nkeep_failed = 0\n");
 	config = read_good(&options);
 	ck_assert_str_eq(config->log_file, "/cli.log");
 	ck_assert_int_eq(config->idle_timeout_ms, 7000);
@@ -76,6 +77,7 @@ START_TEST(command_line_beats_set_beats_file)
 	ck_assert_str_eq(config->databases[1], "y.db");
 	ck_assert(config->log_json);
 	ck_assert_int_eq(config->max_workers, 12);
+	ck_assert_int_eq(config->memory_max_bytes, 3 << 20);
 	ck_assert_int_eq(config->keep_sent_ms, -1);
 	ck_assert_int_eq(config->keep_failed_ms, 0);
 	config_release(&config);
@@ -90,6 +92,11 @@ static const struct {
 	{ "database = a.db\nno_such_setting = 1\n", NULL, "no_such_setting" },
 	{ "database = a.db\nmax_workers = 0\n", NULL, "max_workers = 0 is no whole number" },
 	{ "database = a.db\nmax_workers = -3\n", NULL, "max_workers = -3" },
+	{ "database = a.db\nmemory_max = 1023K\n", NULL,
+	  "line 2: memory_max = 1023K is no size from 1M to 1024G (such as 64M, 1G)" },
+	{ "database = a.db\n", "memory_max=1025G", "memory_max = 1025G is no size" },
+	{ "database = a.db\nmemory_max = lots\n", NULL, "memory_max = lots is no size" },
+	{ "database = a.db\nmemory_max = -1M\n", NULL, "memory_max = -1M is no size" },
 	{ "database = a.db\nlog_format = xml\n", NULL, "log_format = xml is not one of: logfmt, json" },
 	{ "database = a.db\nkeep_sent = long\n", NULL,
 	  "keep_sent = long is no duration (such as 12h, 30d) nor forever" },

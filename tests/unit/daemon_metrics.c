@@ -24,9 +24,13 @@ static struct metrics_outbox *picture_of(size_t tenants)
 
 static bool render(struct buffer *out, const char *db, const struct metrics_outbox *picture, size_t limit)
 {
-	const struct metrics_process process = {
-		.version = "1.2", .start_s = 100, .now_s = 1000, .log_dropped = 7
-	};
+	const struct metrics_process process = { .version = "1.2",
+		                                 .start_s = 100,
+		                                 .now_s = 1000,
+		                                 .log_dropped = 7,
+		                                 .memory_bytes = 65536,
+		                                 .memory_max_bytes = INT64_C(1) << 40,
+		                                 .memory_spilled = 9 };
 	const struct metrics_view views[] = { { .db = db, .picture = picture }, { .db = "none yet" } };
 
 	buffer_init(out, limit);
@@ -91,6 +95,9 @@ START_TEST(figures_stand_with_their_tenant)
 	assert_line(&out, "outboxd_worker_restarts_total{db=\"mail\",tenant=\"acme\"} 2");
 	assert_line(&out, "outboxd_tenant_state{db=\"mail\",tenant=\"acme\",state=\"backoff\"} 1");
 	assert_line(&out, "outboxd_log_dropped_lines_total 7");
+	assert_line(&out, "outboxd_memory_bytes 65536");
+	assert_line(&out, "outboxd_memory_max_bytes 1099511627776");
+	assert_line(&out, "outboxd_memory_spilled_total 9");
 	ck_assert_ptr_null(strstr(out.data, "none yet"));
 	buffer_fini(&out);
 	free(picture);

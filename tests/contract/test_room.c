@@ -1,0 +1,330 @@
+/*
+ * test_room.c - memory for what is in hand: what finds none goes to the file, waits for nobody,
+ * arrives whole; what was taken is given back, whatever becomes of the message.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/room.h"
+#include "tests/contract/bed.h"
+#include "tests/contract/suites.h"
+
+#define KIB  1024
+#define STEP ROOM_SMALL_BYTES
+
+static struct room room;
+
+static int64_t used(void)
+{
+	return atomic_load(&room.used_bytes);
+}
+
+static void open_with(int64_t max_bytes, const char *spool_dir)
+{
+	room = (struct room){ .max_bytes = max_bytes };
+	bed_open_anew(&(struct storage_settings){ .room = &room, .spool_dir = spool_dir });
+}
+
+static void close_and_see_all_given_back(void)
+{
+	storage_close(&bed.storage);
+	ck_assert_int_eq(used(), 0);
+	ck_ok(APP->open(bed.outbox, NULL, &bed.storage, &bed.words));
+}
+
+static struct message *due_of(const char *tenant)
+{
+	struct hand empty = { .count = 0 };
+	struct storage_due_query query = {
+		.tenant = tenant, .now = clock_wall_s(), .limit = 1, .in_hand = hand_holds, .context = &empty
+	};
+	struct queue_link *first;
+	int64_t next;
+
+	ck_ok(storage_due(bed.storage, &query, &first, &next, &bed.words));
+	ck_assert_ptr_nonnull(first);
+	return QUEUE_ITEM(first, struct message, link);
+}
+
+static struct message *insert_of(const char *tenant, const struct contract_message *message)
+{
+	struct contract_message of_tenant = *message;
+
+	if (strcmp(tenant, "acme") != 0)
+		APP->add_tenant(bed.outbox, tenant);
+	of_tenant.tenant = tenant;
+	bed_insert(&of_tenant);
+	return due_of(tenant);
+}
+
+static enum error take(const struct message *message, int64_t deadline_ms, struct mail **mail)
+{
+	return storage_take(bed.storage, message, deadline_ms, mail, &bed.words);
+}
+
+START_TEST(what_finds_no_room_goes_to_the_file)
+{
+	enum { HELD = 6, IN_MEMORY = 3, BYTES = 200000 };
+	struct message *messages[HELD], *small;
+	struct mail *mails[HELD], *mail;
+	char name[8];
+
+	open_with(1024 * KIB, NULL);
+	for (int i = 0; i < HELD; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		messages[i] = insert_of(name, &(struct contract_message){ .message_bytes = BYTES });
+		mails[i] = bed_take(messages[i]);
+		ck_assert_int_eq(mails[i]->message.memory != NULL, i < IN_MEMORY);
+		ck_assert_int_eq(mails[i]->message.fd >= 0, i >= IN_MEMORY);
+	}
+	ck_assert_uint_eq(atomic_load(&room.spilled), HELD - IN_MEMORY);
+	ck_assert_int_ge(used(), (int64_t)IN_MEMORY * BYTES);
+	ck_assert_int_le(used(), 1024 * KIB * 3 / 4);
+	/* what is small has the last quarter */
+	small = insert_of("acme", &(struct contract_message){ .message_bytes = STEP });
+	mail = bed_take(small);
+	bed_assert_pattern(&mail->message, 0, STEP);
+	ck_assert_ptr_nonnull(mail->message.memory);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&small);
+	for (int i = 0; i < HELD; i++)
+		bed_assert_pattern(&mails[i]->message, 0, BYTES);
+	/* one goes, and its room is another's */
+	storage_give_back(bed.storage, &mails[1]);
+	storage_give_back(bed.storage, &mails[HELD - 1]);
+	mails[HELD - 1] = bed_take(messages[HELD - 1]);
+	ck_assert_ptr_nonnull(mails[HELD - 1]->message.memory);
+	for (int i = 0; i < HELD; i++) {
+		storage_give_back(bed.storage, &mails[i]);
+		message_destroy(&messages[i]);
+	}
+	close_and_see_all_given_back();
+}
+END_TEST
+
+START_TEST(a_block_costs_what_of_it_is_used)
+{
+	int64_t columns = (int64_t)strlen("bob@example.netpbx@acme.example");
+	struct message *message;
+	struct mail *mail;
+	int64_t id;
+
+	open_with(1024 * KIB, NULL);
+	message = insert_of("t0", &(struct contract_message){ .text = "x" });
+	mail = bed_take(message);
+	ck_assert_int_eq(used(), columns + STEP);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+	message = insert_of("t1", &(struct contract_message){ .message_bytes = 5 * STEP + 1 });
+	mail = bed_take(message);
+	ck_assert_int_eq(used(), columns + 6 * STEP);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+	/* a second body has a block of its own, attachments share the last one */
+	id = bed_insert(&(struct contract_message){ .text = "x", .message_bytes = 0, .attachments = 2 });
+	for (int i = 0; i < 2; i++)
+		APP->attach(bed.outbox, id,
+		            &(struct contract_attachment){ .position = i, .bytes = STEP - 1 });
+	message = due_of("acme");
+	mail = bed_take(message);
+	ck_assert_int_eq(used(), columns + 2 * STEP);
+	ck_assert_ptr_nonnull(mail->attachments[1].content.memory);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+START_TEST(it_is_given_back_on_every_path)
+{
+	struct message *message;
+	struct mail *mail;
+	int64_t id;
+
+	open_with(1024 * KIB, "/nowhere/at/all");
+	/* small in memory, then a large one that has no spool */
+	id = bed_insert(&(struct contract_message){ .text = "x", .attachments = 1 });
+	APP->attach(bed.outbox, id, &(struct contract_attachment){ .position = 1, .bytes = 300000 });
+	message = bed_due_one();
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_ptr_null(mail);
+	ck_assert_int_eq(used(), 0);
+	/* no longer to be sent */
+	APP->set_state(bed.outbox, id, "cancelled");
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	ck_assert_int_eq(used(), 0);
+	message_destroy(&message);
+	/* never to be sent: what was read comes along, and goes back with it */
+	id = bed_insert(&(struct contract_message){ .text = "x", .attachments = 1 });
+	APP->attach(bed.outbox, id, &(struct contract_attachment){ .position = 1, .bytes = 10 });
+	APP->spoil(bed.outbox, id, 1);
+	message = bed_due_one();
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_INVALID);
+	ck_assert_int_gt(used(), 0);
+	storage_give_back(bed.storage, &mail);
+	ck_assert_int_eq(used(), 0);
+	APP->set_state(bed.outbox, id, "cancelled");
+	message_destroy(&message);
+	/* small, but there is no room and no spool */
+	id = bed_insert(&(struct contract_message){ .message_bytes = 2 * STEP });
+	message = bed_due_one();
+	room_charge(&room, 1000 * KIB);
+	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "spool_dir /nowhere/at/all"));
+	ck_assert_int_eq(used(), 1000 * KIB);
+	ck_assert(APP->unpinned(bed.outbox));
+	/* room comes back: no spool is needed */
+	room_give(&room, 1000 * KIB);
+	mail = bed_take(message);
+	bed_assert_pattern(&mail->message, 0, 2 * STEP);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+START_TEST(two_outboxes_share_it)
+{
+	struct message *message;
+	struct mail *mail;
+	struct bed first;
+
+	open_with(1024 * KIB, NULL);
+	message = insert_of("acme", &(struct contract_message){ .message_bytes = 250000 });
+	first = bed;
+	bed_set_up();
+	bed_open_anew(&(struct storage_settings){ .room = &room });
+	room_charge(&room, 600 * KIB); /* of some others */
+	{
+		struct message *other = insert_of("acme",
+		                                  &(struct contract_message){ .message_bytes = 150000 });
+		struct mail *others = bed_take(other);
+
+		ck_assert_ptr_nonnull(others->message.memory);
+		ck_ok(storage_take(first.storage, message, deadline_after_ms(5000), &mail, &bed.words));
+		ck_assert_ptr_null(mail->message.memory);
+		bed_assert_pattern(&mail->message, 0, 250000);
+		storage_give_back(first.storage, &mail);
+		storage_give_back(bed.storage, &others);
+		message_destroy(&other);
+	}
+	bed_tear_down();
+	bed = first;
+	room_give(&room, 600 * KIB);
+	message_destroy(&message);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+/* Takes inside takes: each runs while the outer ones hold their connection and place. */
+struct nested {
+	struct message **messages;
+	int depth, most;
+	enum error innermost;
+	struct message *meanwhile; /* taken at the innermost place as well */
+	enum error meanwhile_error;
+};
+
+static void take_nested(void *context)
+{
+	struct nested *nested = context;
+	int index = nested->depth++;
+	bool last = index + 1 == nested->most;
+	struct mail *mail;
+	enum error error;
+
+	if (!last)
+		APP->interpose(bed.outbox, "outbox_delivery", take_nested, nested);
+	error = take(nested->messages[index], deadline_after_ms(last ? 200 : 20000), &mail);
+	storage_give_back(bed.storage, &mail);
+	if (!last) {
+		ck_ok(error);
+		return;
+	}
+	nested->innermost = error;
+	nested->meanwhile_error = take(nested->meanwhile, deadline_after_ms(5000), &mail);
+	storage_give_back(bed.storage, &mail);
+}
+
+START_TEST(what_finds_no_room_waits_for_no_large_copy)
+{
+	enum { LARGE = 4, SPILLED = 2 };
+	struct message *messages[LARGE + SPILLED + 1];
+	struct nested nested = { .messages = messages, .most = LARGE + SPILLED + 1 };
+	char name[8];
+
+	open_with(1024 * KIB, NULL);
+	room_charge(&room, 900 * KIB);
+	for (int i = 0; i < nested.most; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		messages[i] = insert_of(
+			name, &(struct contract_message){ .message_bytes = i < LARGE ? 300000 : 2 * STEP });
+	}
+	nested.meanwhile = insert_of("acme", &(struct contract_message){ .text = "x" });
+	take_nested(&nested);
+	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE); /* the third at a time */
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "memory_max"));
+	ck_assert_int_eq(nested.meanwhile_error, OK); /* connections are left for what is in memory */
+	ck_assert_uint_eq(atomic_load(&room.spilled), SPILLED);
+	for (int i = 0; i < nested.most; i++)
+		message_destroy(&messages[i]);
+	message_destroy(&nested.meanwhile);
+	room_give(&room, 900 * KIB);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+START_TEST(small_attachments_that_are_many_count_as_large)
+{
+	struct message *messages[5];
+	struct nested nested = { .messages = messages, .most = 5 };
+	char name[8];
+
+	open_with(1024 * KIB, NULL);
+	room_charge(&room, 900 * KIB);
+	for (int i = 0; i < 4; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		messages[i] = insert_of(name, &(struct contract_message){ .message_bytes = 300000 });
+	}
+	for (int i = 0; i < 2; i++) {
+		int64_t id = bed_insert(&(struct contract_message){
+			.text = "x", .attachments = i ? 4 : 3, .priority = i ? 0 : 1 });
+
+		for (int k = 0; k < (i ? 4 : 3); k++)
+			APP->attach(bed.outbox, id,
+			            &(struct contract_attachment){
+					    .position = k, .first = (size_t)k, .bytes = 250000 });
+	}
+	{
+		struct message **due = bed_look(clock_wall_s(), 2, NULL, NULL);
+		struct mail *mail = bed_take(due[1]);
+
+		for (size_t k = 0; k < 4; k++)
+			bed_assert_pattern(&mail->attachments[k].content, k, 250000);
+		storage_give_back(bed.storage, &mail);
+		messages[4] = due[1];      /* 1,000,000 octets: a large copy */
+		nested.meanwhile = due[0]; /* 750,000: no more than memory might have held */
+		take_nested(&nested);
+		ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
+		ck_assert_int_eq(nested.meanwhile_error, OK);
+		bed_release(due);
+	}
+	for (int i = 0; i < 4; i++)
+		message_destroy(&messages[i]);
+	room_give(&room, 900 * KIB);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+void contract_room(TCase *tests)
+{
+	tcase_add_test(tests, what_finds_no_room_goes_to_the_file);
+	tcase_add_test(tests, a_block_costs_what_of_it_is_used);
+	tcase_add_test(tests, it_is_given_back_on_every_path);
+	tcase_add_test(tests, two_outboxes_share_it);
+	tcase_add_test(tests, what_finds_no_room_waits_for_no_large_copy);
+	tcase_add_test(tests, small_attachments_that_are_many_count_as_large);
+}
