@@ -11,7 +11,8 @@
 --   * AFTER triggers then store '' as NULL and NULL as the default, make the row in outbox_status,
 --     and follow an application's change of state. What they write besides is under the mark
 --     outbox_meta 'trigger'; outboxd's transactions are under the mark 'daemon'. 1 = marked.
---   * What runs for each row that outboxd settles is one small trigger before and one after: the memory
+--   * What runs for each row that outboxd settles (where it does not leave triggers out, since all are
+--     ours: storage/sqlite_triggers.c) is one small trigger before and one after: the memory
 --     of a trigger's whole program is made anew each time it is called, so the long ones are behind
 --     views too, and words are compared by CASE: an IN list of three builds a table of its own.
 --   * Nothing that SQLite 3.31 cannot read, and no foreign key: rows go with their message by trigger.

@@ -114,6 +114,8 @@ enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int6
 	writer->deadline_ms = deadline_ms;
 	rc = connection_run(writer, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
+		rc = storage_triggers_run(writer);
+	if (rc == SQLITE_OK)
 		rc = storage_mend_times(storage, jumped_ms);
 	if (rc == SQLITE_OK)
 		rc = connection_run(writer, "COMMIT");

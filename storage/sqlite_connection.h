@@ -24,6 +24,8 @@ struct connection {
 	int64_t deadline_ms;                       /* of the verb under way: how long a lock is waited for */
 	int why_rc;                                /* what a read transaction failed with … */
 	char why[160];                             /* … in SQLite's words, which its end makes it forget */
+	bool triggers_known, triggers_foreign;     /* sqlite_triggers.c: of the schema of this version */
+	int64_t triggers_version;
 };
 
 /*

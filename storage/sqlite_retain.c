@@ -114,6 +114,7 @@ static enum error remove_all(struct storage *storage, const struct leaving *leav
 
 	if (rc != SQLITE_OK)
 		return connection_error(writer, rc, "cannot begin to remove finished messages", words);
+	rc = storage_triggers_run(writer); /* what belongs to a message goes by ours */
 	for (int i = 0; i < count && rc == SQLITE_OK; i++)
 		rc = remove_one(writer, &leaving[i], &counts, words);
 	if (rc == SQLITE_OK)

@@ -305,6 +305,8 @@ static enum error mend(struct storage *storage, struct storage_rules *rules, str
 	if (rc == SQLITE_OK)
 		began_us = storage_now_us();
 	if (rc == SQLITE_OK)
+		rc = storage_triggers_run(writer);
+	if (rc == SQLITE_OK)
 		error = check_version(storage, &rc, words);
 	if (rc == SQLITE_OK && error == OK)
 		rc = each_rule(&mending, true);

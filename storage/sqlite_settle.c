@@ -23,6 +23,9 @@
 	" attempts = ?3, due_at = ?4, message_id = coalesce(?6, message_id), updated_at_ms = ?7,"            \
 	" finished_at_ms = CASE WHEN ?2 IN ('sent', 'failed') THEN ?7 END"
 
+/* A tenant that was deleted meanwhile gets no row: a new one of its name would inherit it. */
+#define TENANT_IS_THERE " WHERE EXISTS (SELECT 1 FROM outbox_tenant WHERE name = ?1)"
+
 const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	[SETTLE_BEGIN] = "BEGIN IMMEDIATE",
 	[SETTLE_COMMIT] = "COMMIT",
@@ -62,8 +65,8 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 		"INSERT INTO outbox_tenant_status (tenant, state, queued, deferred, oldest_due_at,"
 		" consecutive_failures, retry_at, worker_restarts, last_error, last_sent_at,"
 		" token_expires_at, token_error, updated_at)"
-		" VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0),"
-		" nullif(?12, 0), ?13, ?11)"
+		" SELECT ?1, ?2, ?3, ?4, nullif(?5, 0), ?6, nullif(?7, 0), ?8, ?9, nullif(?10, 0),"
+		" nullif(?12, 0), ?13, ?11" TENANT_IS_THERE
 		" ON CONFLICT (tenant) DO UPDATE SET state = excluded.state, queued = excluded.queued,"
 		" deferred = excluded.deferred, oldest_due_at = excluded.oldest_due_at,"
 		" consecutive_failures = excluded.consecutive_failures, retry_at = excluded.retry_at,"
@@ -72,7 +75,7 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 		" token_expires_at = excluded.token_expires_at, token_error = excluded.token_error,"
 		" updated_at = excluded.updated_at",
 	[SETTLE_USAGE] =
-		"INSERT INTO outbox_usage (tenant, since, recipients) VALUES (?1, ?2, ?3)"
+		"INSERT INTO outbox_usage (tenant, since, recipients) SELECT ?1, ?2, ?3" TENANT_IS_THERE
 		" ON CONFLICT (tenant, since) DO UPDATE SET recipients = recipients + excluded.recipients",
 	[SETTLE_USAGE_OLD] = "DELETE FROM outbox_usage WHERE tenant = ?1 AND since < ?2",
 	[SETTLE_FEED] = "DELETE FROM outbox_change WHERE seq = ?1",
@@ -83,6 +86,8 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	[RETAIN_ATTACHMENTS] = "SELECT rowid FROM outbox_attachment WHERE outbox_id = ?1",
 	[RETAIN_REMOVE] = "DELETE FROM outbox WHERE id = ?1 AND EXISTS (SELECT 1 FROM outbox_status"
 			  " WHERE outbox_id = ?1 AND state = ?2 AND finished_at_ms < ?3)",
+	[TRIGGERS_VERSION] = "PRAGMA schema_version",
+	[TRIGGERS_FOREIGN] = storage_triggers_foreign_sql,
 };
 
 int64_t storage_now_us(void)
@@ -367,14 +372,18 @@ static int write_messages(struct connection *writer, struct queue_link *first,
 }
 
 /*
- * All but BEGIN and COMMIT, between the marks by which the triggers know us (schema.sql).
+ * All but BEGIN and COMMIT, without triggers or between the marks by which they know us (schema.sql).
  * *at_id: the message that could not be written, 0 = none of them.
  */
 static int write_batch(struct connection *writer, const struct storage_batch *batch,
                        const struct feed_cut *cut, int64_t began_us, int64_t *at_id)
 {
 	const struct hold hold = { batch->hold_us > 0 ? began_us + batch->hold_us : 0, batch->hold_least };
-	int rc = run_int(writer, SETTLE_MARK, 1);
+	bool triggers = true;
+	int rc = storage_triggers_settle(writer, &triggers);
+
+	if (rc == SQLITE_OK && triggers)
+		rc = run_int(writer, SETTLE_MARK, 1);
 
 	if (rc == SQLITE_OK)
 		rc = write_messages(writer, batch->uncertain, hold_message, &hold, at_id);
@@ -384,7 +393,7 @@ static int write_batch(struct connection *writer, const struct storage_batch *ba
 		rc = write_status(writer, QUEUE_ITEM(link, struct tenant_status, link));
 	if (rc == SQLITE_OK)
 		rc = empty_feed(writer, cut);
-	return rc == SQLITE_OK ? run_int(writer, SETTLE_MARK, 0) : rc;
+	return rc == SQLITE_OK && triggers ? run_int(writer, SETTLE_MARK, 0) : rc;
 }
 
 /* (b): what was written and not surely committed is not settled. */

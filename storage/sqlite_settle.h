@@ -25,6 +25,8 @@ enum settle_statement {
 	RETAIN_FINISHED,
 	RETAIN_ATTACHMENTS,
 	RETAIN_REMOVE,
+	TRIGGERS_VERSION,
+	TRIGGERS_FOREIGN,
 	SETTLE_STATEMENTS
 };
 
@@ -35,5 +37,15 @@ void storage_lock_held(struct storage *storage, int64_t began_us); /* until now 
 /* In a writing transaction: storage_clock_jumped(); 0 = looks whether the clock was set back while no outboxd
  * ran. */
 int storage_mend_times(struct storage *storage, int64_t jumped_ms);
+
+/*
+ * sqlite_triggers.c. storage, in a writing transaction: leaves the triggers out where all that are on the
+ * tables of settling are ours (*run = false), or lets them run (true: the marks must be set). An SQLite
+ * result code.
+ */
+int storage_triggers_settle(struct connection *writer, bool *run);
+/* Whatever else is written, and outside a transaction too: all triggers run. */
+int storage_triggers_run(struct connection *writer);
+extern const char storage_triggers_foreign_sql[];
 
 #endif
