@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "storage/admin_internal.h"
 #include "storage/admin_secrets.h"
 
@@ -250,7 +251,15 @@ enum error admin_secrets_forget(struct admin *admin, bool vacuum, struct words *
 	if (rc != SQLITE_OK)
 		return admin_error(admin, rc, "writing the database anew", words);
 	admin_verb(admin);
-	rc = connection_ask_int(&admin->connection, "PRAGMA wal_checkpoint(TRUNCATE)", &busy);
+	/* SQLite waits for readers, but not for another checkpoint: outboxd's thread may be at one */
+	do {
+		int64_t begun_ms = clock_monotonic_ms();
+
+		rc = connection_ask_int(&admin->connection, "PRAGMA wal_checkpoint(TRUNCATE)", &busy);
+		if ((rc == SQLITE_OK && busy == 0) || (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY))
+			break;
+		admin_leave_room(begun_ms);
+	} while (deadline_left_ms(admin->connection.deadline_ms) > 0);
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		return admin_error(admin, rc, "emptying the write-ahead log", words);
 	if (rc == SQLITE_OK && busy == 0)

@@ -10,6 +10,7 @@ import re
 import sqlite3
 import stat
 import sys
+import threading
 
 sys.dont_write_bytecode = True      # nothing is left in the source's folder
 import outboxctl_test
@@ -254,6 +255,28 @@ def a_reader_that_holds_the_log_is_told(scratch):
     reader.close()
     scratch.run("secrets", "seal", *key)
     assert found(scratch) == set()
+
+
+def a_checkpoint_of_somebody_else_is_waited_for(scratch):
+    """SQLite refuses a second one at once, whatever the time limit."""
+    key = keys(scratch)
+    with_password(scratch)
+    ended = threading.Event()
+
+    def checkpoint():
+        other = sqlite3.connect(scratch.path, isolation_level=None, timeout=30)
+        while not ended.wait(0.002):
+            other.execute("UPDATE outbox_tenant SET max_age = 3600")
+            other.execute("PRAGMA wal_checkpoint").fetchall()
+        other.close()
+    thread = threading.Thread(target=checkpoint, daemon=True)
+    thread.start()
+    try:
+        for _ in range(10):
+            scratch.run("secrets", "seal", *key)
+    finally:
+        ended.set()
+        thread.join(LIMIT_S)
 
 
 if __name__ == "__main__":
