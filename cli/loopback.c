@@ -225,6 +225,7 @@ static void answer(struct visitor *visitor, const char *status, const char *page
 /* The oldest gives way. */
 static void admit(struct visitor *visitors, int listener, int64_t number)
 {
+	/* cppcheck-suppress nullPointer ; accept(2) takes them */
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct visitor *place = &visitors[0];
 

@@ -160,7 +160,7 @@ static int run(const struct invocation *invocation, const struct tenant_settings
 {
 	const char *program = options_value(&invocation->options, "token-program");
 	struct buffer result;
-	struct words words;
+	struct words words = { "" };
 	enum error error;
 
 	authorize->program = program ? program : path_token_program;
