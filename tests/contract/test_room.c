@@ -70,7 +70,7 @@ START_TEST(what_finds_no_room_goes_to_the_file)
 	enum { HELD = 6, IN_MEMORY = 3, BYTES = 200000 };
 	struct message *messages[HELD], *small;
 	struct mail *mails[HELD], *mail;
-	char name[8];
+	char name[16];
 
 	open_with(1024 * KIB, NULL);
 	for (int i = 0; i < HELD; i++) {
@@ -254,7 +254,7 @@ START_TEST(what_finds_no_room_waits_for_no_large_copy)
 	enum { LARGE = 4, SPILLED = 2 };
 	struct message *messages[LARGE + SPILLED + 1];
 	struct nested nested = { .messages = messages, .most = LARGE + SPILLED + 1 };
-	char name[8];
+	char name[16];
 
 	open_with(1024 * KIB, NULL);
 	room_charge(&room, 900 * KIB);
@@ -281,7 +281,7 @@ START_TEST(small_attachments_that_are_many_count_as_large)
 {
 	struct message *messages[5];
 	struct nested nested = { .messages = messages, .most = 5 };
-	char name[8];
+	char name[16];
 
 	open_with(1024 * KIB, NULL);
 	room_charge(&room, 900 * KIB);
