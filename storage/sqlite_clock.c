@@ -106,12 +106,9 @@ enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int6
 	int rc;
 
 	assert(!busy); /* one thread owns the writing connection */
-	if (!writer->db)
-		error = connection_open(writer, storage_file_path(storage->file), storage_settle_sql,
-		                        deadline_ms, words);
+	error = storage_open_writer(storage, deadline_ms, words);
 	if (error != OK)
 		goto out;
-	writer->deadline_ms = deadline_ms;
 	rc = connection_run(writer, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = storage_triggers_run(writer);

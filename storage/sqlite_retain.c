@@ -147,13 +147,11 @@ enum error storage_retain(struct storage *storage, struct storage_retention *ret
 	if (!storage_file_is_wal(storage->file)) {
 		words_set(words, "%s is no longer in WAL mode", storage_file_path(storage->file));
 		error = ERROR_UNAVAILABLE;
-	} else if (!writer->db) {
-		error = connection_open(writer, storage_file_path(storage->file), storage_settle_sql,
-		                        deadline_ms, words);
+	} else {
+		error = storage_open_writer(storage, deadline_ms, words);
 	}
 	if (error != OK)
 		goto out;
-	writer->deadline_ms = deadline_ms;
 	/* What is freed is not written over with zeros: 60 MB of them would hold the lock for a second. */
 	rc = connection_run(writer, "PRAGMA secure_delete = FAST");
 	if (rc == SQLITE_OK)

@@ -340,12 +340,9 @@ enum error storage_rules_mend(struct storage *storage, struct storage_rules *rul
 	int rc;
 
 	assert(!busy); /* one thread owns the writing connection */
-	if (!writer->db)
-		error = connection_open(writer, storage_file_path(storage->file), storage_settle_sql,
-		                        deadline_ms, words);
+	error = storage_open_writer(storage, deadline_ms, words);
 	if (error != OK)
 		goto out;
-	writer->deadline_ms = deadline_ms;
 	rc = ask_both(writer, &now, &well);
 	error = connection_error(writer, rc, "cannot ask whether the schema was changed", words);
 	if (error != OK || (now == well && !rules->more))

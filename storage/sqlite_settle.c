@@ -445,6 +445,17 @@ int64_t storage_commit_us(const struct storage *storage)
 	return storage->commit_us;
 }
 
+enum error storage_open_writer(struct storage *storage, int64_t deadline_ms, struct words *words)
+{
+	struct connection *writer = &storage->writer;
+
+	writer->deadline_ms = deadline_ms;
+	if (writer->db)
+		return OK;
+	return connection_open(writer, storage_file_path(storage->file), storage_settle_sql, deadline_ms,
+	                       words);
+}
+
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
                           struct words *words)
 {
@@ -462,13 +473,10 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *b
 		          storage_file_path(storage->file));
 		error = ERROR_UNAVAILABLE;
 	}
-	if (error == OK && !storage->writer.db)
-		error = connection_open(&storage->writer, storage_file_path(storage->file),
-		                        storage_settle_sql, deadline_ms, words);
-	if (error == OK && !empty) {
-		storage->writer.deadline_ms = deadline_ms;
+	if (error == OK)
+		error = storage_open_writer(storage, deadline_ms, words);
+	if (error == OK && !empty)
 		error = commit_batch(storage, batch, &cut, words);
-	}
 	storage_feed_return(storage, &cut, error == OK);
 	atomic_flag_clear(&storage->settling);
 	return error == OK ? OK : ERROR_UNAVAILABLE;

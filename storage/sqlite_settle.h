@@ -30,6 +30,9 @@ enum settle_statement {
 	SETTLE_STATEMENTS
 };
 
+/* The writing connection, opened where it is not, for a verb that may wait until deadline_ms for the lock. */
+enum error storage_open_writer(struct storage *storage, int64_t deadline_ms, struct words *words);
+
 /* What keeps the write lock free between two of our commits. */
 int64_t storage_now_us(void); /* CLOCK_MONOTONIC */
 enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words);

@@ -108,6 +108,48 @@ struct mail *bed_take(const struct message *message)
 	return mail;
 }
 
+enum error bed_try(const struct message *message, int64_t deadline_ms, struct mail **mail)
+{
+	return storage_take(bed.storage, message, deadline_ms, mail, &bed.words);
+}
+
+void bed_take_nested(void *context)
+{
+	struct bed_nested *nested = context;
+	int index = nested->depth++;
+	bool last = index + 1 == nested->most;
+	struct mail *mail;
+	enum error error;
+
+	if (!last)
+		APP->interpose(bed.outbox, "outbox_delivery", bed_take_nested, nested);
+	error = bed_try(nested->messages[index], deadline_after_ms(last ? 200 : 20000), &mail);
+	storage_give_back(bed.storage, &mail);
+	if (!last) {
+		ck_ok(error);
+		return;
+	}
+	nested->innermost = error;
+	if (!nested->meanwhile)
+		return;
+	nested->meanwhile_error = bed_try(nested->meanwhile, deadline_after_ms(5000), &mail);
+	storage_give_back(bed.storage, &mail);
+}
+
+struct message *bed_due_of(const char *tenant)
+{
+	struct hand empty = { .count = 0 };
+	struct storage_due_query query = {
+		.tenant = tenant, .now = clock_wall_s(), .limit = 1, .in_hand = hand_holds, .context = &empty
+	};
+	struct queue_link *first;
+	int64_t next;
+
+	ck_ok(storage_due(bed.storage, &query, &first, &next, &bed.words));
+	ck_assert_ptr_nonnull(first);
+	return QUEUE_ITEM(first, struct message, link);
+}
+
 void bed_assert_pattern(const struct body *body, size_t first, size_t size)
 {
 	char slice[5000];

@@ -41,10 +41,24 @@ void bed_release(struct message **messages);
 /* The one message that is due now; taken from the look. */
 struct message *bed_due_one(void);
 
+/* The first that is due now of any tenant's. */
+struct message *bed_due_of(const char *tenant);
+
 /* Has so many octets, contract_octet(first) and so on. */
 void bed_assert_pattern(const struct body *body, size_t first, size_t size);
 
 struct mail *bed_take(const struct message *message);
+enum error bed_try(const struct message *message, int64_t deadline_ms, struct mail **mail);
+
+/* Takes inside takes: each runs while the outer ones hold their connection, and a place if they are large. */
+struct bed_nested {
+	struct message **messages;
+	int depth, most;
+	enum error innermost;
+	struct message *meanwhile; /* NULL, or taken at the innermost place as well */
+	enum error meanwhile_error;
+};
+void bed_take_nested(void *nested); /* a contract_hook */
 
 /* A recipient's fate in this try, as the supervisor writes it down. */
 void bed_outcome(struct message *message, const char *address, enum verdict verdict, int code,

@@ -35,20 +35,6 @@ static void close_and_see_all_given_back(void)
 	ck_ok(APP->open(bed.outbox, NULL, &bed.storage, &bed.words));
 }
 
-static struct message *due_of(const char *tenant)
-{
-	struct hand empty = { .count = 0 };
-	struct storage_due_query query = {
-		.tenant = tenant, .now = clock_wall_s(), .limit = 1, .in_hand = hand_holds, .context = &empty
-	};
-	struct queue_link *first;
-	int64_t next;
-
-	ck_ok(storage_due(bed.storage, &query, &first, &next, &bed.words));
-	ck_assert_ptr_nonnull(first);
-	return QUEUE_ITEM(first, struct message, link);
-}
-
 static struct message *insert_of(const char *tenant, const struct contract_message *message)
 {
 	struct contract_message of_tenant = *message;
@@ -57,12 +43,7 @@ static struct message *insert_of(const char *tenant, const struct contract_messa
 		APP->add_tenant(bed.outbox, tenant);
 	of_tenant.tenant = tenant;
 	bed_insert(&of_tenant);
-	return due_of(tenant);
-}
-
-static enum error take(const struct message *message, int64_t deadline_ms, struct mail **mail)
-{
-	return storage_take(bed.storage, message, deadline_ms, mail, &bed.words);
+	return bed_due_of(tenant);
 }
 
 START_TEST(what_finds_no_room_goes_to_the_file)
@@ -128,7 +109,7 @@ START_TEST(a_block_costs_what_of_it_is_used)
 	for (int i = 0; i < 2; i++)
 		APP->attach(bed.outbox, id,
 		            &(struct contract_attachment){ .position = i, .bytes = STEP - 1 });
-	message = due_of("acme");
+	message = bed_due_of("acme");
 	mail = bed_take(message);
 	ck_assert_int_eq(used(), columns + 2 * STEP);
 	ck_assert_ptr_nonnull(mail->attachments[1].content.memory);
@@ -149,12 +130,12 @@ START_TEST(it_is_given_back_on_every_path)
 	id = bed_insert(&(struct contract_message){ .text = "x", .attachments = 1 });
 	APP->attach(bed.outbox, id, &(struct contract_attachment){ .position = 1, .bytes = 300000 });
 	message = bed_due_one();
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
 	ck_assert_ptr_null(mail);
 	ck_assert_int_eq(used(), 0);
 	/* no longer to be sent */
 	APP->set_state(bed.outbox, id, "cancelled");
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
 	ck_assert_int_eq(used(), 0);
 	message_destroy(&message);
 	/* never to be sent: what was read comes along, and goes back with it */
@@ -162,7 +143,7 @@ START_TEST(it_is_given_back_on_every_path)
 	APP->attach(bed.outbox, id, &(struct contract_attachment){ .position = 1, .bytes = 10 });
 	APP->spoil(bed.outbox, id, 1);
 	message = bed_due_one();
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_INVALID);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_INVALID);
 	ck_assert_int_gt(used(), 0);
 	storage_give_back(bed.storage, &mail);
 	ck_assert_int_eq(used(), 0);
@@ -172,7 +153,7 @@ START_TEST(it_is_given_back_on_every_path)
 	id = bed_insert(&(struct contract_message){ .message_bytes = 2 * STEP });
 	message = bed_due_one();
 	room_charge(&room, 1000 * KIB);
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
 	ck_assert_ptr_nonnull(strstr(bed.words.text, "spool_dir /nowhere/at/all"));
 	ck_assert_int_eq(used(), 1000 * KIB);
 	ck_assert(APP->unpinned(bed.outbox));
@@ -219,41 +200,11 @@ START_TEST(two_outboxes_share_it)
 }
 END_TEST
 
-/* Takes inside takes: each runs while the outer ones hold their connection and place. */
-struct nested {
-	struct message **messages;
-	int depth, most;
-	enum error innermost;
-	struct message *meanwhile; /* taken at the innermost place as well */
-	enum error meanwhile_error;
-};
-
-static void take_nested(void *context)
-{
-	struct nested *nested = context;
-	int index = nested->depth++;
-	bool last = index + 1 == nested->most;
-	struct mail *mail;
-	enum error error;
-
-	if (!last)
-		APP->interpose(bed.outbox, "outbox_delivery", take_nested, nested);
-	error = take(nested->messages[index], deadline_after_ms(last ? 200 : 20000), &mail);
-	storage_give_back(bed.storage, &mail);
-	if (!last) {
-		ck_ok(error);
-		return;
-	}
-	nested->innermost = error;
-	nested->meanwhile_error = take(nested->meanwhile, deadline_after_ms(5000), &mail);
-	storage_give_back(bed.storage, &mail);
-}
-
 START_TEST(what_finds_no_room_waits_for_no_large_copy)
 {
 	enum { LARGE = 4, SPILLED = 2 };
 	struct message *messages[LARGE + SPILLED + 1];
-	struct nested nested = { .messages = messages, .most = LARGE + SPILLED + 1 };
+	struct bed_nested nested = { .messages = messages, .most = LARGE + SPILLED + 1 };
 	char name[16];
 
 	open_with(1024 * KIB, NULL);
@@ -264,7 +215,7 @@ START_TEST(what_finds_no_room_waits_for_no_large_copy)
 			name, &(struct contract_message){ .message_bytes = i < LARGE ? 300000 : 2 * STEP });
 	}
 	nested.meanwhile = insert_of("acme", &(struct contract_message){ .text = "x" });
-	take_nested(&nested);
+	bed_take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE); /* the third at a time */
 	ck_assert_ptr_nonnull(strstr(bed.words.text, "memory_max"));
 	ck_assert_int_eq(nested.meanwhile_error, OK); /* connections are left for what is in memory */
@@ -280,7 +231,7 @@ END_TEST
 START_TEST(small_attachments_that_are_many_count_as_large)
 {
 	struct message *messages[5];
-	struct nested nested = { .messages = messages, .most = 5 };
+	struct bed_nested nested = { .messages = messages, .most = 5 };
 	char name[16];
 
 	open_with(1024 * KIB, NULL);
@@ -307,7 +258,7 @@ START_TEST(small_attachments_that_are_many_count_as_large)
 		storage_give_back(bed.storage, &mail);
 		messages[4] = due[1];      /* 1,000,000 octets: a large copy */
 		nested.meanwhile = due[0]; /* 750,000: no more than memory might have held */
-		take_nested(&nested);
+		bed_take_nested(&nested);
 		ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
 		ck_assert_int_eq(nested.meanwhile_error, OK);
 		bed_release(due);

@@ -17,11 +17,6 @@
 #define IN_MEMORY_BYTES (256 * 1024)
 
 /* A try that is refused: what the words say is the caller's to look at. */
-static enum error take(const struct message *message, int64_t deadline_ms, struct mail **mail)
-{
-	return storage_take(bed.storage, message, deadline_ms, mail, &bed.words);
-}
-
 START_TEST(a_take_copies_the_row)
 {
 	struct message *message;
@@ -212,7 +207,7 @@ START_TEST(a_spool_that_is_missing_makes_large_mail_wait)
 	bed_insert(&(struct contract_message){ .message_bytes = 1000000, .priority = 9 });
 	bed_insert_plain();
 	messages = bed_look(clock_wall_s(), 2, NULL, NULL);
-	ck_assert_int_eq(take(messages[0], deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_int_eq(bed_try(messages[0], deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
 	ck_assert_ptr_null(mail);
 	ck_assert_ptr_nonnull(strstr(bed.words.text, spool));
 	ck_assert(APP->unpinned(bed.outbox));
@@ -241,7 +236,7 @@ START_TEST(a_spool_that_is_full_makes_large_mail_wait)
 	before = limit.rlim_cur;
 	limit.rlim_cur = 700000;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_UNAVAILABLE);
 	limit.rlim_cur = before;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_ptr_null(mail);
@@ -254,38 +249,6 @@ START_TEST(a_spool_that_is_full_makes_large_mail_wait)
 }
 END_TEST
 
-/* Takes inside takes: each runs while the outer ones hold their connection, and a place if they are large. */
-struct nested {
-	struct message **messages;
-	int depth, most;
-	enum error innermost;
-	struct message *meanwhile; /* taken at the innermost place as well */
-	enum error meanwhile_error;
-};
-
-static void take_nested(void *context)
-{
-	struct nested *nested = context;
-	int index = nested->depth++;
-	bool last = index + 1 == nested->most;
-	struct mail *mail;
-	enum error error;
-
-	if (!last)
-		APP->interpose(bed.outbox, "outbox_delivery", take_nested, nested);
-	error = take(nested->messages[index], deadline_after_ms(last ? 200 : 20000), &mail);
-	storage_give_back(bed.storage, &mail);
-	if (!last) {
-		ck_ok(error);
-		return;
-	}
-	nested->innermost = error;
-	if (!nested->meanwhile)
-		return;
-	nested->meanwhile_error = take(nested->meanwhile, deadline_after_ms(5000), &mail);
-	storage_give_back(bed.storage, &mail);
-}
-
 static void insert_large(int from, int count)
 {
 	char name[8];
@@ -297,43 +260,29 @@ static void insert_large(int from, int count)
 	}
 }
 
-static struct message *due_of(const char *tenant)
-{
-	struct hand empty = { .count = 0 };
-	struct storage_due_query query = {
-		.tenant = tenant, .now = clock_wall_s(), .limit = 1, .in_hand = hand_holds, .context = &empty
-	};
-	struct queue_link *first;
-	int64_t next;
-
-	ck_ok(storage_due(bed.storage, &query, &first, &next, &bed.words));
-	ck_assert_ptr_nonnull(first);
-	return QUEUE_ITEM(first, struct message, link);
-}
-
 START_TEST(one_large_copy_a_tenant_and_half_of_the_readers_in_all)
 {
 	struct message *messages[6] = { NULL };
-	struct nested nested = { .messages = messages, .most = 5 };
+	struct bed_nested nested = { .messages = messages, .most = 5 };
 	char name[8];
 
 	insert_large(0, 5);
 	for (int i = 0; i < 5; i++) {
 		(void)snprintf(name, sizeof name, "t%d", i);
-		messages[i] = due_of(name);
+		messages[i] = bed_due_of(name);
 	}
 	bed_insert_plain();
 	nested.meanwhile = bed_due_one();
-	take_nested(&nested);
+	bed_take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE); /* the fifth large one */
 	ck_assert_int_eq(nested.meanwhile_error, OK);          /* a small one has room */
 	message_destroy(&nested.meanwhile);
 	/* a second large one of the same tenant, and of another */
 	bed_insert(&(struct contract_message){ .tenant = "t0", .message_bytes = 300000 });
-	nested = (struct nested){ .messages = (struct message *[]){ messages[0], messages[0] },
-		                  .most = 2,
-		                  .meanwhile = messages[1] };
-	take_nested(&nested);
+	nested = (struct bed_nested){ .messages = (struct message *[]){ messages[0], messages[0] },
+		                      .most = 2,
+		                      .meanwhile = messages[1] };
+	bed_take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
 	ck_assert_int_eq(nested.meanwhile_error, OK);
 	for (int i = 0; i < 5; i++)
@@ -343,12 +292,12 @@ END_TEST
 
 START_TEST(a_reader_is_waited_for_until_the_deadline)
 {
-	struct nested nested = { .most = 9 };
+	struct bed_nested nested = { .most = 9 };
 
 	for (int i = 0; i < 9; i++)
 		bed_insert_plain();
 	nested.messages = bed_look(clock_wall_s(), 9, NULL, NULL);
-	take_nested(&nested);
+	bed_take_nested(&nested);
 	ck_assert_int_eq(nested.innermost, ERROR_UNAVAILABLE);
 	bed_release(nested.messages);
 }
@@ -362,13 +311,13 @@ START_TEST(a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired)
 	bed_insert(&(struct contract_message){ .text = "x", .expires_at = clock_wall_s() + 500 });
 	message = bed_due_one();
 	APP->set_tenant(bed.outbox, "acme", "enabled", "0");
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
 	ck_assert_ptr_null(mail);
 	APP->set_tenant(bed.outbox, "acme", "enabled", "1");
 	mail = bed_take(message);
 	storage_give_back(bed.storage, &mail);
 	clock_move_ms(501000);
-	ck_assert_int_eq(take(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
+	ck_assert_int_eq(bed_try(message, deadline_after_ms(5000), &mail), ERROR_NOT_FOUND);
 	message->offline = true; /* it is read only to say whom it did not reach */
 	mail = bed_take(message);
 	storage_give_back(bed.storage, &mail);
@@ -391,7 +340,7 @@ static enum error take_by(struct tenant_settings *settings, struct message *mess
 		basis = (struct tenant_basis){ .settings = settings };
 	basis.outdated = false;
 	message->basis = &basis;
-	error = take(message, deadline_after_ms(5000), &mail);
+	error = bed_try(message, deadline_after_ms(5000), &mail);
 	ck_assert_int_eq(error == OK, !basis.outdated);
 	ck_assert_int_eq(error == OK, mail != NULL);
 	if (mail)

@@ -21,6 +21,7 @@ sys.path.insert(1, os.path.join(HERE, "../daemon"))
 
 import case
 import outbox
+import service
 
 TENANTS = ["acme", "beta", "gamma", "delta"]
 LARGE = 300 * 1024      # more than what is kept in memory
@@ -85,16 +86,8 @@ class Run:
         self.refused = False
 
     def start(self):
-        before = {name: os.environ.get(name) for name in self.environment}
-        os.environ.update(self.environment)
-        try:
+        with service.surroundings(self.environment):
             self.daemon.start(ready=False)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
     def _decide(self):
         """An application that does not wait the ten minutes of what is

@@ -2,7 +2,6 @@
 goes on afterwards, the log says in words what it was, nothing is lost or doubled. The table is
 in doc/INDEPENDENCE.md."""
 
-import contextlib
 import fcntl
 import os
 import re
@@ -16,6 +15,7 @@ import time
 
 import outbox
 import server as scripted
+import service
 
 LONG = 60       # seconds: a loaded machine, and never a measure
 
@@ -153,18 +153,8 @@ class Disk:
             "HOLD_PATH": case.path(name), "HOLD_FLAG": self.flag,
             "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
-    @contextlib.contextmanager
     def environment(self):
-        before = {key: os.environ.get(key) for key in self.words}
-        os.environ.update(self.words)
-        try:
-            yield
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    del os.environ[key]
-                else:
-                    os.environ[key] = value
+        return service.surroundings(self.words)
 
     def hang(self):
         open(self.flag, "w").close()

@@ -3,7 +3,6 @@ that fails. The endpoint is tests/support/token_endpoint.py, by HTTPS with an
 authority of its own; the mail server checks what it is shown."""
 
 import base64
-import contextlib
 import json
 import os
 import stat
@@ -19,6 +18,7 @@ import certs
 import outbox
 import packages
 import server as scripted
+import service
 from token_endpoint import Endpoint, gives, is_silent, refuses
 
 SECRET = "the-cl1ent-secret"
@@ -323,21 +323,6 @@ def test_a_rotated_refresh_token_is_written_back(case):
     assert "refresh-2" not in daemon.log.text()
 
 
-@contextlib.contextmanager
-def surroundings(words):
-    """What is started meanwhile has these in its environment."""
-    before = {key: os.environ.get(key) for key in words}
-    os.environ.update(words)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-
-
 def test_a_crash_while_a_refresh_token_is_written_leaves_a_good_one(case):
     """After each step of it; and the steps are in the order that a power loss asks
     for: the content is on the disk before its name, the name before it is relied on."""
@@ -361,7 +346,7 @@ def test_a_crash_while_a_refresh_token_is_written_leaves_a_good_one(case):
         bed.endpoint.forms.clear()
         open(steps, "w").close()
         open(token, "w").close()
-        with surroundings(dict(preload, STEP_AT=str(number))):
+        with service.surroundings(dict(preload, STEP_AT=str(number))):
             daemon = bed.start(log="log.%d" % number)
         daemon.allowed |= {"service.crashed"}
         send(case, "acme")

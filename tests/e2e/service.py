@@ -1,5 +1,6 @@
 """The outboxd under test: started, watched through its log, ended by pid."""
 
+import contextlib
 import os
 import re
 import signal
@@ -42,6 +43,21 @@ def children(pid):
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found
+
+
+@contextlib.contextmanager
+def surroundings(words):
+    """What is started meanwhile has these in its environment."""
+    before = {key: os.environ.get(key) for key in words}
+    os.environ.update(words)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 class Service:
