@@ -124,6 +124,7 @@ def test_recipients_per_day(case):
     assert 86400 - 5 <= row["retry_at"] - time.time() <= 86400 + 900 + 5
     third = box.insert("acme", "c@example.net")
     assert usage(case) == 5
+    daemon.wait_event("tenant.limited", tenant="acme")  # or it goes with it
     daemon.kill()
     daemon.start()
     # told by the new one: the row may be the old one's
