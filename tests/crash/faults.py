@@ -185,8 +185,9 @@ def whole_disk_full(directory, template):
         except OSError as problem:
             assert problem.errno == errno.ENOSPC, problem
         try:
-            for _ in range(100):
-                run.box.insert("acme", "a@box.example", subject="acme-full",
+            for number in range(100):
+                run.box.insert("acme", "a@box.example",
+                               subject="acme-full-%d" % number,
                                body_text="a line of text\n" * 7000)
             raise AssertionError("the disk is not full")
         except sqlite3.OperationalError as problem:

@@ -91,7 +91,7 @@ def record(template, library):
         "INTERPOSE_PATH": os.path.join(directory, "")})
     try:
         # Rows that the test itself changes are in the database, not the WAL.
-        run.box.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        run.box.checkpoint()
         shutil.copyfile(run.case.path("outbox.db"), path + ".base")
         run.start()
         run.daemon.wait_event("daemon.ready")

@@ -50,7 +50,7 @@ def make_template(path):
         box.insert("gamma", "ok@box.example, no@box.example",
                    subject="gamma-%d" % number)
         box.insert("delta", "d@box.example", subject="delta-%d" % number)
-    box.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    box.checkpoint()
     box.close()
 
 

@@ -184,7 +184,7 @@ def test_replaced_file(case):
     case.tenant("acme", server, case.outbox("next.db"))
     following = case.outbox("next.db")
     number = following.insert("acme", "bob@example.net", subject="next")
-    following.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    following.checkpoint()
     following.close()
     daemon = case.start()
     daemon.allowed.add("storage.failed")
@@ -232,7 +232,7 @@ def test_refused_file_after_ready_waits(case):
     daemon = case.start("one.db", "two.db")
     daemon.allowed |= {"storage.failed", "service.crashed"}
     one = case.outboxes.pop("one.db")
-    one.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    one.checkpoint()
     one.close()
     os.rename(case.path("one.db"), case.path("away.db"))
     for ending in ("-wal", "-shm"):

@@ -79,6 +79,14 @@ class Outbox:
                         ", ".join("%s = ?" % key for key in columns),
                         list(columns.values()) + [name])
 
+    def try_checkpoint(self):
+        """Whether all of the write-ahead log came into the database file, and the
+        log is empty: not where somebody else reads, writes or does the same."""
+        return self.one("PRAGMA wal_checkpoint(TRUNCATE)")[0] == 0
+
+    def checkpoint(self, seconds=60):
+        self.wait("a checkpoint to its end", self.try_checkpoint, seconds)
+
     def insert(self, tenant, to, **columns):
         """A message; answers its id."""
         columns.setdefault("from_address", "app@%s.example" % tenant)

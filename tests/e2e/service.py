@@ -171,13 +171,23 @@ class Service:
                 parse(line).get("level") in ("critical", "fatal")]
 
 
+def states(pid):
+    """The states of a process's threads, as proc(5) has them: R S D T Z X."""
+    found = []
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as stream:
+                found.append(stream.read().rpartition(")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass        # it has ended
+    return found
+
+
 def gone(pid):
     """True when a process has ended with all its threads: only then are its
     files closed and its locks free, even if nobody has waited for it yet."""
     try:
-        with open("/proc/%d/stat" % pid) as stream:
-            state = stream.read().rpartition(")")[2].split()[0]
-        return state in ("Z", "X") and len(os.listdir("/proc/%d/task"
-                                                      % pid)) <= 1
+        found = states(pid)
+        return len(found) <= 1 and set(found) <= {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
         return True
