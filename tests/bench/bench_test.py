@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 import types
 import xml.dom.minidom
 
@@ -85,6 +86,16 @@ def test_missing_and_doubled_are_void(bed):
     assert not os.path.exists(path)
 
 
+def test_an_application_keeps_its_gap(bed):
+    """No insert comes before its time, also where nobody holds the application's input open."""
+    path, begin_ns, gap_us = bed.outbox(1, 25), time.monotonic_ns(), 50000
+    moments, failed = bed.moments(bed.insert(path, "g", 5, gap_us))
+    assert failed == 0 and len(moments) == 5, moments
+    for n, (insert_ns, commit_ns) in enumerate(moments):
+        assert insert_ns >= begin_ns + n * gap_us * 1000 and commit_ns > insert_ns, (n, begin_ns, moments)
+    bed.forget(path)
+
+
 def test_a_goal_is_met_or_missed(bed):
     rounds = [{"drain 1 rate": 100.0, "postfix relay": 1.0}, {"drain 1 rate": 20.0, "postfix relay": 1.0},
               {"drain 1 rate": 31.0, "postfix relay": 1.0}]
@@ -95,17 +106,21 @@ def test_a_goal_is_met_or_missed(bed):
     assert any("31 (20 to 100)" in line and "| met |" in line for line in report.tables(rounds))
 
 
+TESTS = (test_rows_are_whole, test_missing_and_doubled_are_void, test_an_application_keeps_its_gap,
+         test_a_goal_is_met_or_missed)
+
+
 def main():
     failed = 0
     with beds.Bed(os.environ.get("OUTBOXD_BUILD", ".")) as bed:
-        for test in (test_rows_are_whole, test_missing_and_doubled_are_void, test_a_goal_is_met_or_missed):
+        for test in TESTS:
             try:
                 test(bed)
                 print("ok %s" % test.__name__[5:])
             except (AssertionError, beds.Void) as trouble:
                 failed += 1
                 print("not ok %s: %s" % (test.__name__[5:], trouble))
-    print("%d passed, %d failed, 0 skipped" % (3 - failed, failed))
+    print("%d passed, %d failed, 0 skipped" % (len(TESTS) - failed, failed))
     return 1 if failed else 0
 
 

@@ -56,10 +56,11 @@ static char *make_text(size_t octets)
 	return text;
 }
 
-/* Sleeps until then; false when the input is over. */
-static bool wait_until(uint64_t until_ns)
+/* Sleeps until then; false when the input is over, where that is the end: else it may be over from the start.
+ */
+static bool wait_until(uint64_t until_ns, bool input_ends)
 {
-	struct pollfd input = { .fd = 0, .events = POLLIN };
+	struct pollfd input = { .fd = input_ends ? 0 : -1, .events = POLLIN };
 	uint64_t now_ns = now(), left = until_ns > now_ns ? until_ns - now_ns : 0;
 	struct timespec gap = { .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
 
@@ -111,7 +112,7 @@ int main(int argc, char **argv)
 	for (done = 0; count == 0 || done < count; done++) {
 		char tenant[32], subject[64];
 
-		if ((gap_ns > 0 || count == 0) && !wait_until(begin_ns + done * gap_ns) && count == 0)
+		if ((gap_ns > 0 || count == 0) && !wait_until(begin_ns + done * gap_ns, count == 0))
 			break;
 		if (done == room) {
 			room = room ? 2 * room : 1024;
