@@ -13,6 +13,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/seal.h"
 #include "daemon/monitor.h"
 #include "smtp/resolve.h"
 
@@ -88,18 +89,47 @@ static int parse_options(int argc, char **argv, struct command_line *line)
 	return EX_USAGE;
 }
 
-static void tell_config_error(const char *error)
+static void tell_config(const char *level, const char *error)
 {
 	char now[CLOCK_TEXT_BYTES];
 
 	clock_format_utc(clock_wall_ms(), now);
-	fprintf(stderr, "%s level=error event=config.error error=\"", now);
+	fprintf(stderr, "%s level=%s event=config.error error=\"", now, level);
 	for (; *error; error++)
 		fprintf(stderr, *error == '"' || *error == '\\' ? "\\%c" : "%c", *error);
 	fputs("\"\n", stderr);
 }
 
-/* What only its user can tell of a setting; nothing is opened. */
+static void tell_config_error(const char *error)
+{
+	tell_config("error", error);
+}
+
+/* At its start outboxd goes on without them, with the tenants down that need them; here it is a failure. */
+static int check_keys(const char *path)
+{
+	struct seal_keys *keys = NULL;
+	struct words words, told;
+	enum error error = path ? seal_keys_read(path, &keys, &words) : OK;
+
+	seal_keys_release(&keys);
+	if (error == OK)
+		return EX_OK;
+	if (error == ERROR_NOT_FOUND && !strchr(path, '/') && !getenv("CREDENTIALS_DIRECTORY")) {
+		words_set(
+			&told,
+			"secrets_key_file: %s is the name of a credential, which only a service of systemd's "
+			"has: its keys were not looked at",
+			path);
+		tell_config("warning", told.text);
+		return EX_OK;
+	}
+	words_set(&told, "secrets_key_file: %s", words.text);
+	tell_config_error(told.text);
+	return EX_CONFIG;
+}
+
+/* What only its user can tell of a setting. No database is opened. */
 static int check(const struct config *config)
 {
 	struct resolver *resolver;
@@ -110,7 +140,7 @@ static int check(const struct config *config)
 		return EX_CONFIG;
 	}
 	resolver_destroy(&resolver);
-	return EX_OK;
+	return check_keys(config->secrets_key_file);
 }
 
 /*

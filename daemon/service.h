@@ -4,7 +4,7 @@
 #ifndef OUTBOXD_DAEMON_SERVICE_H
 #define OUTBOXD_DAEMON_SERVICE_H
 
-#include "daemon/configuration.h"
+#include "run/configuration.h"
 
 struct crash_note;
 

@@ -17,7 +17,7 @@
 #include "common/queue.h"
 #include "common/room.h"
 #include "daemon/budget.h"
-#include "daemon/configuration.h"
+#include "run/configuration.h"
 #include "daemon/journal.h"
 #include "daemon/loader.h"
 #include "smtp/resolve.h"

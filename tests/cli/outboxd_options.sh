@@ -74,11 +74,28 @@ fi
 # The sample: as it is, and with every setting that it only mentions.
 expect "the sample configuration is accepted" 0 out "" --check-config --config "$sample"
 sed 's/^#\([a-z_]* = \)/\1/' "$sample" >"$scratch/all.conf"
+export CREDENTIALS_DIRECTORY="$scratch"
+printf '0123456789abcdef0123456789abcdef' >"$scratch/outboxd.keys"
+chmod 0400 "$scratch/outboxd.keys"
 expect "and so is all that it shows" 0 out "" --check-config --config "$scratch/all.conf"
 if cmp -s "$sample" "$scratch/all.conf"; then
 	failed=$((failed + 1))
 	echo "not ok the sample shows no setting"
 fi
+
+# The keys of sealed passwords.
+chmod 0644 "$scratch/outboxd.keys"
+expect "keys that others can read are refused" 78 err "secrets_key_file: $scratch/outboxd.keys" \
+	--check-config --config "$scratch/all.conf"
+echo nonsense >"$scratch/nonsense.keys"
+chmod 0400 "$scratch/nonsense.keys"
+expect "keys that are none are refused" 78 err "nonsense.keys, line 1: not a key" \
+	--check-config --database "$database" --set "secrets_key_file=nonsense.keys"
+expect "keys that are not there are refused" 78 err "secrets_key_file: $scratch/none.keys cannot be read" \
+	--check-config --database "$database" --set "secrets_key_file=$scratch/none.keys"
+unset CREDENTIALS_DIRECTORY
+expect "a credential is not looked for outside of its service" 0 err "level=warning" \
+	--check-config --database "$database" --set "secrets_key_file=outboxd.keys"
 
 expect "a database that cannot be made is 73" 73 err "event=storage.failed" --database "$scratch/no/such/folder/outbox.db"
 cat "$sample" >"$scratch/text.db"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/configuration.h"
+#include "run/configuration.h"
 #include "tests/unit/daemon_test.h"
 
 static char path[64];

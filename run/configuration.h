@@ -4,8 +4,8 @@
  * Constant once published; shared by counted reference, since SIGHUP makes a
  * new one. Durations are milliseconds.
  */
-#ifndef OUTBOXD_DAEMON_CONFIGURATION_H
-#define OUTBOXD_DAEMON_CONFIGURATION_H
+#ifndef OUTBOXD_RUN_CONFIGURATION_H
+#define OUTBOXD_RUN_CONFIGURATION_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -5,7 +5,7 @@
  * A --set is read as one more line of a file: the same words, the same rules,
  * the same errors.
  */
-#include "daemon/configuration.h"
+#include "run/configuration.h"
 
 #include <confuse.h>
 #include <errno.h>
