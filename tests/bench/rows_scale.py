@@ -13,7 +13,7 @@ class Memory(rows_drain.Row):
     """Of an active tenant (its one connection open, a message under way) and of an idle one."""
 
     NAME = "memory"
-    ACTIVE, EACH, DELAY_MS = 200, 3, 700
+    ACTIVE, EACH, DELAY_MS = (200, 800), 3, 700
     IDLE = (1000, 5000)
 
     def __init__(self, bed, options):
@@ -24,9 +24,9 @@ class Memory(rows_drain.Row):
         self.tls = self.sink(chunking=False, delay_ms=self.DELAY_MS, tls=pair)
         self.tls_columns = {"tls": "starttls", "tls_name": "localhost", "tls_ca_file": authority.file}
 
-    def active(self, sink, columns):
-        """KiB more for each of them than while they had nothing to do; threads likewise."""
-        path, messages = self.bed.outbox(self.ACTIVE, sink.port, max_connections=1, **columns), self.ACTIVE * self.EACH
+    def active(self, tenants, sink, columns):
+        """KiB more than while they had nothing to do, the median and the most of the samples; threads."""
+        path, messages = self.bed.outbox(tenants, sink.port, max_connections=1, **columns), tenants * self.EACH
         sink.take()
         samples, threads = [], 0
         with self.bed.daemon(path) as daemon:
@@ -36,20 +36,20 @@ class Memory(rows_drain.Row):
             connection = self.bed.connect(path)
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(beds.INSERT, (
-                ("t%d" % (n % self.ACTIVE), "m.%d" % n, beds.text(beds.TEXT_OCTETS)) for n in range(messages)))
+                ("t%d" % (n % tenants), "m.%d" % n, beds.text(beds.TEXT_OCTETS)) for n in range(messages)))
             connection.execute("COMMIT")
             connection.close()
             limit = time.monotonic() + beds.LONG
             while sink.count() < messages and time.monotonic() < limit:
-                if sink.stats()["open"] >= self.ACTIVE:
+                if sink.stats()["open"] >= tenants:
                     samples.append(beds.memory_kib(daemon.pid) - before)
                     threads = max(threads, daemon.threads())
                 time.sleep(0.05)
             self.bed.settled(path)
         self.bed.check(path, sink.take(), ("m", messages))
         if not samples:
-            raise beds.Void("%d connections were never open at once" % self.ACTIVE)
-        return beds.percentile(samples, 0.5) / self.ACTIVE, max(samples) / self.ACTIVE, threads
+            raise beds.Void("%d connections were never open at once" % tenants)
+        return beds.percentile(samples, 0.5), max(samples), threads
 
     def idle(self, tenants):
         path = self.bed.outbox(tenants, self.plain.port)
@@ -63,8 +63,9 @@ class Memory(rows_drain.Row):
     def once(self):
         figures = {}
         for name, sink, columns in (("plain", self.plain, {}), ("tls", self.tls, self.tls_columns)):
-            middle, most, threads = self.active(sink, columns)
-            figures["memory active " + name], figures["memory active most " + name] = middle, most
+            (few, _, threads), (many, most, _) = (self.active(tenants, sink, columns) for tenants in self.ACTIVE)
+            figures["memory active " + name] = (many - few) / (self.ACTIVE[1] - self.ACTIVE[0])
+            figures["memory active all " + name] = most / self.ACTIVE[1]
             figures["threads active " + name] = threads
         (few, threads_few), (many, threads_many) = map(self.idle, self.IDLE)
         figures["memory idle"] = (many - few) / (self.IDLE[1] - self.IDLE[0])
