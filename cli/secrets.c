@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -144,18 +145,32 @@ static int run_unseal(const struct invocation *invocation)
 /* ---- status ------------------------------------------------------------------------------ */
 
 static const struct table_column status_columns[] = {
-	{ .name = "tenant", .heading = "TENANT" },
-	{ .name = "password", .heading = "PASSWORD" },
-	{ .name = "key", .heading = "KEY" },
-	{ .name = "trouble", .heading = "TROUBLE" },
-	{ .name = NULL },
+	{ .name = "tenant", .heading = "TENANT" },   { .name = "password", .heading = "PASSWORD" },
+	{ .name = "version", .heading = "VERSION" }, { .name = "key", .heading = "KEY" },
+	{ .name = "trouble", .heading = "TROUBLE" }, { .name = NULL },
 };
+
+struct status_view {
+	struct table *table;
+	int64_t old; /* of version 1 */
+};
+
+static void show_status(void *context, const struct admin_value *values, size_t count)
+{
+	struct status_view *view = context;
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(values[i].name, "version") == 0 && values[i].text &&
+		    strcmp(values[i].text, "1") == 0)
+			view->old++;
+	table_row(view->table, values, count);
+}
 
 static int run_status(const struct invocation *invocation)
 {
 	struct seal_keys *keys;
 	struct admin *admin = NULL;
-	struct table *table;
+	struct status_view view = { .old = 0 };
 	struct words words;
 	enum error error;
 	int status = secrets_keys(invocation, &keys);
@@ -164,10 +179,14 @@ static int run_status(const struct invocation *invocation)
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
 		admin_use_keys(admin, keys);
-		table = table_create(stdout, status_columns, options_have(&invocation->options, "json"));
-		error = admin_secrets_status(admin, table_row, table, &words);
+		view.table = table_create(stdout, status_columns, options_have(&invocation->options, "json"));
+		error = admin_secrets_status(admin, show_status, &view, &words);
 		status = cli_close(&admin, error, &words);
-		table_end(&table);
+		table_end(&view.table);
+		if (view.old)
+			cli_say("%lld value%s of version 1, which is not bound to tls_priority: outboxctl secrets "
+			        "rekey seals %s anew",
+			        (long long)view.old, view.old == 1 ? "" : "s", view.old == 1 ? "it" : "them");
 	}
 	seal_keys_release(&keys);
 	return status;
@@ -186,8 +205,8 @@ const struct verb cli_secrets_verbs[] = {
 	{ "secrets keygen", "[FILE]", "Makes a key, in a new file of mode 0400 or on standard output", 0, 1,
 	  NULL, false, run_keygen, NULL },
 	{ "secrets seal", "", "Seals all passwords that are not", 0, 0, change_rules, false, run_seal, NULL },
-	{ "secrets rekey", "", "Seals anew what another key than the first has sealed", 0, 0, change_rules,
-	  false, run_rekey, NULL },
+	{ "secrets rekey", "", "Seals anew what another key than the first, or version 1, has sealed", 0, 0,
+	  change_rules, false, run_rekey, NULL },
 	{ "secrets unseal", "", "Opens all passwords", 0, 0, unseal_rules, false, run_unseal, NULL },
 	{ "secrets status", "", "Shows whose password is sealed, with which key", 0, 0, status_rules, false,
 	  run_status, NULL },

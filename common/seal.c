@@ -3,7 +3,7 @@
  *
  * Promises: a nonce of its own for each sealing; nothing of a value is given away before its tag
  * was found right; what was on the way is wiped. Associated data is unambiguous: no two
- * tenants, columns or settings have the same.
+ * places have the same.
  */
 #include "common/seal.h"
 
@@ -20,61 +20,136 @@
 #include "common/seal_internal.h"
 #include "common/text.h"
 
-#define VERSION     "1"
+#define NEWEST      2
 #define NONCE_BYTES 12
 #define TAG_BYTES   16
-#define HEAD_CHARS  (sizeof(SEAL_PREFIX VERSION ":") - 1 + SEAL_ID_CHARS + 1)
+#define HEAD_CHARS  (sizeof(SEAL_PREFIX "1:") - 1 + SEAL_ID_CHARS + 1)
 #define PLACE_BYTES 65536 /* of associated data: names and paths of at most a few KiB */
+#define PARTS_MAX   16
 
-/* Where a value belongs, as associated data. */
-static void add_part(struct buffer *place, const char *text)
+/* ---- where a value belongs, as associated data ---------------------------------------- */
+
+/* What a file is bound to, by the column that names it. */
+static const struct kind {
+	const char *column, *label;
+	bool server, token_url;
+} kinds[] = {
+	{ "password_file", "password_file", true, false },
+	{ "oauth_client_secret_file", "oauth_client_secret_file", true, true },
+	{ "oauth_refresh_token_file", "oauth_refresh_token_file", true, true },
+	/* one file may be both */
+	{ "tls_cert_file", "tls_key_file", false, false },
+	{ "tls_key_file", "tls_key_file", false, false },
+};
+
+struct parts {
+	const char *texts[PARTS_MAX];
+	size_t count;
+};
+
+static void add(struct parts *parts, const char *text)
 {
-	size_t length = text ? strlen(text) : 0;
-	const unsigned char octets[] = { (unsigned char)(length >> 24), (unsigned char)(length >> 16),
-		                         (unsigned char)(length >> 8), (unsigned char)length };
-
-	buffer_append(place, octets, sizeof(octets));
-	buffer_append(place, text ? text : "", length);
+	parts->texts[parts->count++] = text ? text : "";
 }
 
-/* False: some column is longer than the schema lets it be. */
-static bool make_place(struct buffer *place, const struct tenant_settings *settings, const char *column)
+static void add_server(struct parts *parts, const struct tenant_settings *settings, const char *port)
 {
+	add(parts, settings->host);
+	add(parts, port);
+	add(parts, tls_mode_name(settings->tls));
+	add(parts, tls_verify_name(settings->tls_verify));
+	add(parts, settings->tls_name);
+	add(parts, settings->tls_ca_file);
+	add(parts, settings->tls_fingerprints);
+}
+
+static void add_column(struct parts *parts, const struct seal_place *place, int version, const char *port)
+{
+	add(parts, version == 1 ? "outboxd 1" : "outboxd 2");
+	if (version > 1)
+		add(parts, "column");
+	add(parts, place->column);
+	add(parts, place->settings->name);
+	add_server(parts, place->settings, port);
+	if (version > 1)
+		add(parts, place->settings->tls_priority);
+}
+
+/* False: no file of this column is ever sealed. */
+static bool add_file(struct parts *parts, const struct seal_place *place, const char *port)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(kinds[i].column, place->column) != 0)
+			continue;
+		add(parts, "outboxd 2");
+		add(parts, "file");
+		add(parts, kinds[i].label);
+		add(parts, place->file);
+		if (kinds[i].server) {
+			add_server(parts, place->settings, port);
+			add(parts, place->settings->tls_priority);
+		}
+		if (kinds[i].token_url)
+			add(parts, place->settings->oauth_token_url);
+		return true;
+	}
+	return false;
+}
+
+static void write_part(struct buffer *octets, const char *text)
+{
+	size_t length = strlen(text);
+	const unsigned char head[] = { (unsigned char)(length >> 24), (unsigned char)(length >> 16),
+		                       (unsigned char)(length >> 8), (unsigned char)length };
+
+	buffer_append(octets, head, sizeof(head));
+	buffer_append(octets, text, length);
+}
+
+/* False: it has none, or some column is longer than the schema lets it be. */
+static bool make_place(struct buffer *octets, const struct seal_place *place, int version)
+{
+	struct parts parts = { .count = 0 };
+	size_t total = 0;
 	char port[16];
 
-	(void)snprintf(port, sizeof(port), "%d", settings->port);
-	const char *const parts[] = { "outboxd " VERSION,
-		                      column,
-		                      settings->name,
-		                      settings->host,
-		                      port,
-		                      tls_mode_name(settings->tls),
-		                      tls_verify_name(settings->tls_verify),
-		                      settings->tls_name,
-		                      settings->tls_ca_file,
-		                      settings->tls_fingerprints };
-	size_t total = 0;
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		total += 4 + (parts[i] ? strlen(parts[i]) : 0);
-	buffer_init(place, PLACE_BYTES);
+	buffer_init(octets, PLACE_BYTES);
+	(void)snprintf(port, sizeof(port), "%d", place->settings->port);
+	if (!place->file)
+		add_column(&parts, place, version, port);
+	else if (version < 2 || !add_file(&parts, place, port))
+		return false;
+	for (size_t i = 0; i < parts.count; i++)
+		total += 4 + strlen(parts.texts[i]);
 	if (total > PLACE_BYTES)
 		return false;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		add_part(place, parts[i]);
+	for (size_t i = 0; i < parts.count; i++)
+		write_part(octets, parts.texts[i]);
 	return true;
 }
 
-bool seal_same_place(const struct tenant_settings *one, const struct tenant_settings *other)
+bool seal_same_place(const struct seal_place *one, const struct seal_place *other)
 {
 	struct buffer first, second;
-	bool same = make_place(&first, one, "") & make_place(&second, other, "");
+	bool same = make_place(&first, one, NEWEST) & make_place(&second, other, NEWEST);
 
 	same = same && first.length == second.length && memcmp(first.data, second.data, first.length) == 0;
 	buffer_fini(&first);
 	buffer_fini(&second);
 	return same;
 }
+
+/* For words. */
+static void describe(const struct seal_place *place, struct words *what)
+{
+	if (place->file)
+		words_set(what, "the file of %s = %s (tenant %s)", place->column, place->file,
+		          place->settings->name);
+	else
+		words_set(what, "%s of tenant %s", place->column, place->settings->name);
+}
+
+/* ---- keys ------------------------------------------------------------------------------ */
 
 static gnutls_aead_cipher_hd_t start_cipher(const struct seal_key *key)
 {
@@ -115,17 +190,21 @@ bool seal_is_sealed(const struct secret *value)
 	       memcmp(value->bytes, SEAL_PREFIX, strlen(SEAL_PREFIX)) == 0;
 }
 
-static bool has_head(const struct secret *value)
+int seal_version(const struct secret *value)
 {
-	const char *head = SEAL_PREFIX VERSION ":";
+	size_t at = strlen(SEAL_PREFIX);
+	int version;
 
-	return value->length > HEAD_CHARS && memcmp(value->bytes, head, strlen(head)) == 0 &&
-	       value->bytes[HEAD_CHARS - 1] == '}';
+	if (value->length <= HEAD_CHARS || !seal_is_sealed(value) || value->bytes[at + 1] != ':' ||
+	    value->bytes[HEAD_CHARS - 1] != '}')
+		return 0;
+	version = value->bytes[at] - '0';
+	return version >= 1 && version <= NEWEST ? version : 0;
 }
 
 bool seal_id(const struct secret *value, char id[SEAL_ID_CHARS + 1])
 {
-	if (!has_head(value))
+	if (seal_version(value) == 0)
 		return false;
 	memcpy(id, value->bytes + HEAD_CHARS - 1 - SEAL_ID_CHARS, SEAL_ID_CHARS);
 	id[SEAL_ID_CHARS] = '\0';
@@ -149,7 +228,7 @@ static bool is_one_line(const struct secret *value)
 
 /* ---- closing and opening ------------------------------------------------------------ */
 
-static bool encrypt(const struct seal_key *key, const struct buffer *place, const struct secret *value,
+static bool encrypt(const struct seal_key *key, const struct buffer *bound, const struct secret *value,
                     struct buffer *out)
 {
 	gnutls_aead_cipher_hd_t cipher = start_cipher(key);
@@ -158,7 +237,7 @@ static bool encrypt(const struct seal_key *key, const struct buffer *place, cons
 	bool good;
 
 	digest_random(octets, NONCE_BYTES);
-	good = gnutls_aead_cipher_encrypt(cipher, octets, NONCE_BYTES, place->data, place->length, TAG_BYTES,
+	good = gnutls_aead_cipher_encrypt(cipher, octets, NONCE_BYTES, bound->data, bound->length, TAG_BYTES,
 	                                  value->bytes, value->length, octets + NONCE_BYTES, &length) >= 0;
 	gnutls_aead_cipher_deinit(cipher);
 	good = good && text_base64_encode(out, octets, NONCE_BYTES + length);
@@ -166,32 +245,33 @@ static bool encrypt(const struct seal_key *key, const struct buffer *place, cons
 	return good;
 }
 
-enum error seal_close(const struct seal_keys *keys, const struct tenant_settings *settings,
-                      const char *column, const struct secret *value, struct secret *sealed,
-                      struct words *words)
+enum error seal_close(const struct seal_keys *keys, const struct seal_place *place,
+                      const struct secret *value, struct secret *sealed, struct words *words)
 {
-	struct buffer place, text;
+	struct buffer bound, text;
+	struct words what;
 	enum error error = OK;
 
-	if (!is_one_line(value)) {
-		words_set(words, "%s must be one line of text, without CR, LF or NUL", column);
+	describe(place, &what);
+	/* no login can say more than one line; a file may be in PEM */
+	if (!place->file && !is_one_line(value)) {
+		words_set(words, "%s must be one line of text, without CR, LF or NUL", what.text);
 		return ERROR_INVALID;
 	}
 	buffer_init(&text, SECRET_MAX_BYTES);
-	(void)buffer_printf(&text, "%s%s:%s}", SEAL_PREFIX, VERSION, keys->keys[0].id);
-	if (!make_place(&place, settings, column) || !encrypt(&keys->keys[0], &place, value, &text)) {
-		words_set(words, "%s of tenant %s is too long to be sealed (49000 octets at most)", column,
-		          settings->name);
+	(void)buffer_printf(&text, "%s%d:%s}", SEAL_PREFIX, NEWEST, keys->keys[0].id);
+	if (!make_place(&bound, place, NEWEST) || !encrypt(&keys->keys[0], &bound, value, &text)) {
+		words_set(words, "%s is too long to be sealed (49000 octets at most)", what.text);
 		error = ERROR_INVALID;
 	} else {
 		(void)secret_set(sealed, text.data, text.length);
 	}
-	buffer_fini(&place);
+	buffer_fini(&bound);
 	buffer_fini(&text);
 	return error;
 }
 
-static bool decrypt(const struct seal_key *key, const struct buffer *place, const struct buffer *octets,
+static bool decrypt(const struct seal_key *key, const struct buffer *bound, const struct buffer *octets,
                     struct secret *value)
 {
 	gnutls_aead_cipher_hd_t cipher = start_cipher(key);
@@ -199,10 +279,10 @@ static bool decrypt(const struct seal_key *key, const struct buffer *place, cons
 	bool good;
 
 	secret_make(value, length);
-	good = gnutls_aead_cipher_decrypt(cipher, octets->data, NONCE_BYTES, place->data, place->length,
+	good = gnutls_aead_cipher_decrypt(cipher, octets->data, NONCE_BYTES, bound->data, bound->length,
 	                                  TAG_BYTES, octets->data + NONCE_BYTES, length + TAG_BYTES,
 	                                  value->bytes, &got) >= 0 &&
-	       got == length && is_one_line(value);
+	       got == length;
 	gnutls_aead_cipher_deinit(cipher);
 	if (!good)
 		secret_wipe(value);
@@ -217,55 +297,64 @@ static bool decode(const struct secret *sealed, struct buffer *octets)
 	       octets->length >= NONCE_BYTES + TAG_BYTES;
 }
 
-static enum error open_with(const struct seal_key *key, const struct tenant_settings *settings,
-                            const char *column, const struct secret *sealed, struct secret *value,
-                            struct words *words)
+static void tell_other_place(const struct seal_place *place, const char *what, struct words *words)
 {
-	struct buffer place, octets;
+	if (place->file)
+		words_set(words,
+		          "%s was sealed for another name, server%s, or has been changed: write it again, or "
+		          "undo that change and make it with outboxctl tenant set, which seals it anew",
+		          what, place->settings->oauth_token_url ? " or oauth_token_url" : "");
+	else
+		words_set(
+			words,
+			"%s was sealed for another host, port or tls, or has been changed: set it "
+			"again, or undo that change and make it with outboxctl tenant set, which seals it anew",
+			what);
+}
+
+static enum error open_with(const struct seal_key *key, const struct seal_place *place, const char *what,
+                            const struct secret *sealed, struct secret *value, struct words *words)
+{
+	struct buffer bound = { .data = NULL }, octets;
 	enum error error = OK;
 
 	if (!decode(sealed, &octets)) {
-		words_set(words, "%s of tenant %s is sealed, but cut or garbled: set it again", column,
-		          settings->name);
+		words_set(words, "%s is sealed, but cut or garbled: %s it again", what,
+		          place->file ? "write" : "set");
 		error = ERROR_INVALID;
-		buffer_init(&place, 0);
-	} else if (!make_place(&place, settings, column) || !decrypt(key, &place, &octets, value)) {
-		words_set(
-			words,
-			"%s of tenant %s was sealed for another host, port or tls, or has been changed: set it "
-			"again, or undo that change and make it with outboxctl tenant set, which seals it anew",
-			column, settings->name);
+	} else if (!make_place(&bound, place, seal_version(sealed)) ||
+	           !decrypt(key, &bound, &octets, value) || (!place->file && !is_one_line(value))) {
+		secret_wipe(value);
+		tell_other_place(place, what, words);
 		error = ERROR_REFUSED;
 	}
-	buffer_fini(&place);
+	buffer_fini(&bound);
 	buffer_fini(&octets);
 	return error;
 }
 
-enum error seal_open(const struct seal_keys *keys, const struct tenant_settings *settings, const char *column,
+enum error seal_open(const struct seal_keys *keys, const struct seal_place *place,
                      const struct secret *sealed, struct secret *value, struct words *words)
 {
 	const struct seal_key *key;
 	char id[SEAL_ID_CHARS + 1];
+	struct words what;
 
 	secret_wipe(value);
+	describe(place, &what);
 	if (!seal_id(sealed, id)) {
-		words_set(
-			words,
-			"%s of tenant %s begins with %s, but is nothing that this version has sealed: set it "
-			"again with outboxctl tenant set",
-			column, settings->name, SEAL_PREFIX);
+		words_set(words, "%s begins with %s, but is nothing that this version has sealed: %s",
+		          what.text, SEAL_PREFIX,
+		          place->file ? "write it again" : "set it again with outboxctl tenant set");
 		return ERROR_INVALID;
 	}
 	key = find_key(keys, id);
 	if (key)
-		return open_with(key, settings, column, sealed, value, words);
+		return open_with(key, place, what.text, sealed, value, words);
 	if (keys)
-		words_set(words,
-		          "%s of tenant %s was sealed with the key %s, which is not in secrets_key_file",
-		          column, settings->name, id);
+		words_set(words, "%s was sealed with the key %s, which is not in secrets_key_file", what.text,
+		          id);
 	else
-		words_set(words, "%s of tenant %s is sealed, and no secrets_key_file is set", column,
-		          settings->name);
+		words_set(words, "%s is sealed, and no secrets_key_file is set", what.text);
 	return ERROR_REFUSED;
 }

@@ -1,13 +1,19 @@
 /*
- * seal.h - secrets at rest: a column's value that only the holder of a key can open, and only
- * for the server that it was meant for.
+ * seal.h - secrets at rest: the value of a column, or of a file that a column names, that only the holder
+ * of a key can open, and only for the server that it was meant for.
  *
- *   {sealed:1:KEYID}BASE64      KEYID: 16 hexadecimal digits of the key's digest
+ *   {sealed:2:KEYID}BASE64      KEYID: 16 hexadecimal digits of the key's digest
  *
  * BASE64 (RFC 4648) is a random nonce of 96 bits, the value encrypted by AES-256-GCM (NIST SP 800-38D) and
- * its tag of 128 bits. Associated data are the column's name and the tenant's name, host, port, tls,
- * tls_verify, tls_name, tls_ca_file and tls_fingerprints, each behind its length: who rewrites one of them,
- * or moves the value to another tenant or column, gets nothing.
+ * its tag of 128 bits. Associated data say where it belongs, each part behind its length, so that who
+ * rewrites one of them, or moves the value elsewhere, gets nothing: a column's value  column, tenant's name,
+ * server password_file     column, file's name, server oauth_..._file    column, file's name, server (which
+ * is shown the token), oauth_token_url tls_..._file      that it is a TLS key, and the file's name: no server
+ * is shown it where the server is host, port, tls, tls_verify, tls_name, tls_ca_file, tls_fingerprints and
+ * tls_priority. A file is not bound to a tenant: several may name it, as long as they show it to the same
+ * server.
+ *
+ * Version 1, of columns alone, had all of this but tls_priority. It still opens; nothing seals it.
  *
  * Does not block unless it says so. Any thread. Files that include this do not include the log.
  */
@@ -54,22 +60,31 @@ bool seal_is_sealed(const struct secret *value);
 /* The id of the key that sealed it, as it says; false if it is none of these. */
 bool seal_id(const struct secret *value, char id[SEAL_ID_CHARS + 1]);
 
+/* The version that it says: 1 or 2; 0: it is none of these. */
+int seal_version(const struct secret *value);
+
+/* Where a value belongs; borrowed. */
+struct seal_place {
+	const struct tenant_settings *settings; /* after tenant_settings_seal() */
+	const char *column;                     /* "password", or the one that names the file */
+	const char *file; /* its name in secrets_dir; NULL = the value is the column's */
+};
+
 /*
- * Seals the value of a column for a tenant as its settings are (after tenant_settings_seal()).
- * ERROR_INVALID: it has a CR, LF or NUL, or is longer than a column may be when it is sealed.
+ * Seals a value for its place, by the newest version. ERROR_INVALID: a column's has a CR, LF or NUL, or it is
+ * longer than a secret may be when it is sealed.
  */
-enum error seal_close(const struct seal_keys *keys, const struct tenant_settings *settings,
-                      const char *column, const struct secret *value, struct secret *sealed,
-                      struct words *words);
+enum error seal_close(const struct seal_keys *keys, const struct seal_place *place,
+                      const struct secret *value, struct secret *sealed, struct words *words);
 
 /*
  * Opens it again. ERROR_REFUSED, with words for the tenant's administrator: no such key (keys may be NULL),
  * or sealed for other settings; ERROR_INVALID: it is cut or garbled.
  */
-enum error seal_open(const struct seal_keys *keys, const struct tenant_settings *settings, const char *column,
+enum error seal_open(const struct seal_keys *keys, const struct seal_place *place,
                      const struct secret *sealed, struct secret *value, struct words *words);
 
-/* Whether what is sealed for the one opens for the other. */
-bool seal_same_place(const struct tenant_settings *one, const struct tenant_settings *other);
+/* Whether what is sealed now for the one opens for the other. */
+bool seal_same_place(const struct seal_place *one, const struct seal_place *other);
 
 #endif

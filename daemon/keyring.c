@@ -63,6 +63,7 @@ static struct seal_keys *present_keys(struct keyring *ring, struct words *troubl
 enum error keyring_password(struct keyring *ring, const struct tenant_settings *settings,
                             struct secret *password, struct words *words)
 {
+	const struct seal_place place = { .settings = settings, .column = "password" };
 	struct seal_keys *keys;
 	struct words trouble;
 	enum error error;
@@ -77,16 +78,17 @@ enum error keyring_password(struct keyring *ring, const struct tenant_settings *
 		          settings->name, trouble.text);
 		return ERROR_REFUSED;
 	}
-	error = seal_open(keys, settings, "password", &settings->password, password, words);
+	error = seal_open(keys, &place, &settings->password, password, words);
 	seal_keys_release(&keys);
 	return error;
 }
 
 static bool opens(const struct seal_keys *keys, const struct tenant_settings *settings)
 {
+	const struct seal_place place = { .settings = settings, .column = "password" };
 	struct secret password = { NULL, 0 };
 	struct words words;
-	bool good = seal_open(keys, settings, "password", &settings->password, &password, &words) == OK;
+	bool good = seal_open(keys, &place, &settings->password, &password, &words) == OK;
 
 	secret_wipe(&password);
 	return good;

@@ -33,6 +33,8 @@ bool credential_is_column(const struct tenant_settings *settings)
 enum error credential_load(const struct credential_place *place, const struct tenant_settings *settings,
                            struct secret *password, struct words *words)
 {
+	const struct seal_place column = { .settings = settings, .column = "password" };
+
 	if (settings->token_command)
 		return load_from_command(place, settings->name, "token_command", settings->token_command,
 		                         password, words);
@@ -45,7 +47,7 @@ enum error credential_load(const struct credential_place *place, const struct te
 		return secret_file_read(place->secrets_dir, "password_file", settings->password_file,
 		                        password, words);
 	if (seal_is_sealed(&settings->password))
-		return seal_open(place->keys, settings, "password", &settings->password, password, words);
+		return seal_open(place->keys, &column, &settings->password, password, words);
 	secret_copy(password, &settings->password);
 	return OK;
 }

@@ -14,6 +14,11 @@
 
 #define COLUMN "password"
 
+static struct seal_place place_of(const struct tenant_settings *settings)
+{
+	return (struct seal_place){ .settings = settings, .column = COLUMN };
+}
+
 void admin_use_keys(struct admin *admin, const struct seal_keys *keys)
 {
 	admin->keys = keys;
@@ -41,8 +46,9 @@ static enum error write_password(struct admin *admin, const char *name, const st
 static enum error seal_and_write(struct admin *admin, const struct tenant_settings *settings,
                                  const struct secret *password, struct words *words)
 {
+	const struct seal_place place = place_of(settings);
 	struct secret sealed = { NULL, 0 };
-	enum error error = seal_close(admin->keys, settings, COLUMN, password, &sealed, words);
+	enum error error = seal_close(admin->keys, &place, password, &sealed, words);
 
 	if (error == OK)
 		error = write_password(admin, settings->name, &sealed, words);
@@ -63,6 +69,21 @@ static enum error refuse_unsealed(const struct secret *password, struct words *w
 	return ERROR_REFUSED;
 }
 
+static enum error open_password(struct admin *admin, const struct tenant_settings *settings,
+                                const struct secret *sealed, struct secret *password, struct words *words)
+{
+	const struct seal_place place = place_of(settings);
+
+	return seal_open(admin->keys, &place, sealed, password, words);
+}
+
+static bool same_place(const struct tenant_settings *before, const struct tenant_settings *after)
+{
+	const struct seal_place one = place_of(before), other = place_of(after);
+
+	return seal_same_place(&one, &other);
+}
+
 /* The server's columns have changed under a sealed password. */
 static enum error reseal(struct admin *admin, const struct tenant_settings *before,
                          const struct tenant_settings *after, struct words *words)
@@ -80,11 +101,11 @@ static enum error reseal(struct admin *admin, const struct tenant_settings *befo
 		return ERROR_REFUSED;
 	}
 	/* a change that somebody else made is undone: it opens again as it is */
-	if (seal_open(admin->keys, after, COLUMN, &before->password, &password, &ignored) == OK) {
+	if (open_password(admin, after, &before->password, &password, &ignored) == OK) {
 		secret_wipe(&password);
 		return OK;
 	}
-	error = seal_open(admin->keys, before, COLUMN, &before->password, &password, words);
+	error = open_password(admin, before, &before->password, &password, words);
 	if (error == OK)
 		error = seal_and_write(admin, after, &password, words);
 	secret_wipe(&password);
@@ -108,7 +129,7 @@ enum error admin_secret_settle(struct admin *admin, const char *name, const stru
 		return error;
 	if (password)
 		error = seal_and_write(admin, after, password, words);
-	else if (!seal_same_place(before, after))
+	else if (!same_place(before, after))
 		error = reseal(admin, before, after, words);
 	tenant_settings_release(&after);
 	return error;
@@ -158,7 +179,7 @@ static bool is_concerned(const struct admin *admin, enum admin_secrets verb, con
 	if (verb == ADMIN_SECRETS_SEAL)
 		return !sealed;
 	if (verb == ADMIN_SECRETS_REKEY && seal_id(password, id))
-		return strcmp(id, seal_keys_id(admin->keys)) != 0;
+		return seal_version(password) == 1 || strcmp(id, seal_keys_id(admin->keys)) != 0;
 	return sealed;
 }
 
@@ -179,7 +200,7 @@ static enum error change_one(struct admin *admin, enum admin_secrets verb, const
 	if (verb == ADMIN_SECRETS_SEAL)
 		(void)secret_copy(&password, &settings->password);
 	else
-		error = seal_open(admin->keys, settings, COLUMN, &settings->password, &password, words);
+		error = open_password(admin, settings, &settings->password, &password, words);
 	if (error == OK && verb == ADMIN_SECRETS_UNSEAL)
 		error = refuse_unsealed(&password, words);
 	if (error == OK) {
@@ -284,13 +305,14 @@ static void show_one(struct admin *admin, const struct tenant_settings *settings
 	bool sealed = seal_is_sealed(&settings->password);
 	struct secret password = { NULL, 0 };
 	struct words trouble = { "" };
-	char id[SEAL_ID_CHARS + 1] = "";
+	char id[SEAL_ID_CHARS + 1] = "", version[2] = "";
 
 	if (sealed) {
-		(void)seal_id(&settings->password, id);
+		if (seal_id(&settings->password, id))
+			version[0] = (char)('0' + seal_version(&settings->password));
 		/* without keys nothing can be said but for what is none at all */
 		if ((admin->keys || !*id) &&
-		    seal_open(admin->keys, settings, COLUMN, &settings->password, &password, &trouble) == OK)
+		    open_password(admin, settings, &settings->password, &password, &trouble) == OK)
 			secret_wipe(&password);
 	}
 	const struct admin_value values[] = {
@@ -298,6 +320,7 @@ static void show_one(struct admin *admin, const struct tenant_settings *settings
 		text_value("password", sealed                               ? "sealed"
 		                       : secret_is_set(&settings->password) ? "unsealed"
 		                                                            : "none"),
+		text_value("version", *version ? version : NULL),
 		text_value("key", *id ? id : NULL),
 		text_value("trouble", *trouble.text ? trouble.text : NULL),
 	};

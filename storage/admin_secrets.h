@@ -23,7 +23,7 @@ bool admin_left_unsealed(const struct admin *admin);
 
 enum admin_secrets {
 	ADMIN_SECRETS_SEAL,   /* what is unsealed */
-	ADMIN_SECRETS_REKEY,  /* what is sealed with another key than the first */
+	ADMIN_SECRETS_REKEY,  /* what is sealed with another key than the first, or by version 1 */
 	ADMIN_SECRETS_UNSEAL, /* what is sealed */
 };
 struct admin_secrets_done {
@@ -44,7 +44,10 @@ enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct ad
  */
 enum error admin_secrets_forget(struct admin *admin, bool vacuum, struct words *words);
 
-/* A row a tenant: tenant, password (none, unsealed, sealed), key (its id), trouble (why it does not open). */
+/*
+ * A row a tenant: tenant, password (none, unsealed, sealed), version and key (its id) of what is sealed,
+ * trouble (why it does not open).
+ */
 enum error admin_secrets_status(struct admin *admin, admin_each *each, void *context, struct words *words);
 
 #endif

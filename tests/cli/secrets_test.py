@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True      # nothing is left in the source's folder
 import outboxctl_test
 from outboxctl_test import SECRET, LIMIT_S
 
-SEALED = re.compile(r"\{sealed:1:([0-9a-f]{16})\}[A-Za-z0-9+/]+=*")
+SEALED = re.compile(r"\{sealed:2:([0-9a-f]{16})\}[A-Za-z0-9+/]+=*")
 
 
 def keys(bed, name="keys"):
@@ -148,6 +148,25 @@ def rekey_opens_with_any_and_seals_with_the_first(scratch):
     assert key_of(scratch) != first
     assert scratch.run("secrets", "rekey", *both) == "0 passwords sealed anew\n"
     assert opens(scratch, *new) == SECRET
+
+
+def what_version_1_sealed_opens_and_is_brought_to_version_2(scratch):
+    path = scratch.file("keys", b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+    os.chmod(path, 0o600)
+    key = ["--secrets-key-file", path]
+    scratch.ready(port=587)
+    scratch.sql("UPDATE outbox_tenant SET password = '{sealed:1:1d190d88b3351e63}CQoLDA0ODxAREhMUAQFk/tO6LdY91Q3F0wf+B2n4/CjgLW5ADCVY' "
+                "WHERE name = 'acme'")
+    status, = scratch.json("secrets", "status", *key)
+    assert (status["password"], status["version"], status["trouble"]) == ("sealed", "1", None)
+    assert "1 value of version 1" in scratch.run("secrets", "status", *key) + scratch.errors
+    assert scratch.run("secrets", "seal", *key) == "0 passwords sealed\n"
+    assert scratch.run("secrets", "rekey", *key) == "1 password sealed anew\n"
+    status, = scratch.json("secrets", "status", *key)
+    assert (status["password"], status["version"], status["trouble"]) == ("sealed", "2", None)
+    assert "version 1" not in scratch.run("secrets", "status", *key) + scratch.errors
+    assert scratch.run("secrets", "rekey", *key) == "0 passwords sealed anew\n"
+    assert opens(scratch, *key) == SECRET
 
 
 def one_that_does_not_open_keeps_no_other_from_its_new_key(scratch):

@@ -1,5 +1,5 @@
 /*
- * common_seal.c - what is sealed opens for its tenant, server and column, and for nobody else.
+ * common_seal.c - what is sealed opens where it belongs, and nowhere else.
  */
 #include "common/seal.h"
 
@@ -65,21 +65,22 @@ static void seal(struct seal_keys *keys, const char *password, struct secret *se
 	enum error error;
 
 	ck_assert(secret_set(&value, password, strlen(password)));
-	error = seal_close(keys, settings, "password", &value, sealed, &words);
+	error = seal_close(keys, &(struct seal_place){ settings, "password", NULL }, &value, sealed, &words);
 	ck_assert_msg(error == OK, "%s", words.text);
 	secret_wipe(&value);
 	tenant_settings_release(&settings);
 }
 
 /* Takes settings over; what opens, or does not, with the words. */
-static enum error opens(const struct seal_keys *keys, struct tenant_settings *settings, const char *column,
-                        const struct secret *sealed, struct words *words)
+static enum error opens_file(const struct seal_keys *keys, struct tenant_settings *settings,
+                             const char *column, const char *file, const struct secret *sealed,
+                             struct words *words)
 {
 	struct secret value = { 0 };
 	enum error error;
 
 	words->text[0] = '\0';
-	error = seal_open(keys, settings, column, sealed, &value, words);
+	error = seal_open(keys, &(struct seal_place){ settings, column, file }, sealed, &value, words);
 	ck_assert(secret_is_set(&value) == (error == OK));
 	if (error == OK)
 		ck_assert_str_eq((char *)value.bytes, PASSWORD);
@@ -88,6 +89,12 @@ static enum error opens(const struct seal_keys *keys, struct tenant_settings *se
 	secret_wipe(&value);
 	tenant_settings_release(&settings);
 	return error;
+}
+
+static enum error opens(const struct seal_keys *keys, struct tenant_settings *settings, const char *column,
+                        const struct secret *sealed, struct words *words)
+{
+	return opens_file(keys, settings, column, NULL, sealed, words);
 }
 
 START_TEST(what_is_sealed_opens_and_shows_nothing)
@@ -114,9 +121,14 @@ END_TEST
 START_TEST(it_opens_for_no_other_tenant_server_or_column)
 {
 	static const char *const others[][2] = {
-		{ "host", "mail.evil.example" }, { "port", "588" },       { "tls", "none" },
-		{ "tls_verify", "none" },        { "tls_name", "other" }, { "tls_ca_file", "/evil.pem" },
+		{ "host", "mail.evil.example" },
+		{ "port", "588" },
+		{ "tls", "none" },
+		{ "tls_verify", "none" },
+		{ "tls_name", "other" },
+		{ "tls_ca_file", "/evil.pem" },
 		{ "tls_fingerprints", NULL },
+		{ "tls_priority", "PERFORMANCE" },
 	};
 	struct seal_keys *keys = keys_of(KEY_ONE);
 	struct secret sealed = { 0 };
@@ -141,15 +153,21 @@ START_TEST(it_opens_for_no_other_tenant_server_or_column)
 }
 END_TEST
 
+static bool same_place(const struct tenant_settings *one, const struct tenant_settings *other)
+{
+	return seal_same_place(&(struct seal_place){ one, "password", NULL },
+	                       &(struct seal_place){ other, "password", NULL });
+}
+
 /* "a" + "bc" is not "ab" + "c". */
 START_TEST(no_two_places_are_written_the_same)
 {
 	struct tenant_settings *one = tenant("a", "host", "bc"), *other = tenant("ab", "host", "c");
 
-	ck_assert(!seal_same_place(one, other));
+	ck_assert(!same_place(one, other));
 	tenant_settings_release(&other);
 	other = tenant("a", "host", "bc");
-	ck_assert(seal_same_place(one, other));
+	ck_assert(same_place(one, other));
 	tenant_settings_release(&one);
 	tenant_settings_release(&other);
 }
@@ -160,7 +178,7 @@ START_TEST(a_default_is_what_it_means)
 {
 	struct tenant_settings *one = tenant("acme", "tls", NULL), *other = tenant("acme", "tls", "starttls");
 
-	ck_assert(seal_same_place(one, other));
+	ck_assert(same_place(one, other));
 	tenant_settings_release(&one);
 	tenant_settings_release(&other);
 }
@@ -188,6 +206,166 @@ START_TEST(whatever_is_changed_is_noticed)
 	secret_wipe(&bad);
 	secret_wipe(&sealed);
 	seal_keys_release(&keys);
+}
+END_TEST
+
+/* What was sealed by a program of somebody else's, which knows seal.h alone, opens. */
+START_TEST(what_seal_h_says_is_what_is_done)
+{
+	static const struct {
+		const char *column, *file, *sealed;
+		int version;
+	} given[] = {
+		{ "password", NULL,
+		  "{sealed:1:1d190d88b3351e63}"
+		  "AQIDBAUGBwgJCgsMZoUop4n3hKYkzRE0dTOISTY3hIzuTSOxwC+VQUvBp1ijolLjNNQOAFpijO8=",
+		  1 },
+		{ "password", NULL,
+		  "{sealed:2:1d190d88b3351e63}"
+		  "AgMEBQYHCAkKCwwNCqnWsxwZq5LKFlFIbmKfAciP0kjTN3jx1ymc+JftIQQRXyB1oorW+yTPIS4=",
+		  2 },
+		{ "password_file", "acme.pem",
+		  "{sealed:2:1d190d88b3351e63}"
+		  "AwQFBgcICQoLDA0OiyD4ULOsHkiinzQj3sx4RQTBWvx+KKQ8YnEsKyVvn0BC1F+xkILaRHFDouU=",
+		  2 },
+		{ "oauth_client_secret_file", "acme.pem",
+		  "{sealed:2:1d190d88b3351e63}"
+		  "BAUGBwgJCgsMDQ4P4sU6FEbtzavbkfirrnA1WE5hK8H87YvNjo9vbj3gFWSWhBI7FOG2r+iLe3Y=",
+		  2 },
+		{ "oauth_refresh_token_file", "acme.pem",
+		  "{sealed:2:1d190d88b3351e63}"
+		  "BQYHCAkKCwwNDg8QbIUmSFHDTwPLKosnpfBAGayH26ZEbR//KLmak5Z3G3QcLI5Tf6Tnmsio9MI=",
+		  2 },
+		{ "tls_key_file", "acme.pem",
+		  "{sealed:2:1d190d88b3351e63}"
+		  "BgcICQoLDA0ODxAR/9OpV2alUC//l3mnQFIs+2+XEAUNQK71+Z3LTXoThQltFKOq10O9Vf1kp1g=",
+		  2 },
+	};
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 };
+	struct words words;
+
+	for (size_t i = 0; i < COUNT(given); i++)
+		for (size_t j = 0; j < COUNT(given); j++) {
+			struct tenant_settings *acme = tenant("acme", "oauth_token_url",
+			                                      "https://id.example/token");
+
+			ck_assert(secret_set(&sealed, given[i].sealed, strlen(given[i].sealed)));
+			ck_assert_int_eq(seal_version(&sealed), given[i].version);
+			/* 0 and 1 are both the password, and the version says by which of them */
+			ck_assert_int_eq(
+				opens_file(keys, acme, given[j].column, given[j].file, &sealed, &words),
+				i == j || i + j == 1 ? OK : ERROR_REFUSED);
+		}
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+/* The tenant that has everything that a file can be bound to; column NULL = as it is. */
+static struct tenant_settings *token_tenant(const char *name, const char *column, const char *value)
+{
+	struct tenant_settings *settings = tenant(name, "oauth_token_url", "https://id.example/token");
+	struct words words;
+
+	if (column)
+		ck_assert_int_eq(tenant_settings_set(settings, column, value, &words), OK);
+	tenant_settings_seal(settings);
+	return settings;
+}
+
+static void seal_file(struct seal_keys *keys, const char *column, struct secret *sealed)
+{
+	struct tenant_settings *settings = token_tenant("acme", NULL, NULL);
+	struct secret value = { 0 };
+	struct words words = { "" };
+
+	ck_assert(secret_set(&value, PASSWORD, strlen(PASSWORD)));
+	ck_assert_int_eq(seal_close(keys, &(struct seal_place){ settings, column, "acme.pem" }, &value,
+	                            sealed, &words),
+	                 OK);
+	secret_wipe(&value);
+	tenant_settings_release(&settings);
+}
+
+START_TEST(a_file_opens_for_its_name_server_and_endpoint)
+{
+	/* which files each of them closes: all, those that a server is shown, those of the endpoint */
+	static const struct {
+		const char *column, *value;
+		char shown[6]; /* of files[], + = it closes */
+	} changes[] = {
+		{ "host", "mail.evil.example", "+++-" },
+		{ "port", "588", "+++-" },
+		{ "tls", "none", "+++-" },
+		{ "tls_verify", "none", "+++-" },
+		{ "tls_name", "other", "+++-" },
+		{ "tls_ca_file", "/evil.pem", "+++-" },
+		{ "tls_fingerprints", NULL, "+++-" },
+		{ "tls_priority", "PERFORMANCE", "+++-" },
+		{ "oauth_token_url", "https://evil.example/token", "-++-" },
+		{ "oauth_token_url", NULL, "-++-" },
+		{ "oauth_scope", "mail", "----" },
+		{ "max_age", "60", "----" },
+	};
+	static const char *const files[] = { "password_file", "oauth_client_secret_file",
+		                             "oauth_refresh_token_file", "tls_key_file" };
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 };
+	struct words words;
+
+	for (size_t f = 0; f < COUNT(files); f++) {
+		seal_file(keys, files[f], &sealed);
+		for (size_t i = 0; i < COUNT(changes); i++) {
+			bool closes = changes[i].shown[f] == '+';
+
+			ck_assert_msg(opens_file(keys,
+			                         token_tenant("acme", changes[i].column, changes[i].value),
+			                         files[f], "acme.pem", &sealed,
+			                         &words) == (closes ? ERROR_REFUSED : OK),
+			              "%s %s", files[f], changes[i].column);
+			ck_assert(!closes || strstr(words.text, "was sealed for another name, server"));
+		}
+		ck_assert_int_eq(opens_file(keys, token_tenant("acme", NULL, NULL), files[f], "evil.pem",
+		                            &sealed, &words),
+		                 ERROR_REFUSED);
+		/* nor as anything else; but several tenants may name it */
+		for (size_t g = 0; g < COUNT(files); g++)
+			ck_assert_int_eq(opens_file(keys, token_tenant("other", NULL, NULL), files[g],
+			                            "acme.pem", &sealed, &words),
+			                 f == g ? OK : ERROR_REFUSED);
+		ck_assert_int_eq(opens(keys, token_tenant("acme", NULL, NULL), files[f], &sealed, &words),
+		                 ERROR_REFUSED);
+	}
+	ck_assert_int_eq(opens_file(keys, token_tenant("acme", NULL, NULL), "tls_cert_file", "acme.pem",
+	                            &sealed, &words),
+	                 OK); /* the certificate beside its key */
+	ck_assert_int_eq(opens_file(keys, token_tenant("acme", NULL, NULL), "tls_ca_file", "acme.pem",
+	                            &sealed, &words),
+	                 ERROR_REFUSED);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+}
+END_TEST
+
+START_TEST(a_file_may_have_lines)
+{
+	static const char pem[] = "-----BEGIN\r\n\0 END";
+	struct tenant_settings *settings = tenant("acme", NULL, NULL);
+	const struct seal_place place = { settings, "tls_key_file", "acme.pem" };
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret value = { 0 }, sealed = { 0 }, opened = { 0 };
+	struct words words;
+
+	ck_assert(secret_set(&value, pem, sizeof pem));
+	ck_assert_int_eq(seal_close(keys, &place, &value, &sealed, &words), OK);
+	ck_assert_int_eq(seal_open(keys, &place, &sealed, &opened, &words), OK);
+	ck_assert(opened.length == sizeof pem && memcmp(opened.bytes, pem, sizeof pem) == 0);
+	secret_wipe(&value);
+	secret_wipe(&sealed);
+	secret_wipe(&opened);
+	seal_keys_release(&keys);
+	tenant_settings_release(&settings);
 }
 END_TEST
 
@@ -243,16 +421,21 @@ START_TEST(what_no_login_can_say_is_not_sealed)
 
 	for (size_t i = 0; i < COUNT(lines); i++) {
 		ck_assert(secret_set(&value, lines[i], i == 2 ? 3 : strlen(lines[i])));
-		ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words),
+		ck_assert_int_eq(seal_close(keys, &(struct seal_place){ settings, "password", NULL }, &value,
+		                            &sealed, &words),
 		                 ERROR_INVALID);
 	}
 	secret_make(&value, 49000);
 	memset(value.bytes, 'x', value.length);
-	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), OK);
+	ck_assert_int_eq(
+		seal_close(keys, &(struct seal_place){ settings, "password", NULL }, &value, &sealed, &words),
+		OK);
 	ck_assert_uint_le(sealed.length, SECRET_MAX_BYTES);
 	secret_make(&value, SECRET_MAX_BYTES);
 	memset(value.bytes, 'x', value.length);
-	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), ERROR_INVALID);
+	ck_assert_int_eq(
+		seal_close(keys, &(struct seal_place){ settings, "password", NULL }, &value, &sealed, &words),
+		ERROR_INVALID);
 	ck_assert(strstr(words.text, "too long"));
 	secret_wipe(&value);
 	secret_wipe(&sealed);
@@ -368,6 +551,9 @@ TCase *common_seal_cases(void)
 	tcase_add_test(one, no_two_places_are_written_the_same);
 	tcase_add_test(one, a_default_is_what_it_means);
 	tcase_add_test(one, whatever_is_changed_is_noticed);
+	tcase_add_test(one, what_seal_h_says_is_what_is_done);
+	tcase_add_test(one, a_file_opens_for_its_name_server_and_endpoint);
+	tcase_add_test(one, a_file_may_have_lines);
 	tcase_add_test(one, another_key_is_told_by_its_id);
 	tcase_add_test(one, a_password_that_looks_sealed_is_never_used_as_it_is);
 	tcase_add_test(one, what_no_login_can_say_is_not_sealed);

@@ -182,6 +182,7 @@ static enum error read_keys(const char *name, struct words *words)
 /* The tenant's password, sealed for the server that it has now. */
 static void set_sealed(const char *password)
 {
+	const struct seal_place place = { .settings = settings, .column = "password" };
 	struct secret value = { 0 }, sealed = { 0 };
 	struct seal_keys *keys;
 	struct words words;
@@ -189,7 +190,7 @@ static void set_sealed(const char *password)
 	ck_assert_int_eq(seal_keys_parse("key", KEY_ONE, strlen(KEY_ONE), &keys, &words), OK);
 	tenant_settings_seal(settings);
 	ck_assert(secret_set(&value, password, strlen(password)));
-	ck_assert_int_eq(seal_close(keys, settings, "password", &value, &sealed, &words), OK);
+	ck_assert_int_eq(seal_close(keys, &place, &value, &sealed, &words), OK);
 	set("password", (const char *)sealed.bytes);
 	secret_wipe(&value);
 	secret_wipe(&sealed);
