@@ -32,7 +32,7 @@ struct verb {
 
 /* The tables of each file, found by main.c. */
 extern const struct verb cli_init_verbs[], cli_tenant_verbs[], cli_send_verbs[], cli_queue_verbs[],
-	cli_status_verbs[], cli_purge_verbs[], cli_secrets_verbs[];
+	cli_status_verbs[], cli_purge_verbs[], cli_secrets_verbs[], cli_check_verbs[];
 
 /* tenant_test.c: one verb of cli_tenant_verbs. */
 extern const struct option_rule cli_tenant_test_rules[];

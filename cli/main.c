@@ -26,13 +26,12 @@ static const struct option_rule common_rules[] = {
 
 static const struct verb later_verbs[] = {
 	{ .name = "top", .operands = "", .summary = "not built yet" },
-	{ .name = "check", .operands = "", .summary = "not built yet" },
 	{ .name = NULL },
 };
 
 static const struct verb *const verb_tables[] = {
-	cli_init_verbs,   cli_tenant_verbs, cli_send_verbs,    cli_queue_verbs,
-	cli_status_verbs, cli_purge_verbs,  cli_secrets_verbs, later_verbs,
+	cli_init_verbs,  cli_tenant_verbs,  cli_send_verbs,  cli_queue_verbs, cli_status_verbs,
+	cli_purge_verbs, cli_secrets_verbs, cli_check_verbs, later_verbs,
 };
 
 #define VERB_TABLES (sizeof verb_tables / sizeof verb_tables[0])
@@ -118,6 +117,14 @@ static int too_many_operands(const struct invocation *invocation)
 	                 options->operand_count);
 }
 
+static bool needs_database(const struct invocation *invocation)
+{
+	const char *name = invocation->verb->name;
+
+	return strcmp(name, "schema") != 0 && strcmp(name, "secrets keygen") != 0 &&
+	       (invocation->database || !options_value(&invocation->options, "config"));
+}
+
 static int run_verb(struct invocation *invocation)
 {
 	const struct verb *verb = invocation->verb;
@@ -135,10 +142,9 @@ static int run_verb(struct invocation *invocation)
 		return cli_usage(invocation, "--database is given twice");
 	if (options_value(options, "database"))
 		invocation->database = options_value(options, "database");
-	if (!invocation->database)
+	if (!invocation->database && !options_value(options, "config")) /* which names its own */
 		invocation->database = getenv("OUTBOXD_DATABASE");
-	if ((!invocation->database || !*invocation->database) && strcmp(verb->name, "schema") != 0 &&
-	    strcmp(verb->name, "secrets keygen") != 0)
+	if ((!invocation->database || !*invocation->database) && needs_database(invocation))
 		return cli_usage(invocation, "which database? Give --database FILE, or set OUTBOXD_DATABASE");
 	return verb->run(invocation);
 }

@@ -56,9 +56,12 @@ void composed_destroy(struct composed **composed);
  */
 bool mime_sender_allowed(const char *allowed, const char *address);
 
+/* Whether each entry of the column is an address or an @domain; words name the first that is neither. */
+bool mime_senders_check(const char *allowed, struct words *words);
+
 /*
- * The same for the sender and every address of the From and Sender fields; words name the one that may not. A
- * Sender field that cannot be read is allowed only to who may send as anybody.
+ * mime_sender_allowed() for the sender and every address of the From and Sender fields; words name the one
+ * that may not. A Sender field that cannot be read is allowed only to who may send as anybody.
  */
 bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope, struct words *words);
 

@@ -206,25 +206,66 @@ static bool entry_allows(const char *entry, size_t length, const char *address)
 	return same;
 }
 
+/* The entry at *at without the blanks around it, and *at behind its comma: NULL at the end of all. */
+static const char *next_entry(const char **at, size_t *length)
+{
+	const char *start = *at, *end;
+
+	if (!start)
+		return NULL;
+	end = start + entry_length(start);
+	*at = *end ? end + 1 : NULL;
+	while (start < end && (*start == ' ' || *start == '\t'))
+		start++;
+	while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*length = (size_t)(end - start);
+	return start;
+}
+
 bool mime_sender_allowed(const char *allowed, const char *address)
 {
+	const char *entry;
+	size_t length;
+
 	if (!allowed || address[0] == '\0')
 		return true;
-	for (;;) {
-		size_t length = entry_length(allowed);
-		const char *start = allowed;
-		const char *end = allowed + length;
-
-		while (start < end && (*start == ' ' || *start == '\t'))
-			start++;
-		while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
-			end--;
-		if (entry_allows(start, (size_t)(end - start), address))
+	while ((entry = next_entry(&allowed, &length)))
+		if (entry_allows(entry, length, address))
 			return true;
-		if (allowed[length] == '\0')
+	return false;
+}
+
+static bool is_entry(const char *entry, size_t length, struct words *words)
+{
+	struct address parsed;
+	char *domain;
+
+	if (length > 0 && entry[0] == '@') {
+		if (domain_to_ascii(entry + 1, length - 1, &domain, words))
 			return false;
-		allowed += length + 1;
+		free(domain);
+		return true;
 	}
+	if (address_parse_one("allowed_senders", entry, length, &parsed, words))
+		return false;
+	address_fini(&parsed);
+	return true;
+}
+
+bool mime_senders_check(const char *allowed, struct words *words)
+{
+	const char *entry;
+	size_t length;
+
+	while ((entry = next_entry(&allowed, &length))) {
+		if (length == 0 || is_entry(entry, length, words))
+			continue;
+		words_set(words, "allowed_senders: \"%.*s\" is neither an address nor @ and a domain",
+		          (int)(length < 100 ? length : 100), entry);
+		return false;
+	}
+	return true;
 }
 
 bool mime_envelope_allowed(const char *allowed, const struct envelope *envelope, struct words *words)

@@ -4,6 +4,7 @@
  * tls.c           the session: credentials, handshake, records
  * tls_judge.c     the server's certificate, and what is wrong with it
  * tls_identity.c  the client's certificate
+ * tls_dates.c     until when those of a file are good
  */
 #ifndef OUTBOXD_SMTP_TLS_GNUTLS_H
 #define OUTBOXD_SMTP_TLS_GNUTLS_H
@@ -13,6 +14,7 @@
 #include <gnutls/x509.h>
 #include <stdatomic.h>
 
+#include "smtp/certificate.h"
 #include "smtp/tls_identity.h"
 #include "smtp/tls_internal.h"
 
@@ -41,6 +43,9 @@ struct tls {
 
 /* GnuTLS calls it when the server has shown and proved its certificate, before our last message. */
 int tls_judge_peer(gnutls_session_t session);
+
+/* Whose it is, whose signature it has, from when to when. */
+void tls_take_facts(gnutls_x509_crt_t from, struct certificate *facts);
 
 /* GnuTLS calls it when the server asks for a certificate of ours. */
 int tls_identity_show(gnutls_session_t session, const struct gnutls_cert_retr_st *info,

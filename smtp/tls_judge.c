@@ -26,7 +26,7 @@ static void take_authority(gnutls_x509_crt_t from, bool issuer, char name[CERTIF
 	gnutls_free(whole.data);
 }
 
-static void take_facts(const gnutls_x509_crt_t from, struct certificate *facts)
+void tls_take_facts(gnutls_x509_crt_t from, struct certificate *facts)
 {
 	take_authority(from, false, facts->subject);
 	take_authority(from, true, facts->issuer);
@@ -72,7 +72,7 @@ static void tell_faults(struct tls *tls, unsigned status, gnutls_x509_crt_t *cha
 	struct certificate_names names = { .count = 0 };
 
 	for (unsigned i = 0; i < count; i++)
-		take_facts(chain[i], &facts[i]);
+		tls_take_facts(chain[i], &facts[i]);
 	if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED))
 		certificate_fault_time(tls->words, tls->name, facts, count, clock_wall_s());
 	if (status & GNUTLS_CERT_SIGNER_NOT_FOUND)

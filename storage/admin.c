@@ -12,19 +12,18 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "storage/admin_check.h"
 #include "storage/admin_internal.h"
 #include "storage/admin_space.h"
 #include "storage/migrate.h"
 #include "storage/rules.h"
 
-#define ROOM_MS          2
-#define LEAST_FREE_BYTES (1024 * 1024)
+#define ROOM_MS 2
 
 void admin_verb(struct admin *admin)
 {
@@ -213,7 +212,21 @@ static enum error check_schema(struct admin *admin, const char *path, struct wor
 	return rc != SQLITE_OK ? admin_error(admin, rc, path, words) : check_version(path, version, words);
 }
 
-enum error admin_open(const char *path, struct admin **admin, struct words *words)
+/* Of each purpose: what else its connection is told. */
+static int set_purpose(struct admin *admin, enum admin_purpose purpose)
+{
+	sqlite3 *db = admin->connection.db;
+	int rc;
+
+	/* nobody else moves the WAL into the file while no outboxd runs */
+	if (purpose == ADMIN_WORK)
+		return connection_run(&admin->connection, "PRAGMA wal_autocheckpoint = 1000");
+	rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return rc == SQLITE_OK ? connection_run(&admin->connection, "PRAGMA query_only = ON") : rc;
+}
+
+enum error admin_open_to(const char *path, enum admin_purpose purpose, struct admin **admin,
+                         struct words *words)
 {
 	struct admin *made;
 	enum error error = look_at_file(path, words);
@@ -227,12 +240,9 @@ enum error admin_open(const char *path, struct admin **admin, struct words *word
 		free(made);
 		return error;
 	}
-	error = check_schema(made, path, words);
-	/* nobody else moves the WAL into the file while no outboxd runs */
+	error = admin_error(made, set_purpose(made, purpose), path, words);
 	if (error == OK)
-		error = admin_error(made,
-		                    connection_run(&made->connection, "PRAGMA wal_autocheckpoint = 1000"),
-		                    path, words);
+		error = check_schema(made, path, words);
 	if (error != OK) {
 		admin_close(&made);
 		return error;
@@ -241,23 +251,16 @@ enum error admin_open(const char *path, struct admin **admin, struct words *word
 	return OK;
 }
 
+enum error admin_open(const char *path, struct admin **admin, struct words *words)
+{
+	return admin_open_to(path, ADMIN_WORK, admin, words);
+}
+
 bool admin_cannot_grow(struct admin *admin, struct words *words)
 {
 	const char *path = sqlite3_db_filename(admin->connection.db, "main");
-	struct statvfs fs;
 
-	if (!path || statvfs(path, &fs) != 0)
-		return false;
-	if (fs.f_flag & ST_RDONLY)
-		words_set(words, "the file system of %s is mounted read-only: nothing can be recorded", path);
-	else if ((uint64_t)fs.f_bavail * fs.f_frsize < LEAST_FREE_BYTES)
-		words_set(
-			words,
-			"the file system of %s has %llu octets left: free some, or results cannot be recorded",
-			path, (unsigned long long)fs.f_bavail * fs.f_frsize);
-	else
-		return false;
-	return true;
+	return path && admin_check_space(path, words) == ADMIN_SPACE_NONE;
 }
 
 void admin_close(struct admin **admin)

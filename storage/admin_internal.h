@@ -18,6 +18,11 @@ struct admin {
 	bool left_unsealed;
 };
 
+/* What admin_open() opens for; ADMIN_LOOK: writes nothing, see admin_check.h. */
+enum admin_purpose { ADMIN_WORK, ADMIN_LOOK };
+enum error admin_open_to(const char *path, enum admin_purpose purpose, struct admin **admin,
+                         struct words *words);
+
 /* Begins a verb: from here the lock is waited for. */
 void admin_verb(struct admin *admin);
 

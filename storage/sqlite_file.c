@@ -294,13 +294,33 @@ static enum error inspect_access(const char *path, const struct stat *st, struct
 	return ERROR_PERMISSION;
 }
 
-/* A companion that the database's own users could not write stops their INSERTs. */
+enum error storage_file_modes(const char *path, const struct stat *st, const struct stat *database,
+                              struct words *words)
+{
+	mode_t wanted = database ? database->st_mode & 0660 : 0;
+
+	if (st->st_mode & 0007) {
+		words_set(words, "%s has mode %04o: others than its owner and group may use it", path,
+		          (unsigned)(st->st_mode & 07777));
+		return ERROR_PERMISSION;
+	}
+	if (!database || ((st->st_mode & wanted) == wanted && st->st_gid == database->st_gid &&
+	                  (st->st_uid == database->st_uid || (wanted & 0060) == 0060)))
+		return OK;
+	words_set(words,
+	          "%s (owner %u, group %u, mode %04o) does not follow its database (owner %u, group %u, "
+	          "mode %04o): some who may write that cannot write this",
+	          path, (unsigned)st->st_uid, (unsigned)st->st_gid, (unsigned)(st->st_mode & 07777),
+	          (unsigned)database->st_uid, (unsigned)database->st_gid,
+	          (unsigned)(database->st_mode & 07777));
+	return ERROR_PERMISSION;
+}
+
 static enum error inspect_companion(const struct storage_file *file, const struct stat *database,
                                     size_t which, struct words *words)
 {
 	char path[PATH_MAX + 8];
 	struct stat st;
-	mode_t wanted = database->st_mode & 0660;
 
 	if (!stat_companion(file, which, path, &st) || st.st_ino != file->companion_inodes[which]) {
 		words_set(words, "%s was deleted or replaced while it was in use", path);
@@ -308,23 +328,7 @@ static enum error inspect_companion(const struct storage_file *file, const struc
 	}
 	if (inspect_access(path, &st, words) != OK)
 		return ERROR_PERMISSION;
-	if (st.st_mode & 0007) {
-		words_set(words, "%s has mode %04o: others than its owner and group may use it", path,
-		          (unsigned)(st.st_mode & 07777));
-		return ERROR_PERMISSION;
-	}
-	if ((st.st_mode & wanted) != wanted || st.st_gid != database->st_gid ||
-	    (st.st_uid != database->st_uid && (wanted & 0060) != 0060)) {
-		words_set(
-			words,
-			"%s (owner %u, group %u, mode %04o) does not follow its database (owner %u, group %u, "
-			"mode %04o): some who may write that cannot write this",
-			path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
-			(unsigned)database->st_uid, (unsigned)database->st_gid,
-			(unsigned)(database->st_mode & 07777));
-		return ERROR_PERMISSION;
-	}
-	return OK;
+	return storage_file_modes(path, &st, database, words);
 }
 
 enum error storage_file_inspect(const struct storage_file *file, struct words *words)
@@ -348,13 +352,10 @@ enum error storage_file_inspect(const struct storage_file *file, struct words *w
 		return ERROR_UNAVAILABLE;
 	}
 	error = inspect_access(file->path, &st, words);
+	if (error == OK)
+		error = storage_file_modes(file->path, &st, NULL, words);
 	if (error != OK)
 		return error;
-	if (st.st_mode & 0007) {
-		words_set(words, "%s has mode %04o: others than its owner and group may use it", file->path,
-		          (unsigned)(st.st_mode & 07777));
-		return ERROR_PERMISSION;
-	}
 	for (size_t i = 0; i < COMPANIONS && error == OK; i++)
 		error = inspect_companion(file, &st, i, words);
 	return error;

@@ -13,6 +13,8 @@
 
 #include "common/error.h"
 
+struct stat;
+
 /* A file of this process, by device and inode. Never freed. */
 struct storage_file;
 
@@ -41,6 +43,13 @@ void storage_file_opened(struct storage_file *file);
  * -shm, which may be served all the same. Any thread. Blocks for disk work.
  */
 enum error storage_file_inspect(const struct storage_file *file, struct words *words);
+
+/*
+ * Whether a database (database NULL) or a companion of it is closed to others, and a companion open to all
+ * who may write its database; else they could not INSERT. ERROR_PERMISSION with words. Pure.
+ */
+enum error storage_file_modes(const char *path, const struct stat *st, const struct stat *database,
+                              struct words *words);
 
 /* True while the header says WAL (SQLite's file format, offsets 18 and 19), or is empty yet. Any thread. */
 bool storage_file_is_wal(const struct storage_file *file);
