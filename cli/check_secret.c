@@ -12,6 +12,7 @@
 
 #include "cli/check.h"
 #include "common/secret_file.h"
+#include "run/credential.h"
 
 #define NAMES_BYTES 4000
 
@@ -49,7 +50,8 @@ static void check_password(struct check *check, const struct tenant_settings *te
 
 static bool path_of(const char *folder, const char *name, char path[PATH_MAX])
 {
-	return secret_file_is_name(name) && snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
+	return folder && secret_file_is_name(name) &&
+	       snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
 }
 
 /* A folder that others cannot enter closes what is in it. */
@@ -72,19 +74,42 @@ static void tell_unread(struct check *check, const char *tenant, const char *col
 	            "the file of %s, %s, cannot be looked at by this user", column, path);
 }
 
-static void check_file(struct check *check, const char *tenant, const char *column, const char *name)
+enum error check_secret_file(const struct check *check, const struct tenant_settings *tenant,
+                             const char *column, const char *name, struct secret *secret, struct words *words)
 {
+	const struct seal_place place = { .settings = tenant, .column = column, .file = name };
+	struct secret opened = { NULL, 0 };
+	enum error error = secret_file_read(check->secrets_dir, column, name, secret, words);
+
+	if (error != OK || !seal_is_sealed(secret))
+		return error;
+	if (check->keys_unknown)
+		return ERROR_UNAVAILABLE;
+	error = seal_open(check->keys, &place, secret, &opened, words);
+	if (error == OK)
+		(void)secret_copy(secret, &opened);
+	secret_wipe(&opened);
+	return error;
+}
+
+static void check_file(struct check *check, const struct tenant_settings *settings, const char *column,
+                       const char *name)
+{
+	const char *tenant = settings->name;
 	struct secret secret = { NULL, 0 };
 	char path[PATH_MAX];
 	struct words words;
+	enum error error;
 
-	if (check->secrets_dir && path_of(check->secrets_dir, name, path) && check_unreadable(path)) {
+	if (path_of(check->secrets_dir, name, path) && check_unreadable(path)) {
 		tell_unread(check, tenant, column, path);
 		return;
 	}
-	if (secret_file_read(check->secrets_dir, column, name, &secret, &words) != OK)
-		check_found(check, CHECK_ERROR, "secret.file", tenant, NULL, "%s", words.text);
-	else if (path_of(check->secrets_dir, name, path))
+	error = check_secret_file(check, settings, column, name, &secret, &words);
+	if (error != OK && error != ERROR_UNAVAILABLE)
+		check_found(check, CHECK_ERROR, secret_is_set(&secret) ? "secret.sealed" : "secret.file",
+		            tenant, NULL, "%s", words.text);
+	if (path_of(check->secrets_dir, name, path))
 		check_mode(check, tenant, column, check->secrets_dir, path, S_IRWXO);
 	secret_wipe(&secret);
 }
@@ -144,7 +169,7 @@ static void check_named_files(struct check *check, const struct tenant_settings 
 			continue;
 		any = true;
 		if (check->has_settings)
-			check_file(check, tenant->name, files[i].column, files[i].name);
+			check_file(check, tenant, files[i].column, files[i].name);
 	}
 	if (program && check->has_settings)
 		check_program(check, tenant->name,
@@ -154,11 +179,27 @@ static void check_named_files(struct check *check, const struct tenant_settings 
 	check->unlooked += any && !check->has_settings;
 }
 
+/* What a login cannot do without, whatever the server offers. */
+static void check_login(struct check *check, const struct tenant_settings *tenant)
+{
+	bool named = tenant->auth != AUTH_AUTO && tenant->auth != AUTH_NONE && tenant->auth != AUTH_EXTERNAL;
+	bool has_secret = secret_is_set(&tenant->password) || !credential_is_column(tenant);
+
+	if (named && !tenant->username)
+		check_found(check, CHECK_ERROR, "tenant.login", tenant->name, NULL,
+		            "auth = %s needs a username", auth_choice_name(tenant->auth));
+	else if ((named || tenant->auth == AUTH_AUTO) && tenant->username && !has_secret)
+		check_found(check, CHECK_ERROR, "tenant.login", tenant->name, NULL,
+		            "it has a username, and no password or token to log in with");
+}
+
 void check_secrets(struct check *check, const struct tenant_settings *tenant)
 {
 	check_password(check, tenant);
-	if (tenant->enabled)
-		check_named_files(check, tenant);
+	if (!tenant->enabled)
+		return;
+	check_login(check, tenant);
+	check_named_files(check, tenant);
 }
 
 void check_secrets_end(struct check *check)

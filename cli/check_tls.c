@@ -8,7 +8,6 @@
 
 #include "cli/check.h"
 #include "common/clock.h"
-#include "common/secret_file.h"
 #include "common/text.h"
 #include "smtp/pem_file.h"
 #include "smtp/tls_dates.h"
@@ -88,9 +87,9 @@ static void check_identity(struct check *check, const struct tenant_settings *te
 
 	if (tenant->tls == TLS_NONE || !tenant->tls_cert_file || !tenant->tls_key_file || !check->secrets_dir)
 		return;
-	if (secret_file_read(check->secrets_dir, "tls_cert_file", tenant->tls_cert_file, &certificate,
-	                     &words) == OK &&
-	    secret_file_read(check->secrets_dir, "tls_key_file", tenant->tls_key_file, &key, &words) == OK) {
+	if (check_secret_file(check, tenant, "tls_cert_file", tenant->tls_cert_file, &certificate, &words) ==
+	            OK &&
+	    check_secret_file(check, tenant, "tls_key_file", tenant->tls_key_file, &key, &words) == OK) {
 		if (tls_identity_parse(tenant, &certificate, &key, &identity, &words) != OK) {
 			check_found(check, CHECK_ERROR, "tls.file", tenant->name, NULL, "%s", words.text);
 		} else {

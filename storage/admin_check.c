@@ -43,6 +43,28 @@ static void check_companion(const char *path, const char *suffix, const struct s
 		fault(context, &words);
 }
 
+/* outboxd's journal is its alone; one of root's is what is left of a start by the wrong user. */
+static void check_inflight(const char *path, const struct stat *database, admin_trouble *fault, void *context)
+{
+	char name[PATH_MAX + 16];
+	struct words words;
+	struct stat st;
+
+	(void)snprintf(name, sizeof name, "%s-inflight", path);
+	if (stat(name, &st) != 0)
+		return;
+	if (storage_file_modes(name, &st, NULL, &words) != OK) {
+		fault(context, &words);
+	} else if (st.st_uid == 0 && database->st_uid != 0) {
+		words_set(
+			&words,
+			"%s is root's, and the database is not (owner %u): an outboxd that does not run as root "
+			"cannot write it",
+			name, (unsigned)database->st_uid);
+		fault(context, &words);
+	}
+}
+
 /* Who may write a folder may delete what is in it, and put another file in its place. */
 static void check_folder(const char *path, admin_trouble *fault, void *context)
 {
@@ -74,6 +96,7 @@ void admin_check_files(const char *path, admin_trouble *fault, void *context)
 			fault(context, &words);
 		for (size_t i = 0; i < sizeof companions / sizeof companions[0]; i++)
 			check_companion(real, companions[i], &st, fault, context);
+		check_inflight(real, &st, fault, context);
 		check_folder(real, fault, context);
 	}
 	free(real);

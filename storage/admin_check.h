@@ -17,8 +17,8 @@
 enum error admin_check_open(const char *path, struct admin **admin, struct words *words);
 
 /*
- * Owner and mode of the file, of its -wal, -shm and -journal and of their folder: words for each fault.
- * Opens nothing. Blocks for disk work.
+ * Owner and mode of the file, of its -wal, -shm, -journal and -inflight and of their folder: words for each
+ * fault. Opens nothing. Blocks for disk work.
  */
 void admin_check_files(const char *path, admin_trouble *fault, void *context);
 

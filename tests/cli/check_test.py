@@ -23,6 +23,7 @@ from outboxctl_test import SECRET, LIMIT_S, Skipped
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEEN = set()
 SKIPPED = []
+UNSEALED = ("daemon.none", "secret.unsealed")
 
 
 def check(bed, *words, status=0, ignore=("daemon.none",), **more):
@@ -233,6 +234,10 @@ def modes_that_let_others_in_are_found(scratch):
         os.chmod(scratch.path + "-journal", 0o666)
     assert "-journal has mode 0666" in only(scratch, "warning", "files.mode")
     os.unlink(scratch.path + "-journal")
+    with open(scratch.path + "-inflight", "wb"):
+        os.chmod(scratch.path + "-inflight", 0o604)
+    assert "-inflight has mode 0604" in only(scratch, "warning", "files.mode")
+    os.unlink(scratch.path + "-inflight")
     os.chmod(scratch.folder, 0o777)
     assert "the folder" in only(scratch, "warning", "files.mode")
     os.chmod(scratch.folder, 0o1777)
@@ -315,6 +320,18 @@ def settings_that_do_not_go_together_are_an_error(scratch):
     none(scratch)
 
 
+def a_login_without_what_it_needs_is_an_error(scratch):
+    scratch.ready(auth="plain")
+    assert "auth = plain needs a username" in only(scratch, "error", "tenant.login", tenant="acme")
+    scratch.run("tenant", "set", "acme", "--auth", "auto", "--username", "pbx")
+    assert "no password" in only(scratch, "error", "tenant.login", tenant="acme")
+    scratch.run("tenant", "set", "acme", "--auth", "none")
+    none(scratch)
+    scratch.run("tenant", "set", "acme", "--auth", "auto")
+    password(scratch)
+    only(scratch, "warning", "secret.unsealed")
+
+
 def senders_that_cannot_be_are_an_error(scratch):
     scratch.ready(allowed_senders="@acme.example, pbx@other.example,")
     none(scratch)
@@ -354,14 +371,15 @@ def messages_of_a_tenant_that_is_gone_are_told(scratch):
 
 
 def logins_that_providers_end_are_told_with_their_date(scratch):
-    scratch.ready(username="pbx")
+    scratch.ready()
+    password(scratch)
     for host, words in (("smtp.office365.com", "December 2026 (MC786329)"), ("SMTP-mail.Outlook.com", "16 September 2024")):
         scratch.run("tenant", "set", "acme", "--host", host)
-        assert words in only(scratch, "warning", "provider.basic", tenant="acme")
+        assert words in only(scratch, "warning", "provider.basic", tenant="acme", ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--host", "smtp.office365.com", "--auth", "xoauth2")
-    none(scratch)
+    none(scratch, ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--host", "smtp.gmail.com", "--auth", "auto")
-    none(scratch)
+    none(scratch, ignore=UNSEALED)
     assert "provider.app_password" in scratch.run("check")
 
 
@@ -480,18 +498,19 @@ def authorities_that_are_none_are_an_error(scratch):
 
 
 def what_is_sent_in_clear_is_told(scratch):
-    scratch.ready(username="pbx", tls="none")
-    none(scratch)                                               # 127.0.0.1
+    scratch.ready(tls="none")
+    password(scratch)
+    none(scratch, ignore=UNSEALED)                              # 127.0.0.1
     scratch.run("tenant", "set", "acme", "--host", "mail.acme.example")
-    assert "all mail" in only(scratch, "warning", "tls.clear", tenant="acme")
+    assert "all mail" in only(scratch, "warning", "tls.clear", tenant="acme", ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--auth", "plain")
-    assert "auth = plain" in only(scratch, "warning", "tls.clear", tenant="acme")
+    assert "auth = plain" in only(scratch, "warning", "tls.clear", tenant="acme", ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--tls", "opportunistic")
-    only(scratch, "warning", "tls.clear", tenant="acme")
+    only(scratch, "warning", "tls.clear", tenant="acme", ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--tls", "starttls", "--tls-verify", "none")
-    only(scratch, "warning", "tls.unverified", tenant="acme")
+    only(scratch, "warning", "tls.unverified", tenant="acme", ignore=UNSEALED)
     scratch.run("tenant", "set", "acme", "--username", "", "--auth", "auto", "--tls", "none", "--tls-verify", "full")
-    none(scratch)
+    none(scratch, ignore=UNSEALED)
 
 
 # ---- who runs it --------------------------------------------------------------------------------

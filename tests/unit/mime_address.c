@@ -441,6 +441,19 @@ START_TEST(allowed_senders_are_kept)
 }
 END_TEST
 
+START_TEST(what_cannot_be_a_sender_is_named)
+{
+	struct words words;
+
+	ck_assert(mime_senders_check(NULL, &words));
+	ck_assert(mime_senders_check("a@x.test, @b\303\274cher.example,\"a,b\"@x.test ,", &words));
+	ck_assert(!mime_senders_check("a@x.test, x.test, y", &words));
+	ck_assert_str_eq(words.text, "allowed_senders: \"x.test\" is neither an address nor @ and a domain");
+	ck_assert(!mime_senders_check("@", &words));
+	ck_assert(!mime_senders_check("@x.test @y.test", &words));
+}
+END_TEST
+
 /* What no reader shows may not stand in a local part: it would be another address that looks the same. */
 START_TEST(invisible_characters_are_refused)
 {
@@ -492,5 +505,6 @@ TCase *mime_address_case(void)
 	tcase_add_test(tcase, one_mailbox_is_one);
 	tcase_add_test(tcase, domain_lengths_are_kept);
 	tcase_add_test(tcase, allowed_senders_are_kept);
+	tcase_add_test(tcase, what_cannot_be_a_sender_is_named);
 	return tcase;
 }
