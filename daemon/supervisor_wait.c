@@ -4,8 +4,9 @@
  * SQLite writes to the -wal (the event), syncs it, and only then lets others see the commit, which tells
  * nobody. So the first ask comes after half the usual time, each further one after a quarter of the time
  * since the event: a commit is seen at most a quarter later than it could have been, whatever the disk takes,
- * and an event costs a handful of asks. A transaction that writes for long is asked for some hundred
- * times a second, not at each of its events.
+ * and an event costs a handful of asks. Where nothing is in hand, a message that comes waits for nothing but
+ * this: then each ask comes after a sixteenth of that time, as long as at least one commit in five is mail. A
+ * transaction that writes for long is asked for some hundred times a second, not at each of its events.
  */
 #include "daemon/supervisor_wait.h"
 
@@ -17,6 +18,9 @@
 
 #define FIRST_USUAL_US INT64_C(200)
 #define SHORTEST_US    INT64_C(50)
+#define KEEN_US        INT64_C(20) /* the same while keen */
+#define CREDIT_MAIL    4
+#define CREDIT_MOST    16
 #define FIRST_MOST_US  INT64_C(1000)  /* the first ask is never later, whatever was usual */
 #define CLOSELY_US     INT64_C(2000)  /* asked as often as that events say nothing more */
 #define FINELY_US      INT64_C(10000) /* since the event: then the waits grow quicker */
@@ -27,7 +31,7 @@
 
 void waking_init(struct waking *waking)
 {
-	*waking = (struct waking){ .event_us = -1, .usual_us = FIRST_USUAL_US };
+	*waking = (struct waking){ .event_us = -1, .usual_us = FIRST_USUAL_US, .credit = CREDIT_MAIL };
 }
 
 static int64_t within(int64_t value, int64_t least, int64_t most)
@@ -92,8 +96,14 @@ void waking_answered(struct waking *waking, int64_t now_us, bool more, bool chan
 		waking->event_us = -1;
 		return;
 	}
-	wait_us = since_us / (waking->seen || since_us > FINELY_US ? 1 : 4);
-	ask_after(waking, now_us, within(wait_us, SHORTEST_US, more ? CLOSELY_US : LONGEST_US));
+	wait_us = since_us / (waking->seen || since_us > FINELY_US ? 1 : waking->keen ? 16 : 4);
+	ask_after(waking, now_us,
+	          within(wait_us, waking->keen ? KEEN_US : SHORTEST_US, more ? CLOSELY_US : LONGEST_US));
+}
+
+void waking_brought(struct waking *waking, bool mail)
+{
+	waking->credit = (int)within(waking->credit + (mail ? CREDIT_MAIL : -1), 0, CREDIT_MOST);
 }
 
 static int64_t now_us(void)
@@ -118,7 +128,8 @@ bool supervisor_asks(struct supervisor *supervisor, bool poll)
 	if (!due && !poll)
 		return false;
 	more = due && wait_briefly(&event, 1, 0) == OK;
-	changed = storage_changed(storage);
+	waking->keen = !supervisor->in_hand && waking->credit > 0;
+	changed = (poll || storage_stirred(storage)) && storage_changed(storage);
 	if (due)
 		waking_answered(waking, now_us(), more, changed);
 	return changed;

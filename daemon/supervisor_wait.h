@@ -21,6 +21,8 @@ struct waking {
 	int64_t usual_us;   /* from an event until its commit could be seen, rather short than long */
 	int64_t letters_us; /* letters lie until then */
 	bool seen;          /* a commit was seen since the event: another one may be behind it */
+	bool keen;          /* ask often: nothing is in hand, and what is awaited may well be mail */
+	int credit;         /* what commits brought lately: while it is above 0 they are worth being keen */
 };
 
 void waking_init(struct waking *waking);
@@ -29,6 +31,8 @@ void waking_event(struct waking *waking, int64_t now_us);
 bool waking_is_due(const struct waking *waking, int64_t now_us);
 /* The table was asked. more: there were further events since; changed: what it said. */
 void waking_answered(struct waking *waking, int64_t now_us, bool more, bool changed);
+/* What a change that was seen came to: mail, or nothing of ours. */
+void waking_brought(struct waking *waking, bool mail);
 /* Whether further events would be told now; while the table is asked often they wait for that. */
 bool waking_hears_events(const struct waking *waking);
 

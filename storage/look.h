@@ -44,6 +44,13 @@ int storage_wake_fd(const struct storage *storage);
 bool storage_changed(struct storage *storage);
 
 /*
+ * supervisor: false: nobody has committed since storage_changed() began last, told by a look at shared memory
+ * that costs next to nothing; true: ask it. Clears the descriptor too. What stands behind it is
+ * SQLite's own sign; storage_changed() asked now and then finds what it might not show.
+ */
+bool storage_stirred(struct storage *storage);
+
+/*
  * supervisor: lists the changes and moves the cursor behind them. Does not wait
  * for a lock. What is told is deleted by the next storage_settle(), also by one
  * of an empty batch.

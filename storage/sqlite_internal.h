@@ -41,6 +41,9 @@ enum spooling {
 	SPOOL_LARGE  /* anything */
 };
 
+/* One copy of the header of the WAL-index, as the file format has it (walformat.html, 2.2.1). */
+#define WAL_HEADER_WORDS 12
+
 /* What the look knows of the feed outbox_change. */
 #define FEED_MAX 10000
 struct feed {
@@ -72,6 +75,8 @@ struct storage {
 	int inotify_fd;
 	int wal_watch;
 	int64_t data_version;
+	const volatile uint32_t *wal_index;    /* its header, mapped by `look`; NULL: it cannot be had */
+	uint32_t wal_header[WAL_HEADER_WORDS]; /* what it was before data_version was asked for last */
 	int64_t last_id;
 	int64_t schema; /* SQLite's count of the changes of the schema, at the last look */
 

@@ -93,6 +93,44 @@ static void drain(struct storage *storage)
 		watch_wal(storage);
 }
 
+/* Of the VFS, as the connection has it: no descriptor of ours, whose closing would drop SQLite's locks. */
+static const volatile uint32_t *map_wal_index(struct connection *look)
+{
+	sqlite3_file *file = NULL;
+	void volatile *mapped = NULL;
+
+	if (sqlite3_file_control(look->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || !file ||
+	    !file->pMethods || file->pMethods->iVersion < 2 ||
+	    file->pMethods->xShmMap(file, 0, 32768, 0, &mapped) != SQLITE_OK)
+		return NULL;
+	return mapped;
+}
+
+/*
+ * A commit is seen when this header changes: SQLite itself compares no more than that. What is torn differs,
+ * and SQLite is asked.
+ */
+static bool header_differs(struct storage *storage, bool keep)
+{
+	bool same = storage->wal_index != NULL;
+
+	for (int i = 0; i < WAL_HEADER_WORDS && storage->wal_index; i++) {
+		uint32_t word = __atomic_load_n(&storage->wal_index[i], __ATOMIC_ACQUIRE);
+
+		same = same && word == storage->wal_header[i];
+		if (keep)
+			storage->wal_header[i] = word;
+	}
+	return !same;
+}
+
+bool storage_stirred(struct storage *storage)
+{
+	storage_assert_home(storage);
+	drain(storage);
+	return header_differs(storage, false);
+}
+
 bool storage_changed(struct storage *storage)
 {
 	struct statement version;
@@ -100,6 +138,8 @@ bool storage_changed(struct storage *storage)
 
 	storage_assert_home(storage);
 	drain(storage);
+	/* before SQLite is asked: what is committed in between is asked for once more */
+	(void)header_differs(storage, true);
 	storage->look.deadline_ms = clock_monotonic_ms();
 	version = statement_begin(&storage->look, LOOK_DATA_VERSION);
 	if (statement_row(&version))
@@ -107,6 +147,8 @@ bool storage_changed(struct storage *storage)
 	/* one that cannot be asked is to be looked at: the look says why */
 	if (statement_end(&version) != SQLITE_OK)
 		return true;
+	if (!storage->wal_index)
+		storage->wal_index = map_wal_index(&storage->look);
 	if (now == storage->data_version)
 		return false;
 	storage->data_version = now;

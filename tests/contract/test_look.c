@@ -265,6 +265,22 @@ START_TEST(a_commit_of_another_process_wakes_and_shows)
 }
 END_TEST
 
+START_TEST(that_nobody_has_committed_is_seen_without_asking)
+{
+	while (storage_changed(bed.storage))
+		;
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!storage_stirred(bed.storage));
+		APP->insert_elsewhere(bed.outbox, "acme"); /* its process has ended: the commit can be seen */
+		ck_assert(storage_stirred(bed.storage));
+		ck_assert(storage_stirred(bed.storage)); /* until the table is asked */
+		ck_assert(storage_changed(bed.storage));
+		ck_assert(!storage_stirred(bed.storage));
+		ck_assert(!storage_changed(bed.storage));
+	}
+}
+END_TEST
+
 static void note_settings(void *context, struct tenant_settings *settings)
 {
 	char *text = context;
@@ -422,6 +438,7 @@ void contract_look(TCase *tests)
 	tcase_add_test(tests, what_was_told_is_emptied_by_the_next_commit_and_nothing_else_is);
 	tcase_add_test(tests, changes_do_not_wait_for_a_writer);
 	tcase_add_test(tests, a_commit_of_another_process_wakes_and_shows);
+	tcase_add_test(tests, that_nobody_has_committed_is_seen_without_asking);
 	tcase_add_test(tests, tenants_are_given_as_settings);
 	tcase_add_test(tests, count_counts_what_waits);
 	tcase_add_test(tests, an_operators_wish_to_try_again_is_told);

@@ -39,6 +39,40 @@ START_TEST(a_commit_is_seen_at_most_a_quarter_later_than_it_can_be)
 }
 END_TEST
 
+START_TEST(with_nothing_in_hand_a_commit_is_seen_at_most_a_sixteenth_later)
+{
+	for (int64_t visible_us = 1; visible_us <= 8000; visible_us += 7) {
+		struct waking waking;
+		int asks;
+
+		waking_init(&waking);
+		waking.keen = true;
+		ck_assert_int_le(seen_at(&waking, visible_us, &asks),
+		                 visible_us < 100 ? 100 : visible_us + visible_us / 16 + 20);
+		ck_assert_int_le(asks, 90);
+	}
+}
+END_TEST
+
+START_TEST(who_never_writes_mail_is_not_worth_being_keen)
+{
+	struct waking waking;
+
+	waking_init(&waking);
+	ck_assert_int_gt(waking.credit, 0);
+	for (int i = 0; i < 100; i++) /* each message with our own commit and the one of its status */
+		for (int n = 0; n < 3; n++) {
+			waking_brought(&waking, n == 0);
+			ck_assert_int_gt(waking.credit, 0);
+		}
+	for (int i = 0; i < 20; i++)
+		waking_brought(&waking, false);
+	ck_assert_int_eq(waking.credit, 0);
+	waking_brought(&waking, true); /* and a message is believed at once */
+	ck_assert_int_gt(waking.credit, 0);
+}
+END_TEST
+
 START_TEST(a_slow_disk_is_asked_seldom_and_seen_at_twice_the_time_at_the_latest)
 {
 	for (int64_t visible_us = 10000; visible_us <= 200000; visible_us += 991) {
@@ -145,6 +179,8 @@ TCase *waking_tests(void)
 	TCase *test = tcase_create("waking");
 
 	tcase_add_test(test, a_commit_is_seen_at_most_a_quarter_later_than_it_can_be);
+	tcase_add_test(test, with_nothing_in_hand_a_commit_is_seen_at_most_a_sixteenth_later);
+	tcase_add_test(test, who_never_writes_mail_is_not_worth_being_keen);
 	tcase_add_test(test, a_slow_disk_is_asked_seldom_and_seen_at_twice_the_time_at_the_latest);
 	tcase_add_test(test, what_commits_take_is_learnt);
 	tcase_add_test(test, a_transaction_that_writes_for_long_does_not_keep_us_busy);
