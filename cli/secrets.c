@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/secrets.h"
 #include "cli/table.h"
+#include "cli/tenant_password.h"
 #include "storage/admin_secrets.h"
 
 int secrets_keys(const struct invocation *invocation, struct seal_keys **keys)
@@ -85,19 +86,22 @@ static void tell_trouble(void *context, const struct words *words)
 static int change_all(const struct invocation *invocation, struct admin *admin, enum admin_secrets verb)
 {
 	static const char *const verbs[] = { "sealed", "sealed anew", "unsealed" };
+	const char *folder = options_value(&invocation->options, "secrets-dir");
 	struct admin_secrets_done done;
 	struct words words;
 	enum error error = admin_secrets(admin, verb, &done, tell_trouble, NULL, &words);
 
 	if (error != OK)
 		return cli_fail(error, &words);
-	(void)printf("%lld password%s %s", (long long)done.changed, done.changed == 1 ? "" : "s",
-	             verbs[verb]);
+	(void)printf("%lld password%s", (long long)done.changed, done.changed == 1 ? "" : "s");
+	if (folder)
+		(void)printf(" and %lld file%s", (long long)done.files, done.files == 1 ? "" : "s");
+	(void)printf(" %s", verbs[verb]);
 	if (done.failed)
 		(void)printf(", %lld left as %s", (long long)done.failed,
 		             done.failed == 1 ? "it is" : "they are");
-	if (verb != ADMIN_SECRETS_UNSEAL && done.unsealed)
-		(void)printf(", %lld unsealed", (long long)done.unsealed);
+	if (verb != ADMIN_SECRETS_UNSEAL && done.unsealed + done.files_unsealed)
+		(void)printf(", %lld unsealed", (long long)(done.unsealed + done.files_unsealed));
 	(void)printf("\n");
 	if (verb != ADMIN_SECRETS_UNSEAL)
 		error = admin_secrets_forget(admin, options_have(&invocation->options, "vacuum"), &words);
@@ -120,6 +124,7 @@ static int run_change(const struct invocation *invocation, enum admin_secrets ve
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
 		admin_use_keys(admin, keys);
+		admin_use_files(admin, options_value(&invocation->options, "secrets-dir"));
 		status = change_all(invocation, admin, verb);
 	}
 	admin_close(&admin);
@@ -145,7 +150,8 @@ static int run_unseal(const struct invocation *invocation)
 /* ---- status ------------------------------------------------------------------------------ */
 
 static const struct table_column status_columns[] = {
-	{ .name = "tenant", .heading = "TENANT" },   { .name = "password", .heading = "PASSWORD" },
+	{ .name = "tenant", .heading = "TENANT" },   { .name = "secret", .heading = "SECRET" },
+	{ .name = "file", .heading = "FILE" },       { .name = "state", .heading = "STATE" },
 	{ .name = "version", .heading = "VERSION" }, { .name = "key", .heading = "KEY" },
 	{ .name = "trouble", .heading = "TROUBLE" }, { .name = NULL },
 };
@@ -179,6 +185,7 @@ static int run_status(const struct invocation *invocation)
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
 		admin_use_keys(admin, keys);
+		admin_use_files(admin, options_value(&invocation->options, "secrets-dir"));
 		view.table = table_create(stdout, status_columns, options_have(&invocation->options, "json"));
 		error = admin_secrets_status(admin, show_status, &view, &words);
 		status = cli_close(&admin, error, &words);
@@ -197,18 +204,24 @@ static int run_status(const struct invocation *invocation)
 		.name = "vacuum", .help = "write the whole file anew, so that no free page has an old one"   \
 	}
 
-static const struct option_rule change_rules[] = { SECRETS_KEY_RULE, VACUUM_RULE, { .name = NULL } };
-static const struct option_rule unseal_rules[] = { SECRETS_KEY_RULE, { .name = NULL } };
-static const struct option_rule status_rules[] = { SECRETS_KEY_RULE, CLI_JSON_RULE, { .name = NULL } };
+static const struct option_rule change_rules[] = {
+	SECRETS_KEY_RULE, TENANT_SECRETS_RULE, VACUUM_RULE, { .name = NULL }
+};
+static const struct option_rule unseal_rules[] = { SECRETS_KEY_RULE, TENANT_SECRETS_RULE, { .name = NULL } };
+static const struct option_rule status_rules[] = {
+	SECRETS_KEY_RULE, TENANT_SECRETS_RULE, CLI_JSON_RULE, { .name = NULL }
+};
 
 const struct verb cli_secrets_verbs[] = {
 	{ "secrets keygen", "[FILE]", "Makes a key, in a new file of mode 0400 or on standard output", 0, 1,
 	  NULL, false, run_keygen, NULL },
-	{ "secrets seal", "", "Seals all passwords that are not", 0, 0, change_rules, false, run_seal, NULL },
+	{ "secrets seal", "", "Seals all passwords, with --secrets-dir files too, that are not", 0, 0,
+	  change_rules, false, run_seal, NULL },
 	{ "secrets rekey", "", "Seals anew what another key than the first, or version 1, has sealed", 0, 0,
 	  change_rules, false, run_rekey, NULL },
-	{ "secrets unseal", "", "Opens all passwords", 0, 0, unseal_rules, false, run_unseal, NULL },
-	{ "secrets status", "", "Shows whose password is sealed, with which key", 0, 0, status_rules, false,
-	  run_status, NULL },
+	{ "secrets unseal", "", "Opens all passwords, with --secrets-dir files too", 0, 0, unseal_rules,
+	  false, run_unseal, NULL },
+	{ "secrets status", "", "Shows whose passwords and files are sealed, with which key", 0, 0,
+	  status_rules, false, run_status, NULL },
 	{ .name = NULL },
 };

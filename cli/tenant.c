@@ -15,6 +15,7 @@
 #include "cli/profile.h"
 #include "cli/secrets.h"
 #include "cli/table.h"
+#include "cli/tenant_password.h"
 #include "storage/admin_secrets.h"
 
 #define PASSWORD_REFUSAL                                                                                     \
@@ -27,7 +28,9 @@
 		.name = "password-stdin", .help = "read the password from standard input"                    \
 	}
 
-static const struct option_rule settings_rules[] = { PASSWORD_RULES, SECRETS_KEY_RULE, { .name = NULL } };
+static const struct option_rule settings_rules[] = {
+	PASSWORD_RULES, SECRETS_KEY_RULE, TENANT_SECRETS_RULE, { .name = NULL }
+};
 
 static const struct option_rule add_rules[] = {
 	PASSWORD_RULES,
@@ -93,6 +96,8 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 		status = cli_open(invocation, &admin);
 	if (status == EX_OK) {
 		admin_use_keys(admin, keys);
+		if (invocation->verb->columns)
+			admin_use_files(admin, options_value(&invocation->options, "secrets-dir"));
 		error = write(admin, name, settings, count, secret_is_set(&password) ? &password : NULL,
 		              &words);
 		if (error == OK && admin_left_unsealed(admin))

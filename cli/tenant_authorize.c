@@ -16,9 +16,11 @@
 #include "cli/authorize.h"
 #include "cli/authorize_url.h"
 #include "cli/cli.h"
+#include "cli/secrets.h"
 #include "cli/tenant_password.h"
 #include "common/clock.h"
 #include "common/fields.h"
+#include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "common/text.h"
 #include "common/wait.h"
@@ -32,6 +34,7 @@ const struct option_rule cli_tenant_authorize_rules[] = {
 	{ .name = "device", .help = "the code is entered on any device (RFC 8628)" },
 	{ .name = "loopback", .help = "a browser on this machine comes back to it (RFC 8252)" },
 	TENANT_SECRETS_RULE,
+	SECRETS_KEY_RULE,
 	TENANT_TOKEN_RULES,
 	{ .name = "device-url",
 	  .argument = "URL",
@@ -46,6 +49,8 @@ const struct option_rule cli_tenant_authorize_rules[] = {
 /* What the command line and the tenant make of it. */
 struct way {
 	bool device;
+	bool sealed;
+	struct seal_keys *keys;
 	char *url;
 	int64_t within_ms;
 };
@@ -116,12 +121,34 @@ static int choose_way(const struct invocation *invocation, const struct tenant_s
 	return choose_url(invocation, tenant, way);
 }
 
+/* With keys it is sealed; and a file that was sealed stays so, whatever it is sealed for. */
+static int choose_sealing(const char *folder, const struct tenant_settings *tenant, struct way *way)
+{
+	struct secret old = { .bytes = NULL };
+	struct words words;
+
+	way->sealed = way->keys != NULL;
+	if (!way->keys && secret_file_read(folder, "oauth_refresh_token_file",
+	                                   tenant->oauth_refresh_token_file, &old, &words) == OK)
+		way->sealed = seal_is_sealed(&old);
+	secret_wipe(&old);
+	if (!way->sealed || way->keys)
+		return EX_OK;
+	words_set(&words,
+	          "the file of oauth_refresh_token_file = %s is sealed: name the keys (--secrets-key-file)",
+	          tenant->oauth_refresh_token_file);
+	return cli_fail(ERROR_REFUSED, &words);
+}
+
 /* Before a person is asked: what they consent to is lost if it cannot be kept. */
 static int find_secrets(const struct invocation *invocation, const struct tenant_settings *tenant,
-                        struct authorize *authorize)
+                        struct way *way, struct authorize *authorize)
 {
 	const char *folder = options_value(&invocation->options, "secrets-dir");
+	const struct seal_place client = { tenant, "oauth_client_secret_file",
+		                           tenant->oauth_client_secret_file };
 	struct words words;
+	int status;
 
 	if (!folder)
 		return cli_usage(invocation, "oauth_refresh_token_file is written: give --secrets-dir");
@@ -129,19 +156,24 @@ static int find_secrets(const struct invocation *invocation, const struct tenant
 		words_set_errno(&words, errno, "the refresh token cannot be written to %s", folder);
 		return cli_fail(ERROR_PERMISSION, &words);
 	}
-	if (!tenant->oauth_client_secret_file)
-		return EX_OK;
-	return tenant_secret_file(invocation, "oauth_client_secret_file", tenant->oauth_client_secret_file,
-	                          &authorize->client);
+	status = secrets_keys(invocation, &way->keys);
+	if (status == EX_OK)
+		status = choose_sealing(folder, tenant, way);
+	if (status != EX_OK || !client.file)
+		return status;
+	return tenant_secret_file(invocation, &client, &authorize->client);
 }
 
 static enum error keep(const struct invocation *invocation, const struct tenant_settings *tenant,
-                       const struct buffer *result, struct words *words)
+                       const struct way *way, const struct buffer *result, struct words *words)
 {
-	const char *folder = options_value(&invocation->options, "secrets-dir");
+	const struct seal_files files = { options_value(&invocation->options, "secrets-dir"), way->keys };
+	const struct seal_place place = { tenant, "oauth_refresh_token_file",
+		                          tenant->oauth_refresh_token_file };
 	const char *value = fields_find(result, "refresh_token");
 	struct secret refresh = { .bytes = NULL };
 	enum error error;
+	int lock;
 
 	if (!value || !*value || !secret_set(&refresh, value, strlen(value))) {
 		words_set(words,
@@ -149,8 +181,10 @@ static enum error keep(const struct invocation *invocation, const struct tenant_
 		          "the words of oauth_scope for one");
 		return ERROR_REFUSED;
 	}
-	error = secret_file_replace(folder, "oauth_refresh_token_file", tenant->oauth_refresh_token_file,
-	                            &refresh, words);
+	error = secret_file_lock(files.folder, &lock, words);
+	if (error == OK)
+		error = seal_file_replace(&files, &place, &refresh, way->sealed, words);
+	secret_file_unlock(lock);
 	secret_wipe(&refresh);
 	return error;
 }
@@ -170,7 +204,7 @@ static int run(const struct invocation *invocation, const struct tenant_settings
 	fields_init(&result);
 	error = (way->device ? authorize_by_device : authorize_by_loopback)(authorize, &result, &words);
 	if (error == OK)
-		error = keep(invocation, tenant, &result, &words);
+		error = keep(invocation, tenant, way, &result, &words);
 	fields_fini(&result);
 	if (error == OK) {
 		(void)printf("%s: authorized; the refresh token is in the file of "
@@ -205,10 +239,11 @@ int cli_tenant_authorize(const struct invocation *invocation)
 	if (status == EX_OK)
 		status = choose_way(invocation, tenant, &way);
 	if (status == EX_OK)
-		status = find_secrets(invocation, tenant, &authorize);
+		status = find_secrets(invocation, tenant, &way, &authorize);
 	if (status == EX_OK)
 		status = run(invocation, tenant, &way, &authorize);
 	secret_wipe(&authorize.client);
+	seal_keys_release(&way.keys);
 	free(way.url);
 	tenant_settings_release(&tenant);
 	return status;

@@ -9,21 +9,28 @@
 #include <unistd.h>
 
 #include "cli/secrets.h"
-#include "common/secret_file.h"
+#include "common/seal_file.h"
 #include "run/credential.h"
 #include "run/paths.h"
 #include "run/token_run.h"
 
-int tenant_secret_file(const struct invocation *invocation, const char *column, const char *name,
+int tenant_secret_file(const struct invocation *invocation, const struct seal_place *place,
                        struct secret *secret)
 {
 	const char *folder = options_value(&invocation->options, "secrets-dir");
+	struct seal_keys *keys = NULL;
 	struct words words;
 	enum error error;
+	int status;
 
 	if (!folder)
-		return cli_usage(invocation, "%s names a file of the tenant's: give --secrets-dir", column);
-	error = secret_file_read(folder, column, name, secret, &words);
+		return cli_usage(invocation, "%s names a file of the tenant's: give --secrets-dir",
+		                 place->column);
+	status = secrets_keys(invocation, &keys);
+	if (status != EX_OK)
+		return status;
+	error = seal_file_read(&(struct seal_files){ folder, keys }, place, secret, NULL, &words);
+	seal_keys_release(&keys);
 	return error == OK ? EX_OK : cli_fail_file(error, &words);
 }
 
@@ -78,7 +85,8 @@ static int fetch_token(const struct invocation *invocation, const struct tenant_
                        struct secret *token)
 {
 	const char *program = options_value(&invocation->options, "token-program");
-	const struct token_place place = {
+	struct seal_keys *keys = NULL;
+	struct token_place place = {
 		.program = program ? program : path_token_program,
 		.ca_file = options_value(&invocation->options, "token-ca-file"),
 		.secrets_dir = options_value(&invocation->options, "secrets-dir"),
@@ -87,8 +95,11 @@ static int fetch_token(const struct invocation *invocation, const struct tenant_
 	int status = check_folder(invocation, tenant, place.secrets_dir);
 	enum error error;
 
+	if (status == EX_OK && place.secrets_dir)
+		status = secrets_keys(invocation, &keys);
 	if (status != EX_OK)
 		return status;
+	place.keys = keys;
 	(void)printf("fetching a token");
 	(void)fflush(stdout);
 	error = token_run(&place, tenant, &fetch);
@@ -99,6 +110,7 @@ static int fetch_token(const struct invocation *invocation, const struct tenant_
 		(void)secret_copy(token, &fetch.token);
 	}
 	token_fetch_fini(&fetch);
+	seal_keys_release(&keys);
 	return status;
 }
 
@@ -127,6 +139,8 @@ int tenant_password(const struct invocation *invocation, const struct tenant_set
 	if (tenant->token_command || tenant->password_command)
 		return run_command(invocation, tenant, password);
 	if (tenant->password_file)
-		return tenant_secret_file(invocation, "password_file", tenant->password_file, password);
+		return tenant_secret_file(
+			invocation, &(struct seal_place){ tenant, "password_file", tenant->password_file },
+			password);
 	return read_column(invocation, tenant, password);
 }

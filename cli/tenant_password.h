@@ -6,6 +6,7 @@
 #define OUTBOXD_CLI_TENANT_PASSWORD_H
 
 #include "cli/cli.h"
+#include "common/seal.h"
 #include "common/secret.h"
 #include "common/tenant.h"
 
@@ -22,8 +23,11 @@
 		.name = "token-program", .argument = "FILE", .help = "outboxd's token_program"               \
 	}
 
-/* A file in secrets_dir that a column names. The caller wipes it. 0, or a status after having said why. */
-int tenant_secret_file(const struct invocation *invocation, const char *column, const char *name,
+/*
+ * A file in secrets_dir that a column names, opened if it is sealed. The caller wipes it. 0, or a status
+ * after having said why.
+ */
+int tenant_secret_file(const struct invocation *invocation, const struct seal_place *place,
                        struct secret *secret);
 
 /*

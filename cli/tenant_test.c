@@ -58,9 +58,13 @@ static int find_identity(const struct invocation *invocation, const struct tenan
 
 	if (tenant->tls == TLS_NONE || !tenant->tls_cert_file || !tenant->tls_key_file)
 		return EX_OK;
-	status = tenant_secret_file(invocation, "tls_cert_file", tenant->tls_cert_file, &certificate);
+	status = tenant_secret_file(invocation,
+	                            &(struct seal_place){ tenant, "tls_cert_file", tenant->tls_cert_file },
+	                            &certificate);
 	if (status == EX_OK)
-		status = tenant_secret_file(invocation, "tls_key_file", tenant->tls_key_file, &key);
+		status = tenant_secret_file(
+			invocation, &(struct seal_place){ tenant, "tls_key_file", tenant->tls_key_file },
+			&key);
 	if (status == EX_OK && tls_identity_parse(tenant, &certificate, &key, identity, &words) != OK)
 		status = cli_fail(ERROR_INVALID, &words);
 	secret_wipe(&certificate);

@@ -211,14 +211,6 @@ bool seal_id(const struct secret *value, char id[SEAL_ID_CHARS + 1])
 	return strspn(id, "0123456789abcdef") == SEAL_ID_CHARS;
 }
 
-static const struct seal_key *find_key(const struct seal_keys *keys, const char *id)
-{
-	for (size_t i = 0; keys && i < keys->count; i++)
-		if (strcmp(keys->keys[i].id, id) == 0)
-			return &keys->keys[i];
-	return NULL;
-}
-
 static bool is_one_line(const struct secret *value)
 {
 	return value->length == 0 ||
@@ -348,13 +340,14 @@ enum error seal_open(const struct seal_keys *keys, const struct seal_place *plac
 		          place->file ? "write it again" : "set it again with outboxctl tenant set");
 		return ERROR_INVALID;
 	}
-	key = find_key(keys, id);
+	key = seal_keys_find(keys, id);
 	if (key)
 		return open_with(key, place, what.text, sealed, value, words);
 	if (keys)
 		words_set(words, "%s was sealed with the key %s, which is not in secrets_key_file", what.text,
 		          id);
 	else
-		words_set(words, "%s is sealed, and no secrets_key_file is set", what.text);
+		words_set(words, "%s is sealed, and no secrets_key_file is set, or it could not be read",
+		          what.text);
 	return ERROR_REFUSED;
 }

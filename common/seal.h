@@ -51,6 +51,9 @@ void seal_keys_release(struct seal_keys **keys);          /* the last one wipes;
 /* The id of the key that seals. */
 const char *seal_keys_id(const struct seal_keys *keys);
 
+/* Whether the other ones have all of these; NULL = none. */
+bool seal_keys_within(const struct seal_keys *keys, const struct seal_keys *others);
+
 /* A new key as a line of such a file, without its end. */
 void seal_key_make(struct secret *line);
 

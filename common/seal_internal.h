@@ -19,4 +19,7 @@ struct seal_keys {
 	size_t count; /* at least 1 */
 };
 
+/* NULL: there is none of this id; keys may be NULL. */
+const struct seal_key *seal_keys_find(const struct seal_keys *keys, const char *id);
+
 #endif

@@ -144,6 +144,22 @@ const char *seal_keys_id(const struct seal_keys *keys)
 	return keys->keys[0].id;
 }
 
+const struct seal_key *seal_keys_find(const struct seal_keys *keys, const char *id)
+{
+	for (size_t i = 0; keys && i < keys->count; i++)
+		if (strcmp(keys->keys[i].id, id) == 0)
+			return &keys->keys[i];
+	return NULL;
+}
+
+bool seal_keys_within(const struct seal_keys *keys, const struct seal_keys *others)
+{
+	for (size_t i = 0; keys && i < keys->count; i++)
+		if (!seal_keys_find(others, keys->keys[i].id))
+			return false;
+	return true;
+}
+
 /* ---- the file -------------------------------------------------------------------- */
 
 /*

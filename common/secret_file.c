@@ -7,10 +7,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 #define SECRET_FILE_BYTES 65536
+#define LOCK_WAIT_MS      5000
+#define LOCK_POLL_NS      5000000 /* flock(2) has no time limit of its own */
 
 /* The triggers refuse a path too; a database may be older than they. */
 bool secret_file_is_name(const char *name)
@@ -169,4 +175,38 @@ enum error secret_file_replace(const char *folder, const char *column, const cha
 	if (fd >= 0)
 		close(fd);
 	return error;
+}
+
+/* --- one at a time ----------------------------------------------------------------------- */
+
+enum error secret_file_lock(const char *folder, int *lock, struct words *words)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_POLL_NS };
+	int64_t deadline_ms = deadline_after_ms(LOCK_WAIT_MS);
+	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	*lock = -1;
+	if (fd < 0) {
+		words_set_errno(words, folder ? errno : ENOENT, "secrets_dir cannot be opened");
+		return ERROR_SYSTEM;
+	}
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		bool held = errno == EWOULDBLOCK || errno == EINTR;
+
+		if (held && deadline_left_ms(deadline_ms) > 0) {
+			(void)nanosleep(&pause, NULL);
+			continue;
+		}
+		words_set_errno(words, errno, "secrets_dir cannot be locked");
+		close(fd);
+		return held ? ERROR_UNAVAILABLE : ERROR_SYSTEM;
+	}
+	*lock = fd;
+	return OK;
+}
+
+void secret_file_unlock(int lock)
+{
+	if (lock >= 0)
+		close(lock);
 }

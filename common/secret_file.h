@@ -29,4 +29,12 @@ enum error secret_file_read(const char *folder, const char *column, const char *
 enum error secret_file_replace(const char *folder, const char *column, const char *name,
                                const struct secret *secret, struct words *words);
 
+/*
+ * Keeps all others that ask for it off the files of a folder while one is read and written again: no rotated
+ * token is lost to somebody who had read the old one. Waits for them, 5 s at most. *lock: for
+ * secret_file_unlock(), -1 if not OK. ERROR_UNAVAILABLE, ERROR_SYSTEM with words.
+ */
+enum error secret_file_lock(const char *folder, int *lock, struct words *words);
+void secret_file_unlock(int lock); /* -1 does nothing */
+
 #endif

@@ -60,6 +60,13 @@ static struct seal_keys *present_keys(struct keyring *ring, struct words *troubl
 	return keys;
 }
 
+struct seal_keys *keyring_keys(struct keyring *ring)
+{
+	struct words ignored;
+
+	return present_keys(ring, &ignored);
+}
+
 enum error keyring_password(struct keyring *ring, const struct tenant_settings *settings,
                             struct secret *password, struct words *words)
 {
@@ -94,18 +101,24 @@ static bool opens(const struct seal_keys *keys, const struct tenant_settings *se
 	return good;
 }
 
+static bool names_files(const struct tenant_settings *settings)
+{
+	return settings->password_file || settings->tls_key_file || settings->oauth_client_secret_file ||
+	       settings->oauth_refresh_token_file;
+}
+
 bool keyring_unlocked(struct keyring *ring, const struct tenant_settings *settings)
 {
 	struct seal_keys *now, *before;
-	bool unlocked;
+	bool files = names_files(settings), unlocked;
 
-	if (!secret_is_set(&settings->password) || !seal_is_sealed(&settings->password))
+	if (!files && (!secret_is_set(&settings->password) || !seal_is_sealed(&settings->password)))
 		return false;
 	pthread_mutex_lock(&ring->lock);
 	now = seal_keys_hold(ring->keys);
 	before = seal_keys_hold(ring->before);
 	pthread_mutex_unlock(&ring->lock);
-	unlocked = opens(now, settings) && !opens(before, settings);
+	unlocked = files ? !seal_keys_within(now, before) : opens(now, settings) && !opens(before, settings);
 	seal_keys_release(&now);
 	seal_keys_release(&before);
 	return unlocked;

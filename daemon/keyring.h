@@ -1,7 +1,7 @@
 /*
  * keyring.h - the keys of secrets_key_file, as they were read last, for all threads.
  *
- * Tenants whose password is sealed are down with words while the key is not there; nobody else
+ * Tenants whose password or file is sealed are down with words while the key is not there; nobody else
  * is touched by it.
  */
 #ifndef OUTBOXD_DAEMON_KEYRING_H
@@ -39,7 +39,13 @@ enum error keyring_read(struct keyring *ring, const char *path, const char **id,
 enum error keyring_password(struct keyring *ring, const struct tenant_settings *settings,
                             struct secret *password, struct words *words);
 
-/* Whether the last reading opened a password that was closed before it: a reason to try at once. */
+/* The keys as they are now; NULL = none. The caller releases them. Any thread; does not block. */
+struct seal_keys *keyring_keys(struct keyring *ring);
+
+/*
+ * Whether the last reading opened a password that was closed before it: a reason to try at once. Of files it
+ * is not known without the disk: then whether it brought a key.
+ */
 bool keyring_unlocked(struct keyring *ring, const struct tenant_settings *settings);
 
 #endif

@@ -17,6 +17,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/queue.h"
+#include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "daemon/keyring.h"
 #include "daemon/thread.h"
@@ -109,10 +110,11 @@ static enum error load_trust(struct request *request)
 	                        &request->materials.trust, &request->words);
 }
 
-static enum error load_password(struct request *request)
+static enum error load_password(struct request *request, const struct seal_keys *keys)
 {
 	const struct credential_place place = { .secrets_dir = request->loader->secrets_dir,
-		                                .command_dir = request->loader->command_dir };
+		                                .command_dir = request->loader->command_dir,
+		                                .keys = keys };
 
 	if (credential_is_column(request->settings))
 		return keyring_password(&request->loader->keyring, request->settings,
@@ -125,20 +127,20 @@ static bool needs_identity(const struct tenant_settings *settings)
 	return settings->tls != TLS_NONE && settings->tls_cert_file && settings->tls_key_file;
 }
 
-static enum error load_identity(struct request *request)
+static enum error load_identity(struct request *request, const struct seal_keys *keys)
 {
 	const struct tenant_settings *settings = request->settings;
-	const char *folder = request->loader->secrets_dir;
+	const struct seal_files files = { request->loader->secrets_dir, keys };
+	const struct seal_place certificate_place = { settings, "tls_cert_file", settings->tls_cert_file };
+	const struct seal_place key_place = { settings, "tls_key_file", settings->tls_key_file };
 	struct secret certificate = { NULL, 0 }, key = { NULL, 0 };
 	enum error error;
 
 	if (!needs_identity(settings))
 		return OK;
-	error = secret_file_read(folder, "tls_cert_file", settings->tls_cert_file, &certificate,
-	                         &request->words);
+	error = seal_file_read(&files, &certificate_place, &certificate, NULL, &request->words);
 	if (error == OK)
-		error = secret_file_read(folder, "tls_key_file", settings->tls_key_file, &key,
-		                         &request->words);
+		error = seal_file_read(&files, &key_place, &key, NULL, &request->words);
 	if (error == OK)
 		error = tls_identity_parse(settings, &certificate, &key, &request->materials.identity,
 		                           &request->words);
@@ -149,11 +151,14 @@ static enum error load_identity(struct request *request)
 
 static void load(struct request *request)
 {
+	struct seal_keys *keys = keyring_keys(&request->loader->keyring);
+
 	request->error = load_trust(request);
 	if (request->error == OK)
-		request->error = load_identity(request);
+		request->error = load_identity(request, keys);
 	if (request->error == OK)
-		request->error = load_password(request);
+		request->error = load_password(request, keys);
+	seal_keys_release(&keys);
 }
 
 static void request_release(struct request *request)

@@ -27,7 +27,7 @@ struct waiter {
 struct token {
 	atomic_int references; /* tenant, workers, the thread that fetches */
 	struct tenant_settings *settings;
-	struct token_place place; /* its own texts */
+	struct token_place place; /* its own texts; keys: of the fetch under way */
 
 	pthread_mutex_t lock; /* of all that follows */
 	struct secret secret; /* the last one, unset = none yet */
@@ -35,6 +35,7 @@ struct token {
 	int64_t refused_serial;
 	int64_t refresh_at_ms, expires_at_ms;
 	bool fetching;
+	struct seal_keys *keys;
 	struct waiter *waiters;
 	/* of the last fetch */
 	enum error error;
@@ -79,12 +80,24 @@ void token_release(struct token **token)
 		return;
 	secret_wipe(&released->secret);
 	token_fetch_fini(&released->fetch);
+	seal_keys_release(&released->keys);
 	tenant_settings_release(&released->settings);
 	free((char *)(uintptr_t)released->place.program);
 	free((char *)(uintptr_t)released->place.ca_file);
 	free((char *)(uintptr_t)released->place.secrets_dir);
 	pthread_mutex_destroy(&released->lock);
 	free(released);
+}
+
+void token_use_keys(struct token *token, struct seal_keys *keys)
+{
+	struct seal_keys *old;
+
+	pthread_mutex_lock(&token->lock);
+	old = token->keys;
+	token->keys = keys;
+	pthread_mutex_unlock(&token->lock);
+	seal_keys_release(&old);
 }
 
 /* --- fetching ------------------------------------------------------------------------------- */
@@ -140,11 +153,20 @@ static void end_fetch(struct token *token, enum error error)
 static void *fetch_main(void *argument)
 {
 	struct token *token = argument;
+	struct seal_keys *keys;
+	enum error error;
 
+	pthread_mutex_lock(&token->lock);
+	keys = seal_keys_hold(token->keys);
+	pthread_mutex_unlock(&token->lock);
+	token->place.keys = keys;
 	token->fetch.refused = false;
 	token->fetch.error[0] = '\0';
 	token->fetch.expires_in_s = 0;
-	end_fetch(token, token_run(&token->place, token->settings, &token->fetch));
+	error = token_run(&token->place, token->settings, &token->fetch);
+	token->place.keys = NULL;
+	seal_keys_release(&keys);
+	end_fetch(token, error);
 	token_release(&token);
 	return NULL;
 }

@@ -22,11 +22,14 @@
 
 struct token;
 
-/* NULL: the tenant has no oauth_token_url. place is copied. */
+/* NULL: the tenant has no oauth_token_url. place is copied, without keys. */
 struct token *token_create(const struct token_place *place, struct tenant_settings *settings);
 /* NULL gives NULL. */
 struct token *token_hold(struct token *token);
 void token_release(struct token **token); /* leaves NULL */
+
+/* The keys that open sealed files from the next fetch on; taken over, NULL = none. Any thread. */
+void token_use_keys(struct token *token, struct seal_keys *keys);
 
 struct token_given {
 	struct secret secret; /* the caller wipes it */

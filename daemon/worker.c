@@ -16,6 +16,8 @@
 #include "common/wait.h"
 #include "daemon/deliver.h"
 #include "daemon/fault.h"
+#include "daemon/keyring.h"
+#include "daemon/loader.h"
 #include "daemon/quota.h"
 #include "daemon/thread.h"
 #include "daemon/token.h"
@@ -127,6 +129,7 @@ static enum error gather(struct workplace *place, struct materials *materials, s
 		return no_session(trouble, error, TROUBLE_PLAIN, &words);
 	if (!worker->token)
 		return OK;
+	token_use_keys(worker->token, keyring_keys(loader_keyring(worker->outbox->service->loader)));
 	error = token_get(worker->token, deadline_ms, &interrupt, given, &words);
 	log_token(place);
 	if (error == OK) {

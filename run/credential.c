@@ -4,6 +4,7 @@
 #include "run/credential.h"
 
 #include "common/clock.h"
+#include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "run/command.h"
 
@@ -33,6 +34,8 @@ bool credential_is_column(const struct tenant_settings *settings)
 enum error credential_load(const struct credential_place *place, const struct tenant_settings *settings,
                            struct secret *password, struct words *words)
 {
+	const struct seal_files files = { place->secrets_dir, place->keys };
+	const struct seal_place file = { settings, "password_file", settings->password_file };
 	const struct seal_place column = { .settings = settings, .column = "password" };
 
 	if (settings->token_command)
@@ -44,8 +47,7 @@ enum error credential_load(const struct credential_place *place, const struct te
 		return load_from_command(place, settings->name, "password_command",
 		                         settings->password_command, password, words);
 	if (settings->password_file)
-		return secret_file_read(place->secrets_dir, "password_file", settings->password_file,
-		                        password, words);
+		return seal_file_read(&files, &file, password, NULL, words);
 	if (seal_is_sealed(&settings->password))
 		return seal_open(place->keys, &column, &settings->password, password, words);
 	secret_copy(password, &settings->password);

@@ -14,7 +14,7 @@
 /* Where things are; NULL = nowhere: who names something there is refused with words. */
 struct credential_place {
 	const char *secrets_dir, *command_dir;
-	const struct seal_keys *keys; /* that open a sealed column */
+	const struct seal_keys *keys; /* that open what is sealed */
 };
 
 /*

@@ -12,6 +12,7 @@
 
 #include "common/buffer.h"
 #include "common/fields.h"
+#include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "common/text.h"
 #include "run/token_ask.h"
@@ -26,12 +27,19 @@ static bool same(const struct secret *a, const struct secret *b)
 	return a->length == b->length && (a->length == 0 || memcmp(a->bytes, b->bytes, a->length) == 0);
 }
 
+static struct seal_place refresh_place(const struct tenant_settings *settings)
+{
+	return (struct seal_place){ settings, "oauth_refresh_token_file",
+		                    settings->oauth_refresh_token_file };
+}
+
 /* The file's, but for a newer one that could not be written, unless somebody has written the file since. */
 static enum error read_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
                                      struct token_fetch *fetch, struct secret *refresh)
 {
-	enum error error = secret_file_read(place->secrets_dir, "oauth_refresh_token_file",
-	                                    settings->oauth_refresh_token_file, refresh, &fetch->words);
+	const struct seal_files files = { place->secrets_dir, place->keys };
+	const struct seal_place file = refresh_place(settings);
+	enum error error = seal_file_read(&files, &file, refresh, &fetch->sealed, &fetch->words);
 
 	if (error != OK)
 		return error;
@@ -47,12 +55,13 @@ static enum error read_refresh_token(const struct token_place *place, const stru
 static enum error read_credentials(const struct token_place *place, const struct tenant_settings *settings,
                                    struct token_fetch *fetch, struct credentials *credentials)
 {
+	const struct seal_files files = { place->secrets_dir, place->keys };
+	const struct seal_place client = { settings, "oauth_client_secret_file",
+		                           settings->oauth_client_secret_file };
 	enum error error = OK;
 
-	if (settings->oauth_client_secret_file)
-		error = secret_file_read(place->secrets_dir, "oauth_client_secret_file",
-		                         settings->oauth_client_secret_file, &credentials->client,
-		                         &fetch->words);
+	if (client.file)
+		error = seal_file_read(&files, &client, &credentials->client, NULL, &fetch->words);
 	if (error == OK && settings->oauth_refresh_token_file)
 		error = read_refresh_token(place, settings, fetch, &credentials->refresh);
 	return error;
@@ -99,17 +108,20 @@ static bool take_secret(const struct buffer *result, const char *name, struct se
 
 /*
  * Whether somebody has written the file since it was read: a person has authorized anew, say
- * (outboxctl tenant authorize), and what came of the old one is worth nothing beside that.
+ * (outboxctl tenant authorize), and what came of the old one is worth nothing beside that. To have sealed it
+ * meanwhile is no writing, and it stays sealed; what is sealed for other settings than ours is.
  */
-static bool was_written(const struct token_place *place, const struct tenant_settings *settings,
-                        const struct token_fetch *fetch)
+static bool was_written(const struct seal_files *files, const struct seal_place *file,
+                        struct token_fetch *fetch)
 {
 	struct secret now = { NULL, 0 };
 	struct words words;
-	bool written = secret_file_read(place->secrets_dir, "oauth_refresh_token_file",
-	                                settings->oauth_refresh_token_file, &now, &words) == OK &&
-	               !same(&now, &fetch->replaces);
+	bool sealed = false;
+	enum error error = seal_file_read(files, file, &now, &sealed, &words);
+	bool written = error == OK ? !same(&now, &fetch->replaces) : sealed;
 
+	if (error == OK)
+		fetch->sealed = sealed;
 	secret_wipe(&now);
 	return written;
 }
@@ -118,17 +130,20 @@ static bool was_written(const struct token_place *place, const struct tenant_set
 static void keep_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
                                const struct buffer *result, struct token_fetch *fetch)
 {
-	if (!settings->oauth_refresh_token_file)
+	const struct seal_files files = { place->secrets_dir, place->keys };
+	const struct seal_place file = refresh_place(settings);
+	int lock;
+
+	if (!file.file)
 		return;
 	take_secret(result, "refresh_token", &fetch->unsaved);
-	if (!secret_is_set(&fetch->unsaved))
+	if (!secret_is_set(&fetch->unsaved) || secret_file_lock(files.folder, &lock, &fetch->words) != OK)
 		return;
-	if (was_written(place, settings, fetch))
+	fetch->words.text[0] = '\0';
+	if (was_written(&files, &file, fetch) ||
+	    seal_file_replace(&files, &file, &fetch->unsaved, fetch->sealed, &fetch->words) == OK)
 		secret_wipe(&fetch->unsaved);
-	else if (secret_file_replace(place->secrets_dir, "oauth_refresh_token_file",
-	                             settings->oauth_refresh_token_file, &fetch->unsaved,
-	                             &fetch->words) == OK)
-		secret_wipe(&fetch->unsaved);
+	secret_file_unlock(lock);
 }
 
 static enum error take_result(const struct token_place *place, const struct tenant_settings *settings,

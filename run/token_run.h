@@ -8,15 +8,17 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/seal.h"
 #include "common/secret.h"
 #include "common/tenant.h"
 #include "run/token_ask.h"
 
 /* Where things are; texts live as long as who uses them. */
 struct token_place {
-	const char *program;     /* outboxd-token */
-	const char *ca_file;     /* authorities of token endpoints, NULL = the system's */
-	const char *secrets_dir; /* NULL = none */
+	const char *program;          /* outboxd-token */
+	const char *ca_file;          /* authorities of token endpoints, NULL = the system's */
+	const char *secrets_dir;      /* NULL = none */
+	const struct seal_keys *keys; /* that open what is sealed there, NULL = none; borrowed by a fetch */
 };
 
 /* What came of a fetch, and what the next one needs to know. */
@@ -24,6 +26,7 @@ struct token_fetch {
 	/* in and out: a rotated refresh token that could not be written, and the file's content that it
 	 * replaces */
 	struct secret unsaved, replaces;
+	bool sealed; /* the file is */
 	/* out */
 	struct secret token; /* set if OK */
 	int64_t expires_in_s;

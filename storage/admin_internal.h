@@ -11,10 +11,12 @@
 #define ADMIN_COLUMNS_MAX 64
 
 struct seal_keys;
+struct seal_place;
 
 struct admin {
 	struct connection connection;
 	const struct seal_keys *keys; /* borrowed, NULL = none: admin_secrets.h */
+	const char *folder;           /* secrets_dir, the same */
 	bool left_unsealed;
 };
 
@@ -46,6 +48,8 @@ enum error admin_tenant_exists(struct admin *admin, const char *name, struct wor
  */
 enum error admin_secret_settle(struct admin *admin, const char *name, const struct tenant_settings *before,
                                const struct secret *password, struct words *words);
+/* The same for the files that the tenant names; before NULL: it was not there. Blocks for those too. */
+enum error admin_files_settle(struct admin *admin, const struct tenant_settings *before, struct words *words);
 /* What this connection overwrites or deletes from now on becomes zeros. Before a transaction. */
 enum error admin_secrets_overwrite(struct admin *admin, struct words *words);
 

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "storage/admin_internal.h"
 #include "storage/admin_secrets.h"
+#include "storage/admin_secrets_internal.h"
 
 #define COLUMN "password"
 
@@ -137,14 +138,9 @@ enum error admin_secret_settle(struct admin *admin, const char *name, const stru
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
-struct names {
-	char **names;
-	size_t count;
-};
-
 static void add_name(void *context, const struct admin_value *values, size_t count)
 {
-	struct names *list = context;
+	struct admin_names *list = context;
 
 	(void)count;
 	if ((list->count & (list->count - 1)) == 0)
@@ -153,7 +149,7 @@ static void add_name(void *context, const struct admin_value *values, size_t cou
 	list->names[list->count++] = memory_strdup(values[0].text);
 }
 
-static enum error read_names(struct admin *admin, struct names *list, struct words *words)
+enum error admin_names_read(struct admin *admin, struct admin_names *list, struct words *words)
 {
 	struct statement statement = admin_prepare(admin, "SELECT name FROM outbox_tenant ORDER BY name");
 
@@ -161,7 +157,7 @@ static enum error read_names(struct admin *admin, struct names *list, struct wor
 	return admin_error(admin, admin_finish(&statement), "reading the tenants", words);
 }
 
-static void free_names(struct names *list)
+void admin_names_free(struct admin_names *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 		free(list->names[i]);
@@ -169,7 +165,7 @@ static void free_names(struct names *list)
 }
 
 /* Whether the verb has anything to do with this value. */
-static bool is_concerned(const struct admin *admin, enum admin_secrets verb, const struct secret *password)
+bool admin_secret_concerned(const struct admin *admin, enum admin_secrets verb, const struct secret *password)
 {
 	bool sealed = seal_is_sealed(password);
 	char id[SEAL_ID_CHARS + 1];
@@ -193,7 +189,7 @@ static enum error change_one(struct admin *admin, enum admin_secrets verb, const
 
 	if (error != OK)
 		return error;
-	if (!is_concerned(admin, verb, &settings->password)) {
+	if (!admin_secret_concerned(admin, verb, &settings->password)) {
 		tenant_settings_release(&settings);
 		return OK;
 	}
@@ -233,7 +229,7 @@ enum error admin_secrets_overwrite(struct admin *admin, struct words *words)
 enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct admin_secrets_done *done,
                          admin_trouble *trouble, void *context, struct words *words)
 {
-	struct names list = { .names = NULL };
+	struct admin_names list = { .names = NULL };
 	enum error error = admin_secrets_overwrite(admin, words);
 	bool fatal = false;
 
@@ -242,7 +238,7 @@ enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct ad
 		error = admin_begin(admin, words);
 	if (error != OK)
 		return error;
-	error = read_names(admin, &list, words);
+	error = admin_names_read(admin, &list, words);
 	for (size_t i = 0; i < list.count && error == OK; i++) {
 		enum error one = change_one(admin, verb, list.names[i], done, &fatal, words);
 
@@ -255,8 +251,9 @@ enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct ad
 	}
 	if (error == OK)
 		error = count_unsealed(admin, &done->unsealed, words);
-	free_names(&list);
-	return admin_end(admin, error, words);
+	admin_names_free(&list);
+	error = admin_end(admin, error, words);
+	return error == OK ? admin_files_change(admin, verb, done, trouble, context, words) : error;
 }
 
 /* ---- traces, and what is to be seen ---------------------------------------------------- */
@@ -299,27 +296,29 @@ static struct admin_value text_value(const char *name, const char *text)
 		                     .length = text ? strlen(text) : 0 };
 }
 
-static void show_one(struct admin *admin, const struct tenant_settings *settings, admin_each *each,
-                     void *context)
+void admin_secret_show(struct admin *admin, const struct seal_place *place, const struct secret *content,
+                       const struct words *unread, admin_each *each, void *context)
 {
-	bool sealed = seal_is_sealed(&settings->password);
-	struct secret password = { NULL, 0 };
-	struct words trouble = { "" };
+	bool sealed = seal_is_sealed(content);
+	struct secret opened = { NULL, 0 };
+	struct words trouble = *unread;
 	char id[SEAL_ID_CHARS + 1] = "", version[2] = "";
 
 	if (sealed) {
-		if (seal_id(&settings->password, id))
-			version[0] = (char)('0' + seal_version(&settings->password));
+		if (seal_id(content, id))
+			version[0] = (char)('0' + seal_version(content));
 		/* without keys nothing can be said but for what is none at all */
-		if ((admin->keys || !*id) &&
-		    open_password(admin, settings, &settings->password, &password, &trouble) == OK)
-			secret_wipe(&password);
+		if ((admin->keys || !*id) && seal_open(admin->keys, place, content, &opened, &trouble) == OK)
+			secret_wipe(&opened);
 	}
 	const struct admin_value values[] = {
-		text_value("tenant", settings->name),
-		text_value("password", sealed                               ? "sealed"
-		                       : secret_is_set(&settings->password) ? "unsealed"
-		                                                            : "none"),
+		text_value("tenant", place->settings->name),
+		text_value("secret", place->column),
+		text_value("file", place->file),
+		text_value("state", sealed                   ? "sealed"
+		                    : secret_is_set(content) ? "unsealed"
+		                    : *unread->text          ? NULL
+		                                             : "none"),
 		text_value("version", *version ? version : NULL),
 		text_value("key", *id ? id : NULL),
 		text_value("trouble", *trouble.text ? trouble.text : NULL),
@@ -327,14 +326,24 @@ static void show_one(struct admin *admin, const struct tenant_settings *settings
 	each(context, values, sizeof values / sizeof values[0]);
 }
 
+static void show_one(struct admin *admin, const struct tenant_settings *settings, admin_each *each,
+                     void *context)
+{
+	const struct seal_place place = place_of(settings);
+
+	admin_secret_show(admin, &place, &settings->password, &(struct words){ "" }, each, context);
+	if (admin->folder)
+		admin_files_status(admin, settings, each, context);
+}
+
 enum error admin_secrets_status(struct admin *admin, admin_each *each, void *context, struct words *words)
 {
-	struct names list = { .names = NULL };
+	struct admin_names list = { .names = NULL };
 	struct tenant_settings *settings;
 	enum error error;
 
 	admin_verb(admin);
-	error = read_names(admin, &list, words);
+	error = admin_names_read(admin, &list, words);
 	for (size_t i = 0; i < list.count && error == OK; i++) {
 		error = admin_tenant_settings(admin, list.names[i], &settings, words);
 		if (error == OK) {
@@ -344,6 +353,6 @@ enum error admin_secrets_status(struct admin *admin, admin_each *each, void *con
 			error = OK; /* removed meanwhile */
 		}
 	}
-	free_names(&list);
+	admin_names_free(&list);
 	return error;
 }

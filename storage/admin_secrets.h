@@ -18,6 +18,14 @@
  */
 void admin_use_keys(struct admin *admin, const struct seal_keys *keys);
 
+/*
+ * secrets_dir, for all that follows, borrowed; NULL = none: the files there that tenants name are sealed,
+ * opened and shown too. admin_tenant_set() seals one anew where a change of the tenant's would close it,
+ * before it commits: if that fails, the same again finds it sealed already. With keys and no folder such a
+ * change of a tenant that names a file is ERROR_REFUSED.
+ */
+void admin_use_files(struct admin *admin, const char *folder);
+
 /* Whether the last admin_tenant_set() put an unsealed password in a sealed one's place. */
 bool admin_left_unsealed(const struct admin *admin);
 
@@ -27,13 +35,14 @@ enum admin_secrets {
 	ADMIN_SECRETS_UNSEAL, /* what is sealed */
 };
 struct admin_secrets_done {
-	int64_t changed;  /* rows */
-	int64_t failed;   /* told to trouble, and left as they are */
-	int64_t unsealed; /* of all, afterwards */
+	int64_t changed, files;           /* rows, files */
+	int64_t failed;                   /* told to trouble, and left as they are */
+	int64_t unsealed, files_unsealed; /* of all, afterwards */
 };
 typedef void admin_trouble(void *context, const struct words *words);
 
-/* All tenants in one transaction; what is as it should be is left alone. Needs keys. */
+/* All tenants in one transaction, then the files one by one; what is as it should be is left alone. Needs
+ * keys. */
 enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct admin_secrets_done *done,
                          admin_trouble *trouble, void *context, struct words *words);
 
@@ -45,8 +54,9 @@ enum error admin_secrets(struct admin *admin, enum admin_secrets verb, struct ad
 enum error admin_secrets_forget(struct admin *admin, bool vacuum, struct words *words);
 
 /*
- * A row a tenant: tenant, password (none, unsealed, sealed), version and key (its id) of what is sealed,
- * trouble (why it does not open).
+ * A row a tenant, and one a file: tenant, secret (password, or the column), file (its name), state (none,
+ * unsealed, sealed; NULL = it cannot be read), version and key (its id) of what is sealed, trouble (why it
+ * does not open).
  */
 enum error admin_secrets_status(struct admin *admin, admin_each *each, void *context, struct words *words);
 

@@ -110,6 +110,9 @@ static enum error write_tenant(struct admin *admin, const char *sql, const char 
 		error = run_write(admin, sql, name, settings, count, admin->keys ? NULL : password, words);
 	if (error == OK)
 		error = admin_secret_settle(admin, name, before, password, words);
+	/* last: what fails after it leaves a file that only the same change opens again */
+	if (error == OK)
+		error = admin_files_settle(admin, before, words);
 	tenant_settings_release(&before);
 	return admin_end(admin, error, words);
 }

@@ -39,8 +39,8 @@ def key_of(bed, tenant="acme"):
 
 
 def rows(bed, *words):
-    return {row["tenant"]: (row["password"], row["key"], row["trouble"])
-            for row in bed.json("secrets", "status", *words)}
+    return {row["tenant"]: (row["state"], row["key"], row["trouble"])
+            for row in bed.json("secrets", "status", *words) if not row["file"]}
 
 
 def opens(bed, *words):
@@ -158,12 +158,12 @@ def what_version_1_sealed_opens_and_is_brought_to_version_2(scratch):
     scratch.sql("UPDATE outbox_tenant SET password = '{sealed:1:1d190d88b3351e63}CQoLDA0ODxAREhMUAQFk/tO6LdY91Q3F0wf+B2n4/CjgLW5ADCVY' "
                 "WHERE name = 'acme'")
     status, = scratch.json("secrets", "status", *key)
-    assert (status["password"], status["version"], status["trouble"]) == ("sealed", "1", None)
+    assert (status["state"], status["version"], status["trouble"]) == ("sealed", "1", None)
     assert "1 value of version 1" in scratch.run("secrets", "status", *key) + scratch.errors
     assert scratch.run("secrets", "seal", *key) == "0 passwords sealed\n"
     assert scratch.run("secrets", "rekey", *key) == "1 password sealed anew\n"
     status, = scratch.json("secrets", "status", *key)
-    assert (status["password"], status["version"], status["trouble"]) == ("sealed", "2", None)
+    assert (status["state"], status["version"], status["trouble"]) == ("sealed", "2", None)
     assert "version 1" not in scratch.run("secrets", "status", *key) + scratch.errors
     assert scratch.run("secrets", "rekey", *key) == "0 passwords sealed anew\n"
     assert opens(scratch, *key) == SECRET
@@ -213,6 +213,127 @@ def tenant_test_opens_a_sealed_password(scratch):
     server.join(LIMIT_S)
     said = [line.split(" ")[2] for line in server.lines if line.startswith("AUTH PLAIN")]
     assert base64.b64decode(said[0]) == b"\0pbx\0" + SECRET.encode()
+
+
+# ---- files ---------------------------------------------------------------------------------
+
+PEM = SECRET + "\nsecond line\n"
+
+
+class Files:
+    """secrets_dir of the tenant acme: a password, a key in PEM that is its certificate too, and OAuth2's."""
+
+    def __init__(self, bed, **settings):
+        self.bed = bed
+        self.folder = os.path.join(bed.folder, "secrets")
+        os.mkdir(self.folder)
+        self.key = keys(bed)
+        self.more = [*self.key, "--secrets-dir", self.folder]
+        for name, text in (("pw", SECRET + "\n"), ("pem", PEM), ("client", SECRET), ("refresh", SECRET)):
+            self.write(name, text)
+        bed.ready(password_file="pw", tls_cert_file="pem", tls_key_file="pem", oauth_client_secret_file="client",
+                  oauth_refresh_token_file="refresh", oauth_token_url="https://id.example/token", **settings)
+
+    def write(self, name, text, mode=0o640):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write(text)
+        os.chmod(path, mode)
+
+    def read(self, name):
+        with open(os.path.join(self.folder, name), encoding="ascii") as stream:
+            return stream.read()
+
+    def texts(self):
+        return {name: self.read(name) for name in sorted(os.listdir(self.folder))}
+
+    def status(self, *words):
+        return {row["file"]: (row["state"], row["trouble"])
+                for row in self.bed.json("secrets", "status", *(words or self.more)) if row["file"]}
+
+
+def files_are_sealed_sealed_anew_and_opened(scratch):
+    files = Files(scratch)
+    assert files.status("--secrets-dir", files.folder) == {
+        name: ("unsealed", None) for name in ("pw", "pem", "client", "refresh")}
+    plain = files.texts()
+    assert scratch.run("secrets", "seal", *files.more) == "0 passwords and 4 files sealed\n"
+    sealed = files.texts()
+    assert set(sealed) == set(plain)                # nothing is left beside them
+    for name, text in sealed.items():
+        assert SEALED.fullmatch(text.rstrip("\n")), (name, text)
+        assert stat.S_IMODE(os.stat(os.path.join(files.folder, name)).st_mode) == 0o640
+    assert scratch.run("secrets", "seal", *files.more) == "0 passwords and 0 files sealed\n"
+    assert files.texts() == sealed
+    assert files.status() == {name: ("sealed", None) for name in plain}
+    other = keys(scratch, "other")
+    texts = b"".join(open(path, "rb").read() for path in (other[1], files.key[1]))
+    both = scratch.file("both", texts)
+    os.chmod(both, 0o600)
+    scratch.run("secrets", "rekey", "--secrets-key-file", both, "--secrets-dir", files.folder)
+    anew = files.texts()
+    assert all(anew[name] != sealed[name] for name in anew)
+    assert "4 left as they are" in scratch.run("secrets", "unseal", *files.more, status=65)
+    assert files.texts() == anew
+    scratch.run("secrets", "unseal", *other, "--secrets-dir", files.folder)
+    assert {name: text.rstrip("\n") for name, text in files.texts().items()} == {
+        name: text.rstrip("\n") for name, text in plain.items()}
+
+
+def a_file_that_is_absent_or_shown_to_two_servers_is_left_as_it_is(scratch):
+    files = Files(scratch)
+    os.unlink(os.path.join(files.folder, "client"))
+    for name, host in (("same", "127.0.0.1"), ("evil", "mail.evil.example")):
+        scratch.run("tenant", "add", name, "--host", host, "--password-file", "pw",
+                    "--tls-cert-file", "pem", "--tls-key-file", "pem")
+    done = scratch.run("secrets", "seal", *files.more, status=65)
+    # pw by each of three, client by one
+    assert done == "0 passwords and 2 files sealed, 4 left as they are, 3 unsealed\n", done
+    assert "pw is password_file of tenant acme and password_file of tenant evil" in scratch.errors
+    assert "oauth_client_secret_file = client cannot be read" in scratch.errors
+    assert files.read("pw") == SECRET + "\n"
+    scratch.run("tenant", "set", "evil", "--password-file", "evil")
+    files.write("evil", "another")
+    files.write("client", SECRET)
+    assert scratch.run("secrets", "seal", *files.more) == "0 passwords and 3 files sealed\n"
+    assert scratch.run("secrets", "rekey", *files.more) == "0 passwords and 0 files sealed anew\n"
+    assert [row["trouble"] for row in scratch.json("secrets", "status", *files.more)] == [None] * 11
+    # who names another one's file has nothing of it
+    scratch.sql("UPDATE outbox_tenant SET password_file = 'pw' WHERE name = 'evil'")
+    troubles = [row["trouble"] for row in scratch.json("secrets", "status", *files.more)
+                if row["tenant"] == "evil" and row["file"] == "pw"]
+    assert "was sealed for another name, server" in troubles[0], troubles
+
+
+def a_change_of_the_tenant_seals_its_files_anew_or_is_refused(scratch):
+    files = Files(scratch)
+    scratch.run("secrets", "seal", *files.more)
+    before = files.texts()
+    scratch.run("tenant", "set", "acme", "--oauth-token-url", "https://id.example/two", *files.key, status=78)
+    assert "--secrets-dir" in scratch.errors
+    scratch.run("tenant", "set", "acme", "--oauth-token-url", "https://id.example/two", "--secrets-dir", files.folder,
+                status=78)
+    assert "--secrets-key-file" in scratch.errors and files.texts() == before
+    # in one step: what the server is shown, and what only the endpoint is
+    scratch.run("tenant", "set", "acme", "--oauth-token-url", "https://id.example/two", *files.more)
+    after = files.texts()
+    assert {name for name in after if after[name] != before[name]} == {"client", "refresh"}
+    scratch.run("tenant", "set", "acme", "--host", "mail.other.example", *files.more)
+    last = files.texts()
+    assert {name for name in last if last[name] != after[name]} == {"client", "refresh", "pw"}
+    assert files.status() == {name: ("sealed", None) for name in last}
+    scratch.run("tenant", "set", "acme", "--max-age", 3600, *files.key)
+    # broken off between the files and the row: the same again is enough
+    scratch.sql("UPDATE outbox_tenant SET host = '127.0.0.1'")
+    assert "another name, server" in files.status()["pw"][1]
+    scratch.run("tenant", "set", "acme", "--host", "mail.other.example", *files.more)
+    assert files.texts() == last and files.status()["pw"] == ("sealed", None)
+    # one that does not open leaves all as they are
+    sealed = files.read("refresh")
+    files.write("refresh", sealed[:60] + ("A" if sealed[60] != "A" else "B") + sealed[61:])
+    last = files.texts()
+    scratch.run("tenant", "set", "acme", "--host", "mail.third.example", *files.more, status=78)
+    assert files.texts() == last and scratch.sql("SELECT host FROM outbox_tenant") == [("mail.other.example",)]
 
 
 # ---- what a copied database reveals ------------------------------------------------------

@@ -323,6 +323,47 @@ def test_a_rotated_refresh_token_is_written_back(case):
     assert "refresh-2" not in daemon.log.text()
 
 
+def test_who_rewrites_the_endpoint_of_sealed_files_gets_nothing(case):
+    """By plain SQL, while outboxd runs: no connection to the new endpoint, the tenant is down with
+    words; undone, it sends, and a rotated token stays sealed."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("a", "b"))
+    evil = bed.another()
+    bed.write("refresh", "refresh-1")
+    bed.endpoint.answer = gives("a", refresh_token="refresh-2")
+    bed.tenant("acme", server, oauth_refresh_token_file="refresh", max_messages_per_session=1)
+    keys = case.path("keys")
+    outbox.outboxctl("secrets", "keygen", keys)
+    box = case.outbox()
+
+    def ctl(*words):
+        return outbox.outboxctl("--database", box.path, *words, "--secrets-dir", bed.secrets,
+                                "--secrets-key-file", keys).stdout
+
+    assert ctl("secrets", "seal") == "0 passwords and 2 files sealed\n"
+    assert bed.read("client").startswith("{sealed:2:")
+    daemon = bed.start("secrets_key_file=" + keys)
+    send(case, "acme")
+    assert bed.read("refresh").startswith("{sealed:2:")
+    box.set_tenant("acme", oauth_token_url=evil.url)
+    number = box.insert("acme", "bob@example.net")
+    box.wait("the words", lambda: "was sealed for another name, server or oauth_token_url" in
+             str(box.tenant_status("acme")["last_error"]), LONG)
+    assert box.state(number) == "queued" and not evil.forms
+    server.tokens = {"b"}
+    bed.endpoint.answer = gives("b", refresh_token="refresh-3")
+    box.set_tenant("acme", oauth_token_url=bed.endpoint.url)
+    box.wait_state(number, "sent", LONG)
+    # and made with outboxctl it is sealed anew
+    evil.answer = gives("b")
+    ctl("tenant", "set", "acme", "--oauth-token-url", evil.url)
+    send(case, "acme")
+    assert [form["refresh_token"] for form in bed.endpoint.forms + evil.forms] == [
+        "refresh-1", "refresh-2", "refresh-3"]
+    text = daemon.log.text() + str(box.tenant_status("acme")) + bed.read("client") + bed.read("refresh")
+    assert SECRET not in text and "refresh-" not in text
+
+
 def test_a_crash_while_a_refresh_token_is_written_leaves_a_good_one(case):
     """After each step of it; and the steps are in the order that a power loss asks
     for: the content is on the disk before its name, the name before it is relied on."""

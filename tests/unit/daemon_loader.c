@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/seal.h"
+#include "common/seal_file.h"
 #include "daemon/keyring.h"
 #include "daemon/loader.h"
 #include "tests/unit/daemon_test.h"
@@ -229,6 +230,43 @@ START_TEST(a_sealed_password_is_opened_for_its_server_alone)
 }
 END_TEST
 
+START_TEST(a_sealed_file_is_opened_for_its_server_alone)
+{
+	const struct seal_place place = { settings, "password_file", "acme.pw" };
+	struct secret value = { 0 };
+	struct seal_keys *keys;
+	struct words words;
+
+	set("host", "mail.acme.example");
+	set("password_file", "acme.pw");
+	ck_assert_int_eq(seal_keys_parse("key", KEY_ONE, strlen(KEY_ONE), &keys, &words), OK);
+	ck_assert(secret_set(&value, "from the file", 13));
+	ck_assert_int_eq(
+		seal_file_replace(&(struct seal_files){ folder, keys }, &place, &value, true, &words), OK);
+	expect_words("acme.pw (tenant acme) is sealed, and no secrets_key_file is set");
+	write_file("keys", KEY_TWO, 0600);
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	expect_words("which is not in secrets_key_file");
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	ck_assert(!keyring_unlocked(loader_keyring(loader), settings)); /* no other key than before */
+	write_file("keys", KEY_TWO KEY_ONE, 0600);
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	ck_assert(keyring_unlocked(loader_keyring(loader), settings));
+	expect_password("from the file");
+	set("host", "mail.evil.example");
+	expect_words("was sealed for another name, server");
+	set("host", "mail.acme.example");
+	/* nor under another column */
+	set("password_file", NULL);
+	set("tls", "implicit");
+	set("tls_cert_file", "acme.pw");
+	set("tls_key_file", "acme.pw");
+	expect_words("was sealed for another name, server");
+	secret_wipe(&value);
+	seal_keys_release(&keys);
+}
+END_TEST
+
 /* The worker goes on at its deadline, whatever the program does. */
 START_TEST(a_hanging_program_does_not_hold_the_worker)
 {
@@ -440,6 +478,7 @@ TCase *loader_tests(void)
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, a_sealed_file_is_opened_for_its_server_alone);
 	tcase_add_test(tests, column_file_program_in_their_order);
 	tcase_add_test(tests, a_file_is_read_anew_each_time);
 	tcase_add_test(tests, file_trouble_in_words);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/seal_file.h"
 #include "daemon/token.h"
 #include "tests/unit/daemon_test.h"
 
@@ -348,6 +349,110 @@ static void *get_one(void *argument)
 	return NULL;
 }
 
+#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+
+static struct seal_keys *keys_of(const char *text)
+{
+	struct seal_keys *keys;
+	struct words words;
+
+	ck_assert_int_eq(seal_keys_parse("keys", text, strlen(text), &keys, &words), OK);
+	return keys;
+}
+
+/* Writes it sealed for the tenant as it is. */
+static void write_sealed(const char *column, const char *file, const char *text)
+{
+	const struct seal_place place = { settings, column, file };
+	struct seal_keys *keys = keys_of(KEY);
+	struct secret value = { NULL, 0 };
+	struct words words = { "" };
+
+	ck_assert(secret_set(&value, text, strlen(text)));
+	ck_assert_msg(seal_file_replace(&(struct seal_files){ folder, keys }, &place, &value, true, &words) ==
+	                      OK,
+	              "%s", words.text);
+	ck_assert(strncmp(read_text(file), SEAL_PREFIX, strlen(SEAL_PREFIX)) == 0);
+	secret_wipe(&value);
+	seal_keys_release(&keys);
+}
+
+static void expect_sealed(const char *column, const char *file, const char *text)
+{
+	const struct seal_place place = { settings, column, file };
+	struct seal_keys *keys = keys_of(KEY);
+	struct secret value = { NULL, 0 };
+	struct words words = { "" };
+	bool sealed = false;
+
+	ck_assert_msg(seal_file_read(&(struct seal_files){ folder, keys }, &place, &value, &sealed, &words) ==
+	                      OK,
+	              "%s", words.text);
+	ck_assert(sealed);
+	ck_assert_str_eq((const char *)value.bytes, text);
+	secret_wipe(&value);
+	seal_keys_release(&keys);
+}
+
+START_TEST(sealed_files_are_opened_and_a_rotated_token_stays_sealed)
+{
+	char from[128], to[128];
+
+	set_column("oauth_refresh_token_file", "refresh");
+	write_sealed("oauth_client_secret_file", "secret", "s3aled");
+	write_sealed("oauth_refresh_token_file", "refresh", "r1");
+	begin();
+	ANSWER("token=one\0expires_in=1000\0refresh_token=r2\0");
+	expect_words(ERROR_REFUSED, "is sealed, and no secrets_key_file is set");
+	token_use_keys(token, keys_of("Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="));
+	expect_words(ERROR_REFUSED, "which is not in secrets_key_file");
+	ck_assert_int_eq(fetches(), 0);
+	token_use_keys(token, keys_of(KEY));
+	token_reject(token, expect("one", true));
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "secret=s3aled\n"));
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r1\n"));
+	expect_sealed("oauth_refresh_token_file", "refresh", "r2");
+	/* sealed by somebody while one is fetched: no writing, and what comes is sealed too */
+	ck_assert_int_eq(fetches(), 1);
+	token_release(&token);
+	begin();
+	token_use_keys(token, keys_of(KEY));
+	write_sealed("oauth_refresh_token_file", "refresh", "r2");
+	snprintf(from, sizeof(from), "%s/refresh", folder);
+	snprintf(to, sizeof(to), "%s/during", folder);
+	ck_assert_int_eq(rename(from, to), 0);
+	write_text("refresh", "r2\n");
+	ANSWER("token=two\0expires_in=1000\0refresh_token=r3\0");
+	expect("two", true);
+	expect_sealed("oauth_refresh_token_file", "refresh", "r3");
+}
+END_TEST
+
+START_TEST(nothing_sealed_is_shown_to_another_endpoint)
+{
+	static const char *const changes[][2] = { { "oauth_token_url", "https://evil.example/" },
+		                                  { "host", "mail.evil.example" } };
+
+	set_column("oauth_refresh_token_file", "refresh");
+	write_sealed("oauth_refresh_token_file", "refresh", "r1");
+	write_sealed("oauth_client_secret_file", "secret", "s3aled");
+	for (int i = 0; i < 2; i++) {
+		set_column(changes[i][0], changes[i][1]);
+		begin();
+		token_use_keys(token, keys_of(KEY));
+		ANSWER("token=one\0expires_in=1000\0");
+		expect_words(ERROR_REFUSED, "was sealed for another name, server or oauth_token_url");
+		ck_assert_int_eq(fetches(), 0);
+		token_release(&token);
+		set_column("oauth_token_url", "https://login.example/");
+		set_column("host", NULL);
+	}
+	begin();
+	token_use_keys(token, keys_of(KEY));
+	expect("one", true);
+}
+END_TEST
+
 START_TEST(many_who_ask_at_once_wait_for_one_fetch)
 {
 	pthread_t threads[5];
@@ -391,6 +496,8 @@ TCase *token_tests(void)
 	tcase_add_test(tcase, the_grant_follows_from_the_secret);
 	tcase_add_test(tcase, a_rotated_refresh_token_that_cannot_be_written_is_not_lost);
 	tcase_add_test(tcase, a_refresh_token_that_somebody_writes_during_a_fetch_stays);
+	tcase_add_test(tcase, sealed_files_are_opened_and_a_rotated_token_stays_sealed);
+	tcase_add_test(tcase, nothing_sealed_is_shown_to_another_endpoint);
 	tcase_add_test(tcase, many_who_ask_at_once_wait_for_one_fetch);
 	return tcase;
 }
