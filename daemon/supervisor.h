@@ -97,7 +97,9 @@ struct in_hand {
 	int64_t id;
 	UT_hash_handle hh;
 	struct tenant *tenant;
-	bool seen; /* a look dropped it meanwhile: look again when it leaves */
+	int64_t due_at; /* as the table had it when it was taken: with the next two it tells a try */
+	int attempts, requeue;
+	bool seen; /* a look dropped another try of it meanwhile: look again when it leaves */
 };
 
 struct suspect;

@@ -2,8 +2,8 @@
  * supervisor_look.c - what is due: the reading half of "never twice".
  *
  * (a) A look begins, reads to the end and is over before any letter is handled;
- * (c) an id that a look passed over because it is in hand is marked, and its
- * tenant looked at again when it leaves.
+ * (c) an id that a look passed over because it is in hand, and that was another try than the one
+ * that is, is marked, and its tenant looked at again when it leaves.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +55,14 @@ struct in_hand *in_hand_find(struct supervisor *supervisor, int64_t id)
 	return entry;
 }
 
-static bool is_in_hand(void *context, int64_t id)
+/* The very try that is in hand tells nothing: what becomes of it is heard. Another one waits until it has
+ * left. */
+static bool is_in_hand(void *context, const struct storage_try *row)
 {
-	struct in_hand *entry = in_hand_find(context, id);
+	struct in_hand *entry = in_hand_find(context, row->id);
 
-	if (entry)
+	if (entry && (row->attempts != entry->attempts || row->requeue != entry->requeue ||
+	              row->due_at != entry->due_at))
 		entry->seen = true;
 	return entry != NULL;
 }
@@ -69,6 +72,9 @@ void in_hand_add(struct supervisor *supervisor, struct tenant *tenant, struct me
 	struct in_hand *entry = memory_alloc(sizeof(*entry));
 
 	entry->id = message->id;
+	entry->due_at = message->due_at;
+	entry->attempts = message->attempts;
+	entry->requeue = message->requeue;
 	entry->tenant = tenant;
 	message->tenant = tenant;
 	HASH_ADD(hh, supervisor->in_hand, id, sizeof(entry->id), entry);

@@ -285,6 +285,9 @@ bool take_settled(struct supervisor *supervisor)
 		if (message->state == MESSAGE_DEFERRED)
 			timers_set_earlier(&supervisor->timers, &tenant->timer,
 			                   clock_monotonic_ms() + message->due_at * 1000 - clock_wall_ms());
+		/* What somebody else changed meanwhile may wait still. */
+		if (message->settled != SETTLED)
+			tenant->look = true;
 		/* Deferred ones become due again: the next look after that time finds them. */
 		if (message->state == MESSAGE_DEFERRED && message->due_at < tenant->next_due)
 			tenant->next_due = message->due_at;

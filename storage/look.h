@@ -61,8 +61,15 @@ enum error storage_changes(struct storage *storage, struct storage_changes *chan
 typedef void storage_due_each(void *context, const char *tenant, int64_t earliest_due_at);
 enum error storage_scan(struct storage *storage, storage_due_each *each, void *context, struct words *words);
 
-/* Whether an id is in hand already (and marks it: looked at again when it leaves). */
-typedef bool storage_in_hand(void *context, int64_t id);
+/* What tells one try of a message from another one. */
+struct storage_try {
+	int64_t id;
+	int64_t due_at; /* s */
+	int attempts, requeue;
+};
+/* Whether a row's message is in hand already (and marks another try of it: looked at again when it leaves).
+ */
+typedef bool storage_in_hand(void *context, const struct storage_try *row);
 
 /*
  * supervisor: the next due messages of a tenant, by priority (aged ones as 9)

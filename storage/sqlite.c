@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/pool.h"
 #include "storage/migrate.h"
+#include "storage/sqlite_look.h"
 #include "storage/sqlite_settle.h"
 
 #define OPEN_LIMIT_MS 10000
@@ -175,6 +176,8 @@ static enum error open_connections(struct storage *storage, struct words *words)
 		error = connection_error(&storage->writer, begin_service(storage), path, words);
 	if (error == OK)
 		error = connection_open(&storage->look, path, storage_look_sql, deadline, words);
+	if (error == OK)
+		error = storage_look_init(storage, words);
 	if (error == OK)
 		error = storage_wake_init(storage, words);
 	if (error == OK)

@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "common/clock.h"
-#include "storage/sqlite_internal.h"
+#include "storage/sqlite_look.h"
 
 enum error storage_find(struct storage *storage, int64_t id, bool cancelled, struct message **message,
                         struct words *words)
@@ -53,11 +53,16 @@ enum error storage_expired(struct storage *storage, const struct storage_due_que
 		statement_int(&row, 3, (query->now - max_age_s) * 1000);
 		statement_int(&row, 5, query->now * 1000);
 		while (found < query->limit && statement_row(&row)) {
-			struct message *message;
+			struct message *message = storage_message_of_row(&row);
+			const struct storage_try this_try = { .id = message->id,
+				                              .due_at = message->due_at,
+				                              .attempts = message->attempts,
+				                              .requeue = message->requeue };
 
-			if (query->in_hand(query->context, sqlite3_column_int64(row.stmt, 0)))
+			if (query->in_hand(query->context, &this_try)) {
+				message_destroy(&message);
 				continue;
-			message = storage_message_of_row(&row);
+			}
 			*last = &message->link;
 			last = &message->link.next;
 			found++;

@@ -79,6 +79,7 @@ struct storage {
 	uint32_t wal_header[WAL_HEADER_WORDS]; /* what it was before data_version was asked for last */
 	int64_t last_id;
 	int64_t schema; /* SQLite's count of the changes of the schema, at the last look */
+	const struct storage_due_query *look_query; /* while it is answered */
 
 	struct feed feed;
 
@@ -94,36 +95,9 @@ struct storage {
 
 /* Supervisor's verbs: the first caller is the owner, and nobody else may come. */
 void storage_assert_home(struct storage *storage);
-/* sqlite_look.c: a message as its MESSAGE_COLUMNS have it, and a read transaction on the supervisor's
- * connection. */
-struct message *storage_message_of_row(struct statement *row);
 /* sqlite_settings.c: a row of outbox_tenant, sealed; NULL and words, of the first column that is none. */
 struct tenant_settings *storage_settings_of_row(struct statement *row, struct words *words);
-struct connection *storage_look_begin(struct storage *storage, int *rc);
-extern const char *const storage_look_sql[];
 extern const char *const storage_take_sql[];
-enum look_statement {
-	LOOK_BEGIN,
-	LOOK_COMMIT,
-	LOOK_DATA_VERSION,
-	LOOK_LAST_ID,
-	LOOK_NEW_TENANTS,
-	LOOK_LAST_SEQ,
-	LOOK_FEED,
-	LOOK_RETRIES,
-	LOOK_NEXT_TENANT,
-	LOOK_NEXT_PRIORITY,
-	LOOK_DUE,
-	LOOK_NEXT_DUE,
-	LOOK_TENANTS,
-	LOOK_ONE_TENANT,
-	LOOK_COUNT,
-	LOOK_FIND,
-	LOOK_EXPIRED,
-	LOOK_USAGE,
-	LOOK_SCHEMA,
-	LOOK_STATEMENTS
-};
 
 /* sqlite_wake.c */
 enum error storage_wake_init(struct storage *storage, struct words *words);

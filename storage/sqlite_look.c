@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "storage/sqlite_internal.h"
+#include "storage/sqlite_look.h"
 
 #define WAITING          "state IN ('queued', 'deferred')"
 #define AGED_S           600 /* so long after due_at a message competes as a 9 */
@@ -52,7 +52,10 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_DUE] = "SELECT " MESSAGE_COLUMNS " FROM outbox_status AS s INDEXED BY outbox_status_waiting"
 		     " CROSS JOIN outbox AS o ON o.id = s.outbox_id"
 		     " WHERE s." WAITING " AND s.tenant = ?1 AND s.priority = ?2"
-		     " AND s.due_at > ?3 AND s.due_at <= ?4 ORDER BY s.due_at, s.outbox_id",
+		     " AND s.due_at > ?3 AND s.due_at <= ?4"
+		     /* asked before the message's own row, which has its text, is read */
+		     " AND NOT in_hand(s.outbox_id, s.attempts, s.requeues, s.due_at)"
+		     " ORDER BY s.due_at, s.outbox_id",
 	[LOOK_NEXT_DUE] = "SELECT due_at FROM outbox_status INDEXED BY outbox_status_due"
 			  " WHERE " WAITING " AND tenant = ?1 AND due_at > ?2 ORDER BY due_at LIMIT 1",
 	[LOOK_TENANTS] = "SELECT * FROM outbox_tenant ORDER BY name",
@@ -69,6 +72,29 @@ const char *const storage_look_sql[LOOK_STATEMENTS] = {
 	[LOOK_USAGE] = "SELECT since, recipients FROM outbox_usage WHERE tenant = ?1",
 	[LOOK_SCHEMA] = "PRAGMA schema_version",
 };
+
+/* in_hand(id, attempts, requeues, due_at) of the look that is under way. */
+static void in_hand(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	const struct storage *storage = sqlite3_user_data(context);
+	const struct storage_due_query *query = storage->look_query;
+	const struct storage_try row = { .id = sqlite3_value_int64(values[0]),
+		                         .attempts = sqlite3_value_int(values[1]),
+		                         .requeue = sqlite3_value_int(values[2]),
+		                         .due_at = sqlite3_value_int64(values[3]) };
+
+	assert(count == 4 && query);
+	(void)count;
+	sqlite3_result_int(context, query->in_hand(query->context, &row));
+}
+
+enum error storage_look_init(struct storage *storage, struct words *words)
+{
+	int rc = sqlite3_create_function_v2(storage->look.db, "in_hand", 4, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+	                                    storage, in_hand, NULL, NULL, NULL);
+
+	return connection_error(&storage->look, rc, "cannot prepare to look for mail", words);
+}
 
 struct connection *storage_look_begin(struct storage *storage, int *rc)
 {
@@ -184,8 +210,7 @@ static int add_due(struct due_look *look, int priority, int64_t after, int64_t u
 	statement_int(&row, 4, until);
 	statement_int(&row, 5, look->query->now * 1000);
 	while (look->count < most && statement_row(&row))
-		if (!look->query->in_hand(look->query->context, sqlite3_column_int64(row.stmt, 0)))
-			look->messages[look->count++] = storage_message_of_row(&row);
+		look->messages[look->count++] = storage_message_of_row(&row);
 	return statement_end(&row);
 }
 
@@ -245,8 +270,10 @@ enum error storage_due(struct storage *storage, const struct storage_due_query *
 	*first = NULL;
 	*next_due = INT64_MAX;
 	look.connection = storage_look_begin(storage, &rc);
+	storage->look_query = query;
 	if (rc == SQLITE_OK)
 		rc = look_at_tenant(&look);
+	storage->look_query = NULL;
 	if (rc == SQLITE_OK)
 		rc = find_next_due(&look, next_due);
 	rc = connection_read_end(look.connection, rc);

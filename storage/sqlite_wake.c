@@ -20,7 +20,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "storage/sqlite_internal.h"
+#include "storage/sqlite_look.h"
 
 void storage_assert_home(struct storage *storage)
 {

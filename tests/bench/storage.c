@@ -83,10 +83,10 @@ static void insert(sqlite3 *db, long rows, long a_commit)
 	sqlite3_finalize(stmt);
 }
 
-static bool none_in_hand(void *context, int64_t id)
+static bool none_in_hand(void *context, const struct storage_try *row)
 {
 	(void)context;
-	(void)id;
+	(void)row;
 	return false;
 }
 

@@ -26,10 +26,10 @@ static void must(enum error error, const struct words *words)
 	exit(1);
 }
 
-static bool in_hand(void *context, int64_t id)
+static bool in_hand(void *context, const struct storage_try *row)
 {
 	(void)context;
-	(void)id;
+	(void)row;
 	return false;
 }
 

@@ -45,16 +45,17 @@ int64_t bed_insert_plain(void)
 	return bed_insert(&(struct contract_message){ .text = "hello" });
 }
 
-bool hand_holds(void *context, int64_t id)
+bool hand_holds(void *context, const struct storage_try *row)
 {
 	struct hand *hand = context;
 
 	if (hand->hook && hand->asked_count == 0)
 		hand->hook(hand->context);
 	ck_assert_uint_lt(hand->asked_count, sizeof hand->asked / sizeof hand->asked[0]);
-	hand->asked[hand->asked_count++] = id;
+	hand->last = *row;
+	hand->asked[hand->asked_count++] = row->id;
 	for (size_t i = 0; i < hand->count; i++)
-		if (hand->ids[i] == id)
+		if (hand->ids[i] == row->id)
 			return true;
 	return false;
 }

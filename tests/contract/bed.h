@@ -30,10 +30,11 @@ struct hand {
 	size_t count;
 	int64_t asked[256];
 	size_t asked_count;
-	contract_hook *hook; /* runs at the first question */
+	struct storage_try last; /* as the last question had it */
+	contract_hook *hook;     /* runs at the first question */
 	void *context;
 };
-bool hand_holds(void *hand, int64_t id);
+bool hand_holds(void *hand, const struct storage_try *row);
 
 /* A look at acme: the messages as an array that ends with NULL, freed by bed_release(). */
 struct message **bed_look(int64_t now, int limit, struct hand *hand, int64_t *next_due);

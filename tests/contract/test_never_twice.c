@@ -174,6 +174,27 @@ START_TEST(c_every_due_id_in_hand_is_asked_for_so_that_it_can_be_marked)
 }
 END_TEST
 
+/* So that another try of it can be told from the one in hand. */
+START_TEST(c_what_is_asked_for_is_told_with_the_words_of_its_try)
+{
+	struct hand hand = { .count = 1 };
+	int64_t id = hand.ids[0] = bed_insert(&(struct contract_message){ .priority = 3 });
+	struct storage_try first;
+
+	bed_release(bed_look(clock_wall_s(), 1, &hand, NULL));
+	first = hand.last;
+	ck_assert_int_eq(first.id, id);
+	ck_assert_int_eq(first.attempts, 0);
+	ck_assert_int_le(first.due_at, clock_wall_s());
+	APP->set_state(bed.outbox, id, "cancelled");
+	APP->set_state(bed.outbox, id, "queued");
+	bed_release(bed_look(clock_wall_s(), 1, &hand, NULL));
+	ck_assert_int_eq(hand.last.id, id);
+	ck_assert_int_eq(hand.last.requeue, first.requeue + 1);
+	ck_assert_int_ge(hand.last.due_at, first.due_at);
+}
+END_TEST
+
 START_TEST(c_a_change_of_what_is_in_hand_is_told)
 {
 	struct storage_changes changes;
@@ -344,6 +365,7 @@ void contract_never_twice(TCase *tests)
 	tcase_add_test(tests, b_an_unknown_commit_is_repeated_without_harm);
 	tcase_add_test(tests, b_a_repeated_commit_that_came_after_a_cancel_is_settled);
 	tcase_add_test(tests, c_every_due_id_in_hand_is_asked_for_so_that_it_can_be_marked);
+	tcase_add_test(tests, c_what_is_asked_for_is_told_with_the_words_of_its_try);
 	tcase_add_test(tests, c_a_change_of_what_is_in_hand_is_told);
 	tcase_add_test(tests, d_a_message_cancelled_after_the_look_is_not_taken);
 	tcase_add_test(tests, d_an_older_try_is_not_taken);
