@@ -298,7 +298,12 @@ static enum error mend(struct migration *migration, enum migrated *done)
 		return error;
 	if (schema.found == FOUND_NOTHING) {
 		*done = MIGRATED_CREATED;
-		return run(migration, "making the tables", storage_schema_sql);
+		error = run(migration, "making the tables", storage_schema_sql);
+		/* all of them are there, and no message: the first service need not look (sqlite_rules.c) */
+		return error == OK ? run(migration, "making the tables",
+		                         "INSERT OR REPLACE INTO outbox_meta (key, value)"
+		                         " SELECT 'rules', schema_version FROM pragma_schema_version")
+		                   : error;
 	}
 	if (schema.version == STORAGE_SCHEMA_VERSION)
 		return OK;

@@ -35,9 +35,9 @@ START_TEST(where_nobody_changed_the_schema_nothing_is_written)
 	struct storage_rules rules;
 	int64_t version;
 
+	/* a new file is known to be well from the moment it is made */
 	mend(&rules);
-	ck_assert_int_eq(rules.restored, 0);
-	ck_assert_int_eq(rules.adopted, 0);
+	ck_assert(!rules.begun);
 	version = ask("PRAGMA data_version");
 	ck_assert_int_eq(mend(&rules), 1);
 	ck_assert(!rules.begun);
