@@ -3,13 +3,13 @@
  *
  * A request lives in memory of its own, counted: the thread that reads and the
  * worker that waits each hold it, and whoever leaves last frees it. A thread on
- * a disk that hangs keeps its place until the disk answers; the worker goes on.
+ * a disk that hangs ends when the disk answers; the worker goes on, and others have its place.
  */
 #include "daemon/loader.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +20,7 @@
 #include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "daemon/keyring.h"
+#include "daemon/loader_line.h"
 #include "daemon/thread.h"
 #include "daemon/trust_cache.h"
 #include "run/credential.h"
@@ -29,15 +30,13 @@ struct loader {
 	char *secrets_dir, *command_dir;
 	struct trust_cache trust;
 	struct keyring keyring;
-	pthread_mutex_t lock; /* of all that follows */
-	int threads;
-	struct request *waiting, **waiting_end; /* for one of them, in their order */
+	struct loader_line line; /* for its threads */
 };
 
 struct request {
 	struct queue_link link; /* first member: the letter to the waiting worker */
-	struct request *next;   /* in the line for a thread */
-	atomic_int references;  /* loader thread and worker */
+	struct loader_entry entry;
+	atomic_int references; /* loader thread and worker */
 	struct loader *loader;
 	struct tenant_settings *settings;
 	struct queue answer; /* bound by the worker */
@@ -45,6 +44,30 @@ struct request {
 	enum error error;
 	struct words words;
 };
+
+/* As run/credential.c takes it, where it is no column. */
+static struct loader_place credential_of(const struct request *request)
+{
+	const struct tenant_settings *settings = request->settings;
+	const char *command = settings->token_command     ? settings->token_command
+	                      : settings->oauth_token_url ? ""
+	                                                  : settings->password_command;
+
+	if (!command)
+		return loader_place_in(request->loader->secrets_dir, "password_file",
+		                       settings->password_file);
+	return (struct loader_place){ .column = settings->token_command ? "token_command"
+		                                                        : "password_command",
+		                      .folder = "",
+		                      .name = command,
+		                      .program = true };
+}
+
+/* Only requests wait in the line. */
+static struct request *request_of(struct loader_entry *entry)
+{
+	return (struct request *)(void *)((char *)entry - offsetof(struct request, entry));
+}
 
 void materials_fini(struct materials *materials)
 {
@@ -60,10 +83,9 @@ struct loader *loader_create(const char *secrets_dir, const char *command_dir)
 	atomic_store(&loader->references, 1);
 	loader->secrets_dir = memory_strdup(secrets_dir);
 	loader->command_dir = memory_strdup(command_dir);
-	pthread_mutex_init(&loader->lock, NULL);
+	loader_line_init(&loader->line);
 	trust_cache_init(&loader->trust);
 	keyring_init(&loader->keyring);
-	loader->waiting_end = &loader->waiting;
 	return loader;
 }
 
@@ -73,7 +95,7 @@ static void loader_release(struct loader *loader)
 		return;
 	trust_cache_fini(&loader->trust);
 	keyring_fini(&loader->keyring);
-	pthread_mutex_destroy(&loader->lock);
+	loader_line_fini(&loader->line);
 	free(loader->secrets_dir);
 	free(loader->command_dir);
 	free(loader);
@@ -106,6 +128,7 @@ static enum error load_trust(struct request *request)
 {
 	if (!needs_trust(request->settings))
 		return OK;
+	loader_entry_at(&request->entry, "tls_ca_file");
 	return trust_cache_load(&request->loader->trust, request->settings->tls_ca_file,
 	                        &request->materials.trust, &request->words);
 }
@@ -119,6 +142,7 @@ static enum error load_password(struct request *request, const struct seal_keys 
 	if (credential_is_column(request->settings))
 		return keyring_password(&request->loader->keyring, request->settings,
 		                        &request->materials.password, &request->words);
+	loader_entry_at(&request->entry, credential_of(request).column);
 	return credential_load(&place, request->settings, &request->materials.password, &request->words);
 }
 
@@ -138,7 +162,9 @@ static enum error load_identity(struct request *request, const struct seal_keys 
 
 	if (!needs_identity(settings))
 		return OK;
+	loader_entry_at(&request->entry, "tls_cert_file");
 	error = seal_file_read(&files, &certificate_place, &certificate, NULL, &request->words);
+	loader_entry_at(&request->entry, "tls_key_file");
 	if (error == OK)
 		error = seal_file_read(&files, &key_place, &key, NULL, &request->words);
 	if (error == OK)
@@ -174,38 +200,19 @@ static void request_release(struct request *request)
 	free(request);
 }
 
-static void answer(struct request *request)
+/* A thread is done with one; it answers those that wait for a thread before it ends. */
+static void answer_waiting(struct loader *loader, struct loader_entry *done)
 {
-	load(request);
-	queue_push(&request->answer, &request->link);
-	request_release(request);
-}
+	struct loader_entry *entry = loader_line_next(&loader->line, done);
 
-/* NULL: nobody waits, and the thread that asked is counted no more. */
-static struct request *next_waiting(struct loader *loader)
-{
-	struct request *request;
+	while (entry) {
+		struct request *request = request_of(entry);
 
-	pthread_mutex_lock(&loader->lock);
-	request = loader->waiting;
-	if (request) {
-		loader->waiting = request->next;
-		if (!loader->waiting)
-			loader->waiting_end = &loader->waiting;
-	} else {
-		loader->threads--;
+		load(request);
+		queue_push(&request->answer, &request->link);
+		entry = loader_line_next(&loader->line, entry);
+		request_release(request);
 	}
-	pthread_mutex_unlock(&loader->lock);
-	return request;
-}
-
-/* What a thread does before it ends: others wait for it where all are busy. */
-static void answer_waiting(struct loader *loader)
-{
-	struct request *request;
-
-	while ((request = next_waiting(loader)))
-		answer(request);
 }
 
 static void *loader_main(void *argument)
@@ -214,8 +221,10 @@ static void *loader_main(void *argument)
 	struct loader *loader = request->loader;
 
 	atomic_fetch_add(&loader->references, 1);
-	answer(request);
-	answer_waiting(loader);
+	load(request);
+	queue_push(&request->answer, &request->link);
+	answer_waiting(loader, &request->entry);
+	request_release(request);
 	loader_release(loader);
 	return NULL;
 }
@@ -240,6 +249,25 @@ static bool load_without_disk(struct loader *loader, const struct tenant_setting
 	return true;
 }
 
+/* What load() will read, in the order of its reading. */
+static int places_of(struct request *request)
+{
+	const struct tenant_settings *settings = request->settings;
+	const char *folder = request->loader->secrets_dir;
+	struct loader_place *places = request->entry.places;
+	int count = 0;
+
+	if (needs_trust(settings))
+		places[count++] = loader_place_of_path("tls_ca_file", settings->tls_ca_file);
+	if (needs_identity(settings)) {
+		places[count++] = loader_place_in(folder, "tls_cert_file", settings->tls_cert_file);
+		places[count++] = loader_place_in(folder, "tls_key_file", settings->tls_key_file);
+	}
+	if (!credential_is_column(settings))
+		places[count++] = credential_of(request);
+	return count;
+}
+
 static struct request *request_create(struct loader *loader, const struct tenant_settings *settings)
 {
 	struct request *request = memory_alloc(sizeof(*request));
@@ -249,74 +277,77 @@ static struct request *request_create(struct loader *loader, const struct tenant
 	request->loader = loader;
 	/* Counting a reference is the one thing that changes in a constant object. */
 	request->settings = tenant_settings_hold((struct tenant_settings *)settings);
+	request->entry.count = places_of(request);
 	queue_init(&request->answer, false);
 	return request;
 }
 
-/* True: the caller starts a thread. False: all are busy, and request (if any) has its place in the line. */
-static bool take_thread(struct loader *loader, struct request *request)
-{
-	bool taken;
-
-	pthread_mutex_lock(&loader->lock);
-	taken = loader->threads < LOADER_THREADS;
-	if (taken) {
-		loader->threads++;
-	} else if (request) {
-		*loader->waiting_end = request;
-		loader->waiting_end = &request->next;
-	}
-	pthread_mutex_unlock(&loader->lock);
-	return taken;
-}
-
-/* One that could not be started; who waits in the line is answered by the others. */
-static void give_thread_back(struct loader *loader)
-{
-	pthread_mutex_lock(&loader->lock);
-	loader->threads--;
-	pthread_mutex_unlock(&loader->lock);
-}
-
+/* Whether a thread is to read it is the line's to say. */
 static enum error start_thread(struct request *request, struct words *words)
 {
 	struct loader *loader = request->loader;
 	pthread_t thread;
-	int code;
+	int code = thread_start(&thread, "loader", loader_main, request);
 
-	if (!take_thread(loader, request))
+	if (code == 0) {
+		pthread_detach(thread);
 		return OK;
-	code = thread_start(&thread, "loader", loader_main, request);
-	if (code != 0) {
-		give_thread_back(loader);
-		words_set_errno(words, code, "cannot start a thread that reads the secrets");
-		return ERROR_UNAVAILABLE;
 	}
-	pthread_detach(thread);
+	loader_line_return(&loader->line, &request->entry);
+	/* There is no thread to give the other reference back. */
+	request_release(request);
+	words_set_errno(words, code, "cannot start a thread that reads the secrets");
+	return ERROR_UNAVAILABLE;
+}
+
+/* While it waits for a thread it looks now and then whether those that are busy are late. */
+static enum error wait_for_answer(struct request *request, int64_t deadline_ms,
+                                  const struct interrupt *interrupt, struct words *words)
+{
+	struct loader_line *line = &request->loader->line;
+
+	while (!queue_take(&request->answer)) {
+		int64_t look_ms = clock_monotonic_ms() + LOADER_LATE_MS / 2;
+		bool looks = look_ms < deadline_ms && loader_line_waits(line, &request->entry);
+		enum error error = wait_for(-1, 0, looks ? look_ms : deadline_ms, interrupt);
+
+		if (error == ERROR_TIMEOUT && looks)
+			error = loader_line_lend(line, &request->entry) ? start_thread(request, words) : OK;
+		else if (error == ERROR_UNAVAILABLE) /* woken */
+			error = OK;
+		if (error != OK)
+			return error;
+	}
 	return OK;
+}
+
+/* It waits no longer; words say what for. */
+static enum error give_up(struct request *request, enum error error, struct words *words)
+{
+	struct loader_line *line = &request->loader->line;
+
+	if (error != ERROR_UNAVAILABLE)
+		loader_line_say(line, &request->entry, words);
+	if (loader_line_leave(line, &request->entry))
+		request_release(request); /* no thread will */
+	return error;
 }
 
 enum error loader_get(struct loader *loader, const struct tenant_settings *settings, int64_t deadline_ms,
                       const struct interrupt *interrupt, struct materials *materials, struct words *words)
 {
 	struct request *request;
-	enum error error;
+	enum error error = OK;
 
 	*materials = (struct materials){ .trust = NULL };
 	if (load_without_disk(loader, settings, materials, &error, words))
 		return error;
 	request = request_create(loader, settings);
-	error = start_thread(request, words);
-	if (error != OK) {
-		/* There is no thread to give the other reference back. */
-		atomic_store(&request->references, 1);
-		request_release(request);
-		return error;
-	}
 	queue_bind(&request->answer);
-	do
-		error = queue_take(&request->answer) ? OK : wait_for(-1, 0, deadline_ms, interrupt);
-	while (error == ERROR_UNAVAILABLE);
+	if (loader_line_enter(&loader->line, &request->entry, true))
+		error = start_thread(request, words);
+	if (error == OK)
+		error = wait_for_answer(request, deadline_ms, interrupt, words);
 	queue_unbind(&request->answer);
 	if (error == OK) {
 		error = request->error;
@@ -326,7 +357,7 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 		if (error != OK)
 			materials_fini(materials);
 	} else {
-		words_set(words, "secrets and authorities could not be read in time");
+		error = give_up(request, error, words);
 	}
 	request_release(request);
 	return error;
@@ -334,9 +365,10 @@ enum error loader_get(struct loader *loader, const struct tenant_settings *setti
 
 /* Shared by the thread that asks the disk and the supervisor that does not wait for it. */
 struct loader_stamp {
+	struct loader_entry entry;
 	atomic_int references;
 	struct loader *loader;
-	char *paths[LOADER_FILES]; /* NULL after the last */
+	struct tenant_settings *settings;
 	_Atomic int64_t stamp;
 	atomic_bool known;
 };
@@ -345,63 +377,81 @@ static void stamp_release(struct loader_stamp *stamp)
 {
 	if (atomic_fetch_sub(&stamp->references, 1) > 1)
 		return;
+	tenant_settings_release(&stamp->settings);
 	loader_release(stamp->loader);
-	for (int i = 0; i < LOADER_FILES; i++)
-		free(stamp->paths[i]);
 	free(stamp);
+}
+
+/* When one was changed, 0 = it cannot be read. */
+static uint64_t time_of(const struct loader_place *place)
+{
+	struct buffer buffer;
+	struct stat st;
+	char *path;
+	bool known;
+
+	buffer_init(&buffer, 8192);
+	buffer_printf(&buffer, "%s/%s", place->folder, place->name);
+	path = buffer_take(&buffer);
+	known = stat(path, &st) == 0;
+	free(path);
+	if (!known)
+		return 0;
+	return (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec;
 }
 
 static void *stamp_main(void *argument)
 {
 	struct loader_stamp *stamp = argument;
 	uint64_t times = 0;
-	struct stat st;
 
 	/* of several the sum: whichever changes, it does */
-	for (int i = 0; i < LOADER_FILES && stamp->paths[i]; i++)
-		if (stat(stamp->paths[i], &st) == 0)
-			times += (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) +
-			         (uint64_t)st.st_mtim.tv_nsec;
+	for (int i = 0; i < stamp->entry.count; i++) {
+		atomic_store(&stamp->entry.at, i);
+		times += time_of(&stamp->entry.places[i]);
+	}
 	atomic_store(&stamp->stamp, (int64_t)(times & INT64_MAX));
 	atomic_store(&stamp->known, true);
-	answer_waiting(stamp->loader);
+	answer_waiting(stamp->loader, &stamp->entry);
 	stamp_release(stamp);
 	return NULL;
 }
 
-/* Names of files in secrets_dir, at most LOADER_FILES; how many there are. */
-static int names_of_files(const struct tenant_settings *settings, bool refresh,
-                          const char *names[LOADER_FILES])
+/* A tenant's in secrets_dir, at most LOADER_FILES; how many there are. */
+static int files_of(const struct tenant_settings *settings, const char *folder, bool refresh,
+                    struct loader_place places[LOADER_FILES])
 {
-	const char *const all[LOADER_FILES] = { settings->password_file, settings->tls_cert_file,
-		                                settings->tls_key_file, settings->oauth_client_secret_file,
-		                                refresh ? settings->oauth_refresh_token_file : NULL };
+	const struct {
+		const char *column, *name;
+	} all[LOADER_FILES] = {
+		{ "password_file", settings->password_file },
+		{ "tls_cert_file", settings->tls_cert_file },
+		{ "tls_key_file", settings->tls_key_file },
+		{ "oauth_client_secret_file", settings->oauth_client_secret_file },
+		{ "oauth_refresh_token_file", refresh ? settings->oauth_refresh_token_file : NULL },
+	};
 	int count = 0;
 
 	for (int i = 0; i < LOADER_FILES; i++)
-		if (all[i] && secret_file_is_name(all[i]))
-			names[count++] = all[i];
+		if (all[i].name && secret_file_is_name(all[i].name))
+			places[count++] = loader_place_in(folder, all[i].column, all[i].name);
 	return count;
 }
 
 bool loader_has_files(const struct tenant_settings *settings, bool refresh)
 {
-	const char *names[LOADER_FILES];
+	struct loader_place places[LOADER_FILES];
 
-	return names_of_files(settings, refresh, names) > 0;
+	return files_of(settings, NULL, refresh, places) > 0;
 }
 
-static struct loader_stamp *stamp_create(struct loader *loader, const char *const names[], int count)
+static struct loader_stamp *stamp_create(struct loader *loader, const struct tenant_settings *settings,
+                                         bool refresh)
 {
 	struct loader_stamp *stamp = memory_alloc(sizeof(*stamp));
 
-	for (int i = 0; i < count; i++) {
-		struct buffer path;
-
-		buffer_init(&path, 8192);
-		buffer_printf(&path, "%s/%s", loader->secrets_dir, names[i]);
-		stamp->paths[i] = buffer_take(&path);
-	}
+	stamp->settings = tenant_settings_hold((struct tenant_settings *)settings);
+	stamp->entry.count = files_of(settings, loader->secrets_dir, refresh, stamp->entry.places);
 	stamp->loader = loader;
 	atomic_fetch_add(&loader->references, 1);
 	atomic_store(&stamp->references, 2);
@@ -411,21 +461,19 @@ static struct loader_stamp *stamp_create(struct loader *loader, const char *cons
 struct loader_stamp *loader_stamp_ask(struct loader *loader, const struct tenant_settings *settings,
                                       bool refresh)
 {
-	const char *names[LOADER_FILES];
-	int count = names_of_files(settings, refresh, names);
 	struct loader_stamp *stamp;
 	pthread_t thread;
 
-	if (!loader->secrets_dir || count == 0)
+	if (!loader->secrets_dir || !loader_has_files(settings, refresh))
 		return NULL;
-	if (!take_thread(loader, NULL))
-		return NULL;
-	stamp = stamp_create(loader, names, count);
-	if (thread_start(&thread, "loader", stamp_main, stamp) == 0) {
-		pthread_detach(thread);
-		return stamp;
+	stamp = stamp_create(loader, settings, refresh);
+	if (loader_line_enter(&loader->line, &stamp->entry, false)) {
+		if (thread_start(&thread, "loader", stamp_main, stamp) == 0) {
+			pthread_detach(thread);
+			return stamp;
+		}
+		loader_line_return(&loader->line, &stamp->entry);
 	}
-	give_thread_back(loader);
 	atomic_store(&stamp->references, 1);
 	stamp_release(stamp);
 	return NULL;

@@ -2,8 +2,8 @@
  * loader.h - what a session needs from files and programs: authorities, secrets.
  *
  * They may lie on a disk that hangs, so no worker reads them: a short-lived
- * thread `loader` a request does (at most LOADER_THREADS at once, further requests
- * stand in line for them), and the worker waits for it under its own deadline.
+ * thread `loader` a request does (so many at once, further requests stand in line for
+ * them: loader_line.h), and the worker waits for it under its own deadline.
  * Authorities are shared by file as long as it does not change, and read once however many
  * ask for them at a time; secrets are read anew for each session.
  */
@@ -20,7 +20,6 @@
 #include "smtp/tls.h"
 #include "smtp/tls_identity.h"
 
-#define LOADER_THREADS 16
 /*
  * A tenant's in secrets_dir that only people change: password_file, tls_cert_file, tls_key_file,
  * oauth_client_secret_file; and oauth_refresh_token_file, which we write too, as long as it is refused.
@@ -49,7 +48,7 @@ void materials_fini(struct materials *materials);
 /*
  * Any thread with WAKE_SIGNAL blocked (a worker). Blocks until loaded, the
  * deadline (ERROR_TIMEOUT) or interrupt. ERROR_UNAVAILABLE: no descriptor, thread or memory just now,
- * nobody's fault. Not OK: words for the tenant's administrator
+ * nobody's fault. Not OK: words for the tenant's administrator, after the deadline which file it is
  * ("the file of password_file = acme.pw cannot be read: no such file"), never the secret; a sealed password
  * that cannot be opened (keyring.h). A file: a regular file of at most 64 KiB, a trailing line end is cut. A
  * program: run without a shell, the tenant as its one argument, its first line is the password.

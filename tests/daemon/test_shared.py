@@ -247,6 +247,64 @@ def test_outboxd_ends_though_a_disk_hangs(case):
     one.wait_state(number, "deferred", LONG)
 
 
+# --- files of tenants ---------------------------------------------------------------
+
+
+def loaders(daemon):
+    """How many threads of the service read files for sessions."""
+    folder, count = "/proc/%d/task" % daemon.service_pid(), 0
+    for task in os.listdir(folder):
+        try:
+            with open("%s/%s/comm" % (folder, task)) as stream:
+                count += stream.read().strip() == "loader"
+        except (FileNotFoundError, ProcessLookupError):
+            pass        # it has ended
+    return count
+
+
+def test_a_mount_that_hangs_is_its_tenants_own(case):
+    """More tenants than there are loaders name an authority on a mount that
+    does not answer: each is down and its file is named; it has one thread, however
+    often it is tried. Another one's password is read meanwhile. Then the mount
+    answers, and what it says counts."""
+    server, well = case.server(), case.server()
+    sick = ["sick%d" % n for n in range(20)]
+    for name in sick:
+        case.tenant(name, server, tls="starttls", connect_timeout=2,
+                    retry_max=1, tls_ca_file=case.path("away/%s.pem" % name))
+    case.tenant("well", well, password_file="well.pw", username="u",
+                connect_timeout=600)
+    with open(case.path("well.pw"), "w") as stream:
+        stream.write("secret\n")
+    box = case.outbox()
+    disk = Disk(case, "away")
+    with disk.environment():
+        daemon = case.start(settings=["secrets_dir=" + case.directory])
+    disk.hang()
+    numbers = [box.insert(name, "a@box.example", subject=name)
+               for name in sick]
+    case.until("all loaders are held", lambda: loaders(daemon) >= 16, LONG)
+    box.wait_state(box.insert("well", "b@box.example", subject="m"), "sent",
+                   LONG)
+    for name in sick:
+        event = daemon.wait_event("tenant.down", tenant=name, seconds=LONG)[0]
+        assert event["error"] == (
+            "tls_ca_file = %s could not be read in time: its disk or mount "
+            "does not answer" % case.path("away/%s.pem" % name)), event
+    daemon.wait_event("tenant.probe", tenant="sick0", seconds=LONG)
+    assert loaders(daemon) == len(sick), loaders(daemon)
+    disk.answer()
+    box.wait("the mount's answer", lambda: all(
+        "No such file" in (box.tenant_status(name)["last_error"] or "")
+        for name in sick), LONG)
+    for name in sick:
+        box.set_tenant(name, tls="none", tls_ca_file=None)
+    for number in numbers:
+        box.wait_state(number, "sent", LONG)
+    once(server, sick)
+    once(well, ["m"])
+
+
 # --- memory -----------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@
 #include "common/seal_file.h"
 #include "daemon/keyring.h"
 #include "daemon/loader.h"
+#include "daemon/loader_line.h"
 #include "tests/unit/daemon_test.h"
 
 static char folder[64];
