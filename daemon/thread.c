@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
@@ -24,6 +25,7 @@
 struct start {
 	void *(*main)(void *);
 	void *argument;
+	char name[16]; /* cut to what the kernel takes */
 };
 
 static void *begin(void *argument)
@@ -31,6 +33,9 @@ static void *begin(void *argument)
 	struct start start = *(struct start *)argument;
 
 	free(argument);
+	/* by itself: another thread's name goes by a file of /proc, and the one that starts workers has no
+	 * time */
+	(void)prctl(PR_SET_NAME, start.name);
 	crash_thread_begin();
 	wait_keep_mask();
 	return start.main(start.argument);
@@ -41,11 +46,8 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 	pthread_attr_t attributes;
 	struct start *start;
 	sigset_t blocked, old;
-	char cut[16];
 	int code;
 
-	strncpy(cut, name, sizeof(cut) - 1);
-	cut[sizeof(cut) - 1] = '\0';
 	code = pthread_attr_init(&attributes);
 	if (code != 0)
 		return code;
@@ -53,16 +55,15 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 #endif
 	start = memory_alloc(sizeof(*start));
-	*start = (struct start){ main, argument };
+	*start = (struct start){ .main = main, .argument = argument };
+	strncpy(start->name, name, sizeof(start->name) - 1);
 	sigfillset(&blocked);
 	crash_unblock(&blocked);
 	pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	code = pthread_create(thread, &attributes, begin, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
-	if (code == 0)
-		pthread_setname_np(*thread, cut);
-	else
+	if (code != 0)
 		free(start);
 	return code;
 }
