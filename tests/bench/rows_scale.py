@@ -85,15 +85,25 @@ def scheduled_ms(pid):
 
 
 class Idle(rows_drain.Row):
-    """1,000 tenants that have nothing to send."""
+    """1,000 tenants that have nothing to send, once the start is over: its last work is a row of
+    outbox_tenant_status for each, some hundred a second."""
 
     NAME = "idle"
-    SECONDS = 6
+    TENANTS, SECONDS = 1000, 6
+
+    def started(self, path):
+        connection, limit = self.bed.connect(path), time.monotonic() + beds.LONG
+        while connection.execute("SELECT count(*) FROM outbox_tenant_status").fetchone()[0] < self.TENANTS:
+            if time.monotonic() > limit:
+                raise beds.Void("the tenants' states were not written in %d s" % beds.LONG)
+            time.sleep(0.1)
+        connection.close()
 
     def once(self):
-        path = self.bed.outbox(1000, 25)
+        path = self.bed.outbox(self.TENANTS, 25)
         with self.bed.daemon(path) as daemon:
             daemon.wait_ready()
+            self.started(path)
             time.sleep(2)
             begin, before = time.monotonic(), scheduled_ms(daemon.pid)
             time.sleep(self.SECONDS)
