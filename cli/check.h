@@ -66,12 +66,9 @@ void check_tenants(struct check *check, struct admin *admin);
 /* check_secret.c: one tenant's password, files and programs; then what is told of all together. */
 void check_secrets(struct check *check, const struct tenant_settings *tenant);
 void check_secrets_end(struct check *check);
-/*
- * A file in secrets_dir, opened where it is sealed: as secret_file_read(). ERROR_UNAVAILABLE: it is sealed
- * and the keys are not known. The caller wipes it.
- */
+/* seal_file_read() of a file in secrets_dir. ERROR_UNAVAILABLE: it is sealed and the keys are not known. */
 enum error check_secret_file(const struct check *check, const struct tenant_settings *tenant,
-                             const char *column, const char *name, struct secret *secret,
+                             const char *column, const char *name, struct secret *secret, bool *sealed,
                              struct words *words);
 /* check_tls.c: authorities, certificates; what is sent in clear. */
 void check_tls(struct check *check, const struct tenant_settings *tenant);

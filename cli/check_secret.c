@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/check.h"
+#include "common/seal_file.h"
 #include "common/secret_file.h"
 #include "run/credential.h"
 
@@ -75,21 +76,16 @@ static void tell_unread(struct check *check, const char *tenant, const char *col
 }
 
 enum error check_secret_file(const struct check *check, const struct tenant_settings *tenant,
-                             const char *column, const char *name, struct secret *secret, struct words *words)
+                             const char *column, const char *name, struct secret *secret, bool *sealed,
+                             struct words *words)
 {
+	const struct seal_files files = { .folder = check->secrets_dir, .keys = check->keys };
 	const struct seal_place place = { .settings = tenant, .column = column, .file = name };
-	struct secret opened = { NULL, 0 };
-	enum error error = secret_file_read(check->secrets_dir, column, name, secret, words);
+	enum error error;
 
-	if (error != OK || !seal_is_sealed(secret))
-		return error;
-	if (check->keys_unknown)
-		return ERROR_UNAVAILABLE;
-	error = seal_open(check->keys, &place, secret, &opened, words);
-	if (error == OK)
-		(void)secret_copy(secret, &opened);
-	secret_wipe(&opened);
-	return error;
+	*sealed = false;
+	error = seal_file_read(&files, &place, secret, sealed, words);
+	return error != OK && *sealed && check->keys_unknown ? ERROR_UNAVAILABLE : error;
 }
 
 static void check_file(struct check *check, const struct tenant_settings *settings, const char *column,
@@ -100,15 +96,16 @@ static void check_file(struct check *check, const struct tenant_settings *settin
 	char path[PATH_MAX];
 	struct words words;
 	enum error error;
+	bool sealed;
 
 	if (path_of(check->secrets_dir, name, path) && check_unreadable(path)) {
 		tell_unread(check, tenant, column, path);
 		return;
 	}
-	error = check_secret_file(check, settings, column, name, &secret, &words);
+	error = check_secret_file(check, settings, column, name, &secret, &sealed, &words);
 	if (error != OK && error != ERROR_UNAVAILABLE)
-		check_found(check, CHECK_ERROR, secret_is_set(&secret) ? "secret.sealed" : "secret.file",
-		            tenant, NULL, "%s", words.text);
+		check_found(check, CHECK_ERROR, sealed ? "secret.sealed" : "secret.file", tenant, NULL, "%s",
+		            words.text);
 	if (path_of(check->secrets_dir, name, path))
 		check_mode(check, tenant, column, check->secrets_dir, path, S_IRWXO);
 	secret_wipe(&secret);

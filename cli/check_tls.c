@@ -84,12 +84,14 @@ static void check_identity(struct check *check, const struct tenant_settings *te
 	struct secret certificate = { NULL, 0 }, key = { NULL, 0 };
 	struct tls_identity *identity = NULL;
 	struct words words;
+	bool sealed;
 
 	if (tenant->tls == TLS_NONE || !tenant->tls_cert_file || !tenant->tls_key_file || !check->secrets_dir)
 		return;
-	if (check_secret_file(check, tenant, "tls_cert_file", tenant->tls_cert_file, &certificate, &words) ==
-	            OK &&
-	    check_secret_file(check, tenant, "tls_key_file", tenant->tls_key_file, &key, &words) == OK) {
+	if (check_secret_file(check, tenant, "tls_cert_file", tenant->tls_cert_file, &certificate, &sealed,
+	                      &words) == OK &&
+	    check_secret_file(check, tenant, "tls_key_file", tenant->tls_key_file, &key, &sealed, &words) ==
+	            OK) {
 		if (tls_identity_parse(tenant, &certificate, &key, &identity, &words) != OK) {
 			check_found(check, CHECK_ERROR, "tls.file", tenant->name, NULL, "%s", words.text);
 		} else {

@@ -448,6 +448,21 @@ def files_of_secrets_are_looked_at(scratch):
     assert "--config" in only(scratch, "warning", "secret.unlooked")
 
 
+def sealed_files_are_opened(scratch):
+    ready(scratch, password_file="acme.pw")
+    first, other = keys(scratch), keys(scratch, "other")
+    where = configuration(scratch, secrets_key_file=first)
+    path = secret(scratch, "acme.pw")
+    scratch.run("secrets", "seal", "--secrets-key-file", first, "--secrets-dir", os.path.dirname(path))
+    none(scratch, *where)
+    change(scratch, host="mail.evil.example")
+    only(scratch, "error", "secret.sealed", *where, tenant="acme")
+    change(scratch, host="127.0.0.1")
+    none(scratch, *configuration(scratch, secrets_key_file=first))
+    assert "acme.pw" in only(scratch, "error", "secret.sealed", *configuration(scratch, secrets_key_file=other), tenant="acme")
+    only(scratch, "warning", "config.keys_unread", *configuration(scratch, secrets_key_file="credential"))
+
+
 def programs_are_looked_at_and_not_run(scratch):
     ready(scratch, password_command="ask")
     where = configuration(scratch)
