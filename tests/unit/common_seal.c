@@ -348,6 +348,59 @@ START_TEST(a_file_opens_for_its_name_server_and_endpoint)
 }
 END_TEST
 
+/* Whose octets are good, but no place, version or login takes them. */
+START_TEST(what_is_sealed_well_may_still_be_refused)
+{
+	static const char two_lines[] = "{sealed:2:1d190d88b3351e63}"
+					"CgsMDQ4PEBESExQVG8pVwge0uRDFK/TY67UFnyf52bAag5fpcg==";
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct secret sealed = { 0 }, value = { 0 };
+	struct words words;
+	char id[SEAL_ID_CHARS + 1], *long_text = malloc(70001);
+	struct tenant_settings *settings;
+
+	ck_assert(secret_set(&sealed, two_lines, strlen(two_lines)));
+	ck_assert_int_eq(opens(keys, tenant("acme", NULL, NULL), "password", &sealed, &words), ERROR_REFUSED);
+	/* a file is of version 2, whatever it says */
+	seal_file(keys, "tls_key_file", &sealed);
+	sealed.bytes[strlen(SEAL_PREFIX)] = '1';
+	ck_assert_int_eq(opens_file(keys, token_tenant("acme", NULL, NULL), "tls_key_file", "acme.pem",
+	                            &sealed, &words),
+	                 ERROR_REFUSED);
+	for (const char *other = "03:/a"; *other; other++) {
+		sealed.bytes[strlen(SEAL_PREFIX)] = (unsigned char)*other;
+		ck_assert_int_eq(seal_version(&sealed), 0);
+		ck_assert(!seal_id(&sealed, id));
+	}
+	sealed.bytes[strlen(SEAL_PREFIX)] = '2';
+	ck_assert(seal_id(&sealed, id));
+	sealed.bytes[strlen(SEAL_PREFIX) + 2] = 'A';
+	ck_assert(!seal_id(&sealed, id));
+	/* what was there before goes too */
+	settings = tenant("acme", NULL, NULL);
+	ck_assert(secret_set(&value, PASSWORD, strlen(PASSWORD)));
+	ck_assert_int_eq(
+		seal_open(keys, &(struct seal_place){ settings, "password", NULL }, &sealed, &value, &words),
+		ERROR_INVALID);
+	ck_assert(!secret_is_set(&value));
+	tenant_settings_release(&settings);
+	/* what is too long to be bound to is not cut */
+	ck_assert_ptr_nonnull(long_text);
+	memset(long_text, 'x', 70000);
+	long_text[70000] = '\0';
+	settings = tenant("acme", "tls_priority", long_text);
+	ck_assert(secret_set(&value, PASSWORD, strlen(PASSWORD)));
+	ck_assert_int_eq(
+		seal_close(keys, &(struct seal_place){ settings, "password", NULL }, &value, &sealed, &words),
+		ERROR_INVALID);
+	free(long_text);
+	secret_wipe(&value);
+	secret_wipe(&sealed);
+	seal_keys_release(&keys);
+	tenant_settings_release(&settings);
+}
+END_TEST
+
 START_TEST(a_file_may_have_lines)
 {
 	static const char pem[] = "-----BEGIN\r\n\0 END";
@@ -553,6 +606,7 @@ TCase *common_seal_cases(void)
 	tcase_add_test(one, whatever_is_changed_is_noticed);
 	tcase_add_test(one, what_seal_h_says_is_what_is_done);
 	tcase_add_test(one, a_file_opens_for_its_name_server_and_endpoint);
+	tcase_add_test(one, what_is_sealed_well_may_still_be_refused);
 	tcase_add_test(one, a_file_may_have_lines);
 	tcase_add_test(one, another_key_is_told_by_its_id);
 	tcase_add_test(one, a_password_that_looks_sealed_is_never_used_as_it_is);
