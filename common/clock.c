@@ -38,6 +38,11 @@ int64_t clock_monotonic_us(void)
 	return read_us(CLOCK_MONOTONIC) + atomic_load(&moved_ms) * 1000;
 }
 
+int64_t clock_boot_ms(void)
+{
+	return read_ms(CLOCK_BOOTTIME) + atomic_load(&moved_ms);
+}
+
 int64_t clock_wall_ms(void)
 {
 	return read_ms(CLOCK_REALTIME) + atomic_load(&moved_ms) + atomic_load(&jumped_ms);

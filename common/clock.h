@@ -17,6 +17,9 @@
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void); /* microseconds of the same clock */
 
+/* Milliseconds since boot, sleep included, plus what tests have moved both clocks by: nobody sets it. */
+int64_t clock_boot_ms(void);
+
 /* Milliseconds, or seconds, since 1970 (UTC), plus what tests have moved it by. */
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);

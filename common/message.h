@@ -75,6 +75,8 @@ struct message {
 	int attempts;       /* finished attempts, before and after this one */
 	int64_t due_at;     /* s; what is now in the table, later what shall be */
 	int64_t age_from_s; /* later of queued and not_before: max_age counts from it */
+	int64_t forward_ms; /* the supervisor's own: jumps of the clock that age_from_s has had its share of
+	                     */
 	int64_t expires_at; /* s, 0 = never */
 	int64_t queued_at_ms;
 	int requeue; /* outbox_status.requeues: with attempts it names this try in the journal */
@@ -95,7 +97,6 @@ struct message {
 	bool outdated;           /* its worker's settings were no longer its tenant's: nothing was said */
 	bool start_reserved;     /* a start is reserved for it in its tenant's quota */
 	size_t granted;          /* recipients of the transaction under way that the quota has set apart */
-	int64_t usage_since;     /* s: the part of the day in which usage counts */
 	int64_t usage;    /* recipients that were named to the server, to be remembered with its result */
 	int64_t ready_ms; /* monotonic: in the supervisor's line since then */
 	void *worker;     /* the supervisor's own: who has it */

@@ -8,7 +8,8 @@
 
 struct quota_moment limit_now(void)
 {
-	return (struct quota_moment){ .monotonic_ms = clock_monotonic_ms(), .wall_s = clock_wall_s() };
+	return (struct quota_moment){ .monotonic_ms = clock_monotonic_ms(),
+		                      .boot_s = clock_boot_ms() / 1000 };
 }
 
 static size_t count_wanted(const struct message *message)
@@ -23,12 +24,8 @@ static size_t count_wanted(const struct message *message)
 static void add_usage(struct quota *quota, struct message *message, size_t granted, size_t used)
 {
 	const struct quota_moment now = limit_now();
-	int64_t since = quota_end(quota, &now, granted, used);
 
-	if (since == 0)
-		return;
-	message->usage_since = since;
-	message->usage += (int64_t)used;
+	message->usage += (int64_t)quota_end(quota, &now, granted, used);
 }
 
 bool limit_begin(struct quota *quota, struct message *message)

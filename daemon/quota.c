@@ -53,25 +53,16 @@ static void ring_add(struct ring *ring, int64_t part, int64_t count)
 	ring->sum += count;
 }
 
-/*
- * The present part is now: older ones than the ring has places leave. What was counted in
- * parts that are yet to come (a clock that was set back) counts as if it were now.
- */
+/* The present part is now: older ones than the ring has places leave. */
 static void ring_roll(struct ring *ring, int64_t part)
 {
-	int64_t ahead = 0;
-
 	ring->last = part;
 	for (int64_t i = 0; i < ring->parts; i++) {
-		if (ring->number[i] <= part && ring->number[i] > part - ring->parts)
+		if (ring->number[i] > part - ring->parts)
 			continue;
-		if (ring->number[i] > part)
-			ahead += ring->count[i];
 		ring->sum -= ring->count[i];
 		ring->count[i] = 0;
 	}
-	if (ahead > 0)
-		ring_add(ring, part, ahead);
 }
 
 /* The first part at which no more than `most` are left of the sum; the last one known if there is none. */
@@ -117,6 +108,18 @@ void quota_release(struct quota **quota)
 	free(last);
 }
 
+/* A machine that has just started has an earlier minute, too: no number is below 0. */
+static int64_t minute_part(int64_t monotonic_ms)
+{
+	return monotonic_ms / 1000 + MINUTE_PARTS;
+}
+
+/* Of the time since boot; what was used in the day before has a number above 0, too. */
+static int64_t day_part(int64_t boot_s)
+{
+	return boot_s / QUOTA_PART_S + 2 * DAY_PARTS;
+}
+
 static void enter(struct quota *quota, const struct quota_moment *now)
 {
 	int64_t second, part;
@@ -124,12 +127,12 @@ static void enter(struct quota *quota, const struct quota_moment *now)
 	pthread_mutex_lock(&quota->lock);
 	if (!now)
 		return;
-	second = now->monotonic_ms / 1000;
-	part = now->wall_s / QUOTA_PART_S;
+	second = minute_part(now->monotonic_ms);
+	part = day_part(now->boot_s);
 	/* Threads read their clocks before they wait for one another: a little earlier is the same. */
 	if (second > quota->minute.last)
 		ring_roll(&quota->minute, second);
-	if (part > quota->day.last || part < quota->day.last - 1)
+	if (part > quota->day.last)
 		ring_roll(&quota->day, part);
 }
 
@@ -147,14 +150,14 @@ void quota_set(struct quota *quota, int messages_per_minute, int recipients_per_
 	leave(quota);
 }
 
-void quota_remember(struct quota *quota, const struct quota_moment *now, int64_t since_s, int64_t recipients)
+void quota_remember(struct quota *quota, const struct quota_moment *now, int64_t ago_s, int64_t recipients)
 {
-	int64_t part = since_s / QUOTA_PART_S;
+	int64_t part;
 
 	enter(quota, now);
-	/* More than a day ahead: it was written by a clock that nobody believes any more. */
-	if (recipients > 0 && part > quota->day.last - DAY_PARTS && part <= quota->day.last + DAY_PARTS)
-		ring_add(&quota->day, part < quota->day.last ? part : quota->day.last, recipients);
+	part = ago_s < 0 ? quota->day.last : quota->day.last - ago_s / QUOTA_PART_S;
+	if (recipients > 0 && part > quota->day.last - DAY_PARTS)
+		ring_add(&quota->day, part, recipients);
 	leave(quota);
 }
 
@@ -189,7 +192,8 @@ static void say_wait(const struct quota *quota, const struct quota_moment *now, 
 			return;
 		wait->limit = QUOTA_DAY;
 		wait->most = quota->recipients_per_day;
-		wait->next_ms = now->monotonic_ms + (part * QUOTA_PART_S - now->wall_s) * 1000;
+		wait->next_ms = now->monotonic_ms +
+		                ((part - day_part(0)) * QUOTA_PART_S - now->boot_s) * 1000;
 	} else {
 		int64_t part = ring_part_when(&quota->minute, quota->messages_per_minute - 1);
 
@@ -197,7 +201,7 @@ static void say_wait(const struct quota *quota, const struct quota_moment *now, 
 			return;
 		wait->limit = QUOTA_MINUTE;
 		wait->most = quota->messages_per_minute;
-		wait->next_ms = part * 1000;
+		wait->next_ms = (part - minute_part(0)) * 1000;
 	}
 }
 
@@ -248,16 +252,14 @@ size_t quota_begin(struct quota *quota, const struct quota_moment *now, bool res
 	return granted > 0 ? (size_t)granted : 0;
 }
 
-int64_t quota_end(struct quota *quota, const struct quota_moment *now, size_t granted, size_t used)
+size_t quota_end(struct quota *quota, const struct quota_moment *now, size_t granted, size_t used)
 {
-	int64_t since = 0;
-
 	enter(quota, now);
 	quota->pending -= (int64_t)granted;
-	if (used > 0 && quota->recipients_per_day > 0) {
+	if (quota->recipients_per_day == 0)
+		used = 0;
+	if (used > 0)
 		ring_add(&quota->day, quota->day.last, (int64_t)used);
-		since = quota->day.last * QUOTA_PART_S;
-	}
 	leave(quota);
-	return since;
+	return used;
 }

@@ -20,7 +20,7 @@ struct quota;
 
 struct quota_moment {
 	int64_t monotonic_ms;
-	int64_t wall_s;
+	int64_t boot_s; /* since boot, sleep included: a wall clock that is set frees and binds nobody */
 };
 
 /* One reference; no limits yet. */
@@ -31,8 +31,8 @@ void quota_release(struct quota **quota); /* leaves NULL */
 /* 0 = no limit. What was counted stays; recipients are counted while there is a limit. */
 void quota_set(struct quota *quota, int messages_per_minute, int recipients_per_day);
 
-/* Recipients that an earlier process counted in the part that began at since_s. */
-void quota_remember(struct quota *quota, const struct quota_moment *now, int64_t since_s, int64_t recipients);
+/* Recipients that an earlier process counted in a part that began so many seconds ago; below 0: now. */
+void quota_remember(struct quota *quota, const struct quota_moment *now, int64_t ago_s, int64_t recipients);
 
 enum quota_limit { QUOTA_FREE, QUOTA_MINUTE, QUOTA_DAY };
 struct quota_wait {
@@ -57,9 +57,9 @@ void quota_unreserve(struct quota *quota, int count);
 size_t quota_begin(struct quota *quota, const struct quota_moment *now, bool reserved, size_t recipients);
 
 /*
- * After the transaction: of the granted recipients, used were named to the server. The
- * part (s) in which they are counted and are to be remembered; 0 = not counted.
+ * After the transaction: of the granted recipients, used were named to the server. How
+ * many of them are counted, and are to be remembered: used, or 0 where there is no limit.
  */
-int64_t quota_end(struct quota *quota, const struct quota_moment *now, size_t granted, size_t used);
+size_t quota_end(struct quota *quota, const struct quota_moment *now, size_t granted, size_t used);
 
 #endif

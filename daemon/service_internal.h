@@ -65,8 +65,7 @@ struct outbox {
 	atomic_int stop;            /* STOP_…, main writes */
 	atomic_bool tell_status;    /* main writes, the supervisor clears */
 	atomic_bool keys_read;      /* likewise: secrets_key_file was read again */
-	atomic_bool clock_followed; /* storage: the table is right again after the clock was set; supervisor
-	                               clears */
+	atomic_uint clock_followed; /* storage: so many jumps of the clock are in the table */
 	atomic_bool disk_trouble;   /* storage: the last commit failed; dispatch stops */
 	atomic_int places_used;     /* of max_workers, by its workers; the supervisor writes */
 

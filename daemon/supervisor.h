@@ -122,8 +122,10 @@ struct supervisor {
 	bool tenants_stale;                 /* settings could not be read: again soon */
 	bool accept_work;                   /* false once we stop */
 	bool clock_set;                     /* the wall clock was set and the table has not followed yet */
-	int64_t jumped_ms, jumped_at_ms;    /* the last time: by so much, at (monotonic); 0 = never */
-	int64_t wall_ahead_ms;              /* clock_wall_ahead_ms(), when last asked */
+	unsigned clock_jumps;               /* the writer's number of the last time */
+	int64_t forward_ms;                 /* by how much it was set forward, all times together … */
+	int64_t forward_followed_ms;        /* … and what of that the table has followed */
+	int64_t wall_ahead_ms;              /* clock_wall_ahead_ms(), when it was last told that it was set */
 	struct metrics_delay delay;         /* from queued to sent, of all tenants */
 	int workers;                        /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;

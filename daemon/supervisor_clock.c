@@ -7,6 +7,7 @@
 #include "daemon/supervisor_clock.h"
 
 #include "common/clock.h"
+#include "daemon/supervisor_result.h"
 
 #define CLOCK_JUMP_MS 60000 /* clocks that are kept right are set by less */
 
@@ -21,42 +22,51 @@ static void tell(struct supervisor *supervisor, int64_t jumped_ms)
 	log_end(&supervisor->log);
 }
 
-void clock_follow(struct supervisor *supervisor)
+static void notice(struct supervisor *supervisor)
 {
-	struct outbox *outbox = supervisor->outbox;
 	int64_t ahead_ms = clock_wall_ahead_ms();
 	int64_t jumped_ms = ahead_ms - supervisor->wall_ahead_ms;
 
-	if (atomic_exchange(&outbox->clock_followed, false)) {
-		supervisor->clock_set = false;
-		supervisor->next_scan_ms = 0;
-	}
-	supervisor->wall_ahead_ms = ahead_ms;
+	/* Small steps add up. */
 	if (jumped_ms > -CLOCK_JUMP_MS && jumped_ms < CLOCK_JUMP_MS)
 		return;
+	supervisor->wall_ahead_ms = ahead_ms;
 	supervisor->clock_set = true;
-	supervisor->jumped_ms = jumped_ms;
-	supervisor->jumped_at_ms = clock_monotonic_ms();
-	writer_clock_jumped(outbox->writer, jumped_ms);
+	if (jumped_ms > 0)
+		supervisor->forward_ms += jumped_ms;
+	result_give_judged(supervisor); /* by the clock of before: the table has it when it follows */
+	supervisor->clock_jumps = writer_clock_jumped(supervisor->outbox->writer, jumped_ms);
 	tell(supervisor, jumped_ms);
 }
 
-static void make_younger(const struct supervisor *supervisor, struct message *message)
+void clock_follow(struct supervisor *supervisor)
 {
-	if (supervisor->jumped_ms > 0)
-		message->age_from_s += supervisor->jumped_ms / 1000;
+	notice(supervisor);
+	if (!supervisor->clock_set ||
+	    atomic_load(&supervisor->outbox->clock_followed) != supervisor->clock_jumps)
+		return;
+	supervisor->clock_set = false;
+	supervisor->forward_followed_ms = supervisor->forward_ms;
+	supervisor->next_scan_ms = 0;
 }
 
+/* Of all that the clock was set forward by, what is not in its age yet. */
+static void make_younger(const struct supervisor *supervisor, struct message *message, int64_t had_ms)
+{
+	message->age_from_s += (supervisor->forward_ms - had_ms) / 1000;
+	message->forward_ms = supervisor->forward_ms;
+}
+
+/* It may have been read before the table followed, though that is told by now: only clock_follow() listens.
+ */
 void clock_adopt(struct supervisor *supervisor, struct message *message)
 {
-	clock_follow(supervisor);
-	if (supervisor->clock_set)
-		make_younger(supervisor, message);
+	notice(supervisor);
+	make_younger(supervisor, message, supervisor->forward_followed_ms);
 }
 
 void clock_result(struct supervisor *supervisor, struct message *message)
 {
-	clock_follow(supervisor);
-	if (message->ready_ms <= supervisor->jumped_at_ms)
-		make_younger(supervisor, message);
+	notice(supervisor);
+	make_younger(supervisor, message, message->forward_ms);
 }

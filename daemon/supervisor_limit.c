@@ -9,12 +9,13 @@
 
 #include "common/clock.h"
 #include "daemon/limit.h"
+#include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 
-#define ASK_AGAIN_MS 60000 /* the wall clock may be set meanwhile */
+#define ASK_AGAIN_MS 60000 /* the machine may sleep meanwhile */
 #define RETRY_MS     1000
 #define TELL_MS      600000
 
@@ -35,19 +36,22 @@ void limit_adopt(struct tenant *tenant)
 		quota_set(tenant->quota, settings->messages_per_minute, settings->recipients_per_day);
 }
 
-static void remember(void *context, int64_t since, int64_t recipients)
+static void remember(void *context, int64_t ago_s, int64_t recipients)
 {
 	const struct quota_moment now = limit_now();
 
-	quota_remember(context, &now, since, recipients);
+	quota_remember(context, &now, ago_s, recipients);
 }
 
 void limit_prepare(struct supervisor *supervisor, struct tenant *tenant)
 {
 	struct words words;
 
+	if (!tenant->usage_unread)
+		return;
+	clock_follow(supervisor);
 	/* What cannot be read is told by the look that fails beside it, and asked for again. */
-	if (tenant->usage_unread)
+	if (!supervisor->clock_set)
 		tenant->usage_unread = storage_usage(supervisor->outbox->storage, tenant->name, remember,
 		                                     tenant->quota, &words) != OK;
 }

@@ -62,11 +62,17 @@ static uint32_t throw_dice(struct supervisor *supervisor)
 
 static void to_storage(struct supervisor *supervisor, struct tenant *tenant, struct message *message)
 {
-	const struct judge_moment moment = { clock_wall_s(), throw_dice(supervisor) };
+	struct judge_moment moment = { .dice = throw_dice(supervisor) };
+	int64_t after_ms;
 
-	clock_result(supervisor, message);
-	judge_message(message, message->judged_by, &moment);
 	message->decided_wall_ms = clock_wall_ms();
+	clock_result(supervisor, message);
+	/* Set back in between: it is due by the new clock, which the table may have followed by then. */
+	after_ms = clock_wall_ms();
+	if (after_ms < message->decided_wall_ms)
+		message->decided_wall_ms = after_ms;
+	moment.now_s = message->decided_wall_ms / 1000;
+	judge_message(message, message->judged_by, &moment);
 	message->settled = SETTLED_NOT_YET;
 	if (message->state == MESSAGE_SENT)
 		tenant->last_sent_at = moment.now_s;
@@ -77,11 +83,12 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 	supervisor->judged_last = &message->link.next;
 }
 
-/* Together: the storage thread is woken once, and commits them once. */
-static void give_judged(struct supervisor *supervisor)
+void result_give_judged(struct supervisor *supervisor)
 {
 	struct queue_link *first = supervisor->judged;
 
+	if (!first)
+		return;
 	supervisor->judged = NULL;
 	supervisor->judged_last = &supervisor->judged;
 	writer_settle(supervisor->outbox->writer, first);
@@ -91,7 +98,7 @@ void settle_as_it_is(struct supervisor *supervisor, struct tenant *tenant, struc
 {
 	message->judged_by = tenant->settings;
 	to_storage(supervisor, tenant, message);
-	give_judged(supervisor);
+	result_give_judged(supervisor);
 }
 
 /* What a tenant's own administrator can act on: who said what, and where. */
@@ -265,7 +272,7 @@ bool take_results(struct supervisor *supervisor)
 		link = link->next;
 		take_result(supervisor, message);
 	}
-	give_judged(supervisor);
+	result_give_judged(supervisor);
 	return any;
 }
 

@@ -9,6 +9,8 @@
 
 /* True if there was any. What the results come to goes to storage together. */
 bool take_results(struct supervisor *supervisor);
+/* To storage, whatever was decided and is not yet given. */
+void result_give_judged(struct supervisor *supervisor);
 bool take_settled(struct supervisor *supervisor);
 void take_exits(struct supervisor *supervisor);
 /* It was decided without a worker: to storage. The tenant has settings. */

@@ -34,12 +34,14 @@ struct writer {
 	atomic_int stop;                   /* STOP_NOW ends the checkpoint thread's wait */
 	atomic_int finish;                 /* supervisor: 1 = commit what is there, then end */
 	_Atomic int64_t finish_by_ms;
-	_Atomic int64_t jumped_ms; /* the wall clock was set by so much, not yet followed in the table … */
-	atomic_bool clock_set;     /* … if there is anything */
+	_Atomic int64_t jumped_ms; /* the wall clock was set by so much more … */
+	atomic_uint clock_jumps;   /* … and so often in all */
 	atomic_bool dirty;         /* something was committed since the last checkpoint */
 	bool complete;             /* storage's last word */
 	/* the storage thread's own: what the next commits take, and */
 	struct queue_link *to_settle, *to_hold, *to_tell;
+	unsigned follow, followed;       /* jumps: told before to_settle was taken, in the table after it */
+	int64_t follow_ms, follow_at_ms; /* … by so much, not before */
 	struct log_batch log;
 	bool failing;
 	struct retention retention;
@@ -177,26 +179,40 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	return committed || !batch->messages;
 }
 
+static bool clock_is_due(const struct writer *writer)
+{
+	return writer->follow != writer->followed && clock_monotonic_ms() >= writer->follow_at_ms;
+}
+
 /* Tried again every 250 ms: until then nothing expires, and what waits waits. */
 static void follow_clock(struct writer *writer)
 {
 	struct words words = { "" };
-	int64_t jumped_ms;
 
-	if (!atomic_exchange(&writer->clock_set, false))
+	if (!clock_is_due(writer))
 		return;
-	jumped_ms = atomic_exchange(&writer->jumped_ms, 0);
-	if (jumped_ms && storage_clock_jumped(writer->outbox->storage, jumped_ms,
-	                                      clock_monotonic_ms() + COMMIT_DEADLINE_MS, &words) != OK) {
-		atomic_fetch_add(&writer->jumped_ms, jumped_ms);
-		atomic_store(&writer->clock_set, true);
+	if (storage_clock_jumped(writer->outbox->storage, writer->follow_ms,
+	                         clock_monotonic_ms() + COMMIT_DEADLINE_MS, &words) != OK) {
+		writer->follow_at_ms = clock_monotonic_ms() + REPEAT_MS;
 		tell_trouble(writer, &words);
 	} else {
 		tell_recovery(writer);
 		atomic_store(&writer->dirty, true);
-		atomic_store(&writer->outbox->clock_followed, true);
+		writer->follow_ms = 0;
+		writer->followed = writer->follow;
+		atomic_store(&writer->outbox->clock_followed, writer->followed);
 	}
 	log_push(&writer->log);
+}
+
+/* What was judged by the clock of before is in the queue when we are told that the clock was set. */
+static void take_settle(struct writer *writer)
+{
+	if (writer->to_settle)
+		return;
+	writer->follow = atomic_load(&writer->clock_jumps);
+	writer->follow_ms += atomic_exchange(&writer->jumped_ms, 0);
+	writer->to_settle = queue_take_all(&writer->settle);
 }
 
 static void wait_for_work(struct writer *writer)
@@ -211,8 +227,8 @@ static void wait_for_work(struct writer *writer)
 
 	if (rules_next_ms(&writer->rules) < until_ms)
 		until_ms = rules_next_ms(&writer->rules);
-	if (atomic_load(&writer->clock_set) && until_ms > clock_monotonic_ms() + REPEAT_MS)
-		until_ms = clock_monotonic_ms() + REPEAT_MS;
+	if (writer->follow != writer->followed && writer->follow_at_ms < until_ms)
+		until_ms = writer->follow_at_ms;
 	if (writer->rest_at_ms < until_ms)
 		until_ms = writer->rest_at_ms;
 	if (wait_for_any(fds, 3, until_ms, &finish) == ERROR_TIMEOUT &&
@@ -232,10 +248,7 @@ static void *storage_main(void *argument)
 		struct storage_batch batch = { 0 };
 
 		batch_hold(&batch, storage_commit_us(writer->outbox->storage));
-		if (!last)
-			follow_clock(writer);
-		if (!writer->to_settle)
-			writer->to_settle = queue_take_all(&writer->settle);
+		take_settle(writer);
 		if (!writer->to_hold)
 			writer->to_hold = queue_take_all(&writer->hold);
 		if (!writer->to_tell)
@@ -245,11 +258,15 @@ static void *storage_main(void *argument)
 		if (batch.messages || batch.uncertain || batch.statuses) {
 			if (!commit(writer, &batch))
 				writer->complete = false;
+		} else if (clock_is_due(writer)) {
+			/* also before the end: the next start knows nothing of what was set forward */
 		} else if (last) {
 			break;
 		} else {
 			wait_for_work(writer);
 		}
+		if (!writer->to_settle)
+			follow_clock(writer);
 		/* Results come first, but not for ever. */
 		atomic_store(&writer->outbox->storage_since_ms, clock_monotonic_ms());
 		if (!last && rules_step(&writer->rules))
@@ -365,6 +382,7 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 
 	made->outbox = outbox;
 	made->rest_at_ms = DEADLINE_NEVER;
+	atomic_store(&outbox->clock_followed, 0);
 	log_batch_init(&made->log, outbox->service->log);
 	log_batch_init(&made->checkpoint_log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
@@ -400,11 +418,14 @@ void writer_hold(struct writer *writer, struct message *message, struct queue *a
 	queue_push(&writer->hold, &message->link);
 }
 
-void writer_clock_jumped(struct writer *writer, int64_t jumped_ms)
+unsigned writer_clock_jumped(struct writer *writer, int64_t jumped_ms)
 {
+	unsigned jumps;
+
 	atomic_fetch_add(&writer->jumped_ms, jumped_ms);
-	atomic_store(&writer->clock_set, true);
+	jumps = atomic_fetch_add(&writer->clock_jumps, 1) + 1;
 	queue_wake(&writer->status);
+	return jumps;
 }
 
 void writer_rules_changed(struct writer *writer)

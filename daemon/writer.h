@@ -29,9 +29,9 @@ void writer_settle(struct writer *writer, struct queue_link *first);
  */
 void writer_hold(struct writer *writer, struct message *message, struct queue *answer_to);
 
-/* The wall clock was set by so many ms: the table is to follow; then outbox->clock_followed. Supervisor
- * thread. */
-void writer_clock_jumped(struct writer *writer, int64_t jumped_ms);
+/* The wall clock was set by so many ms: the table is to follow when what was given before is in it. Gives the
+ * number of this time: then outbox->clock_followed is that. Supervisor thread. */
+unsigned writer_clock_jumped(struct writer *writer, int64_t jumped_ms);
 
 /* The schema was changed by somebody: its rules are looked at. Supervisor thread. */
 void writer_rules_changed(struct writer *writer);

@@ -112,8 +112,9 @@ typedef void storage_tenant_each(void *context, struct tenant_settings *settings
 enum error storage_tenants(struct storage *storage, const char *name, storage_tenant_each *each,
                            void *context, struct words *words);
 
-/* supervisor: recipients that a tenant used, by the parts (since, s) in which they were settled. */
-typedef void storage_usage_each(void *context, int64_t since, int64_t recipients);
+/* supervisor: recipients that a tenant used, by the parts of the day in which they were settled: each began
+ * ago_s seconds ago, by the table's clock (storage_clock_jumped; below 0 = after now). */
+typedef void storage_usage_each(void *context, int64_t ago_s, int64_t recipients);
 enum error storage_usage(struct storage *storage, const char *tenant, storage_usage_each *each, void *context,
                          struct words *words);
 

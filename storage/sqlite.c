@@ -158,7 +158,7 @@ static int begin_service(struct storage *storage)
 	if (rc == SQLITE_OK)
 		rc = connection_ask_int(&storage->writer, "PRAGMA schema_version", &storage->schema);
 	if (rc == SQLITE_OK)
-		rc = storage_mend_times(storage, 0);
+		rc = storage_mend_times(storage);
 	if (rc == SQLITE_OK)
 		rc = connection_run(&storage->writer, "COMMIT");
 	if (rc != SQLITE_OK && !sqlite3_get_autocommit(storage->writer.db))

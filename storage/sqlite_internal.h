@@ -82,6 +82,7 @@ struct storage {
 	const struct storage_due_query *look_query; /* while it is answered */
 
 	struct feed feed;
+	_Atomic int64_t usage_ahead_ms; /* of the time since boot: storage_usage_s(); storage thread */
 
 	/* storage thread */
 	struct connection writer;

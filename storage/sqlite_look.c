@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "storage/sqlite_look.h"
+#include "storage/sqlite_settle.h"
 
 #define WAITING          "state IN ('queued', 'deferred')"
 #define AGED_S           600 /* so long after due_at a message competes as a 9 */
@@ -360,13 +361,15 @@ enum error storage_usage(struct storage *storage, const char *tenant, storage_us
 {
 	int rc;
 	struct connection *look = storage_look_begin(storage, &rc);
+	const int64_t now_s = storage_usage_s(storage);
 
 	if (rc == SQLITE_OK) {
 		struct statement row = statement_begin(look, LOOK_USAGE);
 
 		statement_text(&row, 1, tenant);
 		while (statement_row(&row))
-			each(context, sqlite3_column_int64(row.stmt, 0), sqlite3_column_int64(row.stmt, 1));
+			each(context, now_s - sqlite3_column_int64(row.stmt, 0),
+			     sqlite3_column_int64(row.stmt, 1));
 		rc = statement_end(&row);
 	}
 	rc = connection_read_end(look, rc);

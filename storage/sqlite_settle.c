@@ -158,7 +158,12 @@ static int update_row(struct connection *writer, enum settle_statement number, c
                       int64_t now_ms, bool *changed)
 {
 	struct statement update = statement_begin(writer, (int)number);
+	bool waits = message->state == MESSAGE_QUEUED || message->state == MESSAGE_DEFERRED;
 
+	/* Set back since then: it is due by the clock of before, and is found by this when the table follows.
+	 */
+	if (waits && message->decided_wall_ms > now_ms + CLOCK_SLACK_MS)
+		now_ms = message->decided_wall_ms;
 	statement_int(&update, 1, message->id);
 	statement_text(&update, 2, message_state_name(message->state));
 	statement_int(&update, 3, message->attempts);
@@ -229,16 +234,19 @@ static int write_deliveries(struct connection *writer, const struct message *mes
 }
 
 /* What it counts in its tenant's day; what is older than that goes. */
-static int write_usage(struct connection *writer, const struct message *message)
+static int write_usage(struct storage *storage, const struct message *message)
 {
+	struct connection *writer = &storage->writer;
 	struct statement row;
+	int64_t since;
 	int rc;
 
 	if (message->usage == 0)
 		return SQLITE_OK;
+	since = storage_usage_part_s(storage);
 	row = statement_begin(writer, SETTLE_USAGE);
 	statement_text(&row, 1, message->tenant_name);
-	statement_int(&row, 2, message->usage_since);
+	statement_int(&row, 2, since);
 	statement_int(&row, 3, message->usage);
 	(void)statement_row(&row);
 	rc = statement_end(&row);
@@ -246,14 +254,15 @@ static int write_usage(struct connection *writer, const struct message *message)
 		return rc;
 	row = statement_begin(writer, SETTLE_USAGE_OLD);
 	statement_text(&row, 1, message->tenant_name);
-	statement_int(&row, 2, message->usage_since - USAGE_KEPT_S);
+	statement_int(&row, 2, since - USAGE_KEPT_S);
 	(void)statement_row(&row);
 	return statement_end(&row);
 }
 
 /* (e): only what still waits is settled; what was cancelled too late is settled too, and says so. */
-static int settle_message(struct connection *writer, struct message *message, int64_t now_ms)
+static int settle_message(struct storage *storage, struct message *message, int64_t now_ms)
 {
+	struct connection *writer = &storage->writer;
 	struct found_row found = { .exists = true };
 	bool changed = false;
 	int rc = update_row(writer, SETTLE_MESSAGE, message, now_ms, &changed);
@@ -264,7 +273,7 @@ static int settle_message(struct connection *writer, struct message *message, in
 		rc = ask_row(writer, message, &found);
 	/* A commit that is repeated finds its own work, and has counted. */
 	if (rc == SQLITE_OK && !found.own)
-		rc = write_usage(writer, message);
+		rc = write_usage(storage, message);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (!found.exists) {
@@ -277,8 +286,9 @@ static int settle_message(struct connection *writer, struct message *message, in
 }
 
 /* Before the end of the data: from here on a crash leaves these recipients uncertain, not untried. */
-static int hold_message(struct connection *writer, struct message *message, int64_t now_ms)
+static int hold_message(struct storage *storage, struct message *message, int64_t now_ms)
 {
+	struct connection *writer = &storage->writer;
 	struct found_row found;
 	int rc = ask_row(writer, message, &found);
 
@@ -349,9 +359,9 @@ struct hold {
 	int least;
 };
 
-static int write_messages(struct connection *writer, struct queue_link *first,
-                          int (*write)(struct connection *, struct message *, int64_t),
-                          const struct hold *hold, int64_t *at_id)
+static int write_messages(struct storage *storage, struct queue_link *first,
+                          int (*write)(struct storage *, struct message *, int64_t), const struct hold *hold,
+                          int64_t *at_id)
 {
 	int64_t now_ms = clock_wall_ms();
 	int rc = SQLITE_OK, written = 0;
@@ -363,7 +373,7 @@ static int write_messages(struct connection *writer, struct queue_link *first,
 		    storage_now_us() >= hold->until_us)
 			break;
 		*at_id = message->id;
-		rc = write(writer, message, now_ms);
+		rc = write(storage, message, now_ms);
 		written++;
 	}
 	if (rc == SQLITE_OK)
@@ -375,9 +385,10 @@ static int write_messages(struct connection *writer, struct queue_link *first,
  * All but BEGIN and COMMIT, without triggers or between the marks by which they know us (schema.sql).
  * *at_id: the message that could not be written, 0 = none of them.
  */
-static int write_batch(struct connection *writer, const struct storage_batch *batch,
-                       const struct feed_cut *cut, int64_t began_us, int64_t *at_id)
+static int write_batch(struct storage *storage, const struct storage_batch *batch, const struct feed_cut *cut,
+                       int64_t began_us, int64_t *at_id)
 {
+	struct connection *writer = &storage->writer;
 	const struct hold hold = { batch->hold_us > 0 ? began_us + batch->hold_us : 0, batch->hold_least };
 	bool triggers = true;
 	int rc = storage_triggers_settle(writer, &triggers);
@@ -386,9 +397,9 @@ static int write_batch(struct connection *writer, const struct storage_batch *ba
 		rc = run_int(writer, SETTLE_MARK, 1);
 
 	if (rc == SQLITE_OK)
-		rc = write_messages(writer, batch->uncertain, hold_message, &hold, at_id);
+		rc = write_messages(storage, batch->uncertain, hold_message, &hold, at_id);
 	if (rc == SQLITE_OK)
-		rc = write_messages(writer, batch->messages, settle_message, &hold, at_id);
+		rc = write_messages(storage, batch->messages, settle_message, &hold, at_id);
 	for (struct queue_link *link = batch->statuses; link && rc == SQLITE_OK; link = link->next)
 		rc = write_status(writer, QUEUE_ITEM(link, struct tenant_status, link));
 	if (rc == SQLITE_OK)
@@ -421,7 +432,7 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 			connection_close(writer); /* whatever is wrong with it does not stay */
 		return error;
 	}
-	rc = write_batch(writer, batch, cut, began_us, &at_id);
+	rc = write_batch(storage, batch, cut, began_us, &at_id);
 	written_us = storage_now_us();
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);

@@ -37,9 +37,16 @@ enum error storage_open_writer(struct storage *storage, int64_t deadline_ms, str
 int64_t storage_now_us(void); /* CLOCK_MONOTONIC */
 enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words);
 void storage_lock_held(struct storage *storage, int64_t began_us); /* until now */
-/* In a writing transaction: storage_clock_jumped(); 0 = looks whether the clock was set back while no outboxd
- * ran. */
-int storage_mend_times(struct storage *storage, int64_t jumped_ms);
+#define CLOCK_SLACK_MS 60000 /* clocks that are kept right are set by less */
+
+/* In a writing transaction, before all else at the start: looks whether the clock was set back while no
+ * outboxd ran, and mends what that left. */
+int storage_mend_times(struct storage *storage);
+/* Now as outbox_usage has it, s: the wall clock as it was last followed, or up to a quarter
+ * of an hour later, since whole ones are moved. Any thread. */
+int64_t storage_usage_s(const struct storage *storage);
+/* The quarter of an hour in which what is used now counts. Storage thread. */
+int64_t storage_usage_part_s(const struct storage *storage);
 
 /*
  * sqlite_triggers.c. storage, in a writing transaction: leaves the triggers out where all that are on the

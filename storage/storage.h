@@ -126,9 +126,9 @@ enum error storage_retain(struct storage *storage, struct storage_retention *ret
                           struct words *words);
 
 /*
- * storage: the wall clock was set by so many ms, forward or (below 0) back. What was written last in the
- * future becomes due as long after now as it was after then; no message grows old by time that did not
- * pass. Not OK (ERROR_UNAVAILABLE): nothing was changed; the same call may do later.
+ * storage: the wall clock was set by so many ms, forward or (below 0) back, in sum. What was written last in
+ * the future becomes due as long after now as it was after then; no message grows old by time that did not
+ * pass; what was used of a day stays as long ago as it is. Not OK (ERROR_UNAVAILABLE): nothing was changed.
  */
 enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int64_t deadline_ms,
                                 struct words *words);

@@ -62,19 +62,164 @@ START_TEST(set_back_what_was_used_was_used_now)
 	int64_t now = clock_wall_s();
 
 	sqlite_backend_run(bed.outbox, "INSERT INTO outbox_tenant (name, host) VALUES ('other', 'b')");
+	/* a jump that we did not see: at the start */
 	add_usage("acme", now + DAY_S, 5);
 	add_usage("acme", now + 2 * PART_S, 3);
 	add_usage("acme", now - 4 * PART_S, 2);
 	add_usage("other", now + DAY_S, 7);
-	jump(-DAY_S);
+	jump(-PART_S / 2);
 	ck_assert_int_eq(ask("SELECT sum(recipients) FROM outbox_usage WHERE tenant = 'acme'"), 10);
 	ck_assert_int_eq(ask("SELECT sum(recipients) FROM outbox_usage WHERE tenant = 'other'"), 7);
 	ck_assert_int_eq(ask("SELECT count(*) FROM outbox_usage WHERE since > strftime('%s')"), 0);
 	ck_assert_int_eq(ask("SELECT count(*) FROM outbox_usage WHERE since % 900"), 0);
 	ck_assert_int_ge(ask("SELECT max(since) FROM outbox_usage"), now - PART_S);
 	/* and once: a further jump finds nothing ahead */
-	jump(-DAY_S);
+	jump(-PART_S / 2);
 	ck_assert_int_eq(ask("SELECT sum(recipients) FROM outbox_usage"), 17);
+}
+END_TEST
+
+/* The clock of the process is set too, as the table is told. */
+static void set_clock(int64_t by_s)
+{
+	clock_jump_wall_ms(by_s * 1000);
+	jump(by_s);
+}
+
+struct used {
+	int rows;
+	int64_t recipients, youngest_s, oldest_s;
+};
+
+static void see(void *context, int64_t ago_s, int64_t recipients)
+{
+	struct used *used = context;
+
+	if (used->rows == 0 || ago_s < used->youngest_s)
+		used->youngest_s = ago_s;
+	if (used->rows++ == 0 || ago_s > used->oldest_s)
+		used->oldest_s = ago_s;
+	used->recipients += recipients;
+}
+
+static struct used used_of(const char *tenant)
+{
+	struct used used = { 0 };
+
+	ck_ok(storage_usage(bed.storage, tenant, see, &used, &bed.words));
+	return used;
+}
+
+static void assert_20_and_10_hours_ago(int64_t less_s)
+{
+	struct used used = used_of("acme");
+
+	ck_assert_int_eq(used.recipients, 10);
+	ck_assert_int_eq(used.rows, 3);
+	ck_assert_int_le(used.oldest_s, 20 * 3600 + PART_S + 360);
+	ck_assert_int_ge(used.oldest_s, 20 * 3600 - less_s);
+	ck_assert_int_le(used.youngest_s, 10 * 3600 + PART_S + 360);
+	ck_assert_int_ge(used.youngest_s, 10 * 3600 - less_s);
+	ck_assert_int_eq(ask("SELECT count(*) FROM outbox_usage WHERE since % 900"), 0);
+}
+
+/* A day is 24 hours: whichever way the clock is set, 20 hours ago is 20 hours ago, and stays so, however
+ * often it is set by what is no quarter of an hour.
+ */
+START_TEST(what_was_used_is_as_long_ago_as_before)
+{
+	static const int64_t jumps_s[] = { DAY_S, -DAY_S, 3 * DAY_S + 7, 2 * PART_S, -2 * PART_S, 100,
+		                           100,   100,    -100,          -100,       -100,        -1000,
+		                           -1000, -1000,  5000,          -3 * DAY_S };
+	int64_t now = clock_wall_s();
+
+	add_usage("acme", now - 20 * 3600, 5);
+	add_usage("acme", now - 20 * 3600 + PART_S, 2);
+	add_usage("acme", now - 10 * 3600, 3);
+	for (size_t i = 0; i < sizeof(jumps_s) / sizeof(*jumps_s); i++) {
+		set_clock(jumps_s[i]);
+		assert_20_and_10_hours_ago(0);
+	}
+	/* and by the wall clock as it is now, to a part */
+	bed_open_anew(&(struct storage_settings){ 0 });
+	assert_20_and_10_hours_ago(PART_S);
+	/* it was set before this table was opened: that is over */
+	jump(-DAY_S);
+	assert_20_and_10_hours_ago(PART_S);
+}
+END_TEST
+
+/* Of a row with this result: due in 100 s, as was decided by the clock of then. */
+static int64_t settle_deferred(struct message *message, int64_t decided_s)
+{
+	bed_outcome(message, "bob@example.net", VERDICT_RETRY, 451, DELIVERY_DEFERRED);
+	bed_judge(message, MESSAGE_DEFERRED, "later");
+	message->decided_wall_ms = decided_s * 1000;
+	message->due_at = decided_s + 100;
+	bed_settle(message);
+	ck_assert_int_eq(message->settled, SETTLED);
+	message_destroy(&message);
+	return ask("SELECT due_at FROM outbox_status");
+}
+
+/* … and was recorded after it was set back, before the table followed. */
+START_TEST(decided_before_and_recorded_after_is_due_as_long_from_now)
+{
+	static const int64_t jumps_s[] = { -DAY_S, 0, 3600 }; /* the sum of several, too */
+	int64_t now = clock_wall_s(), due;
+	struct message *message;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	due = settle_deferred(message, now + DAY_S);
+	ck_assert_int_eq(due, now + DAY_S + 100);
+	jump(jumps_s[_i]);
+	due = ask("SELECT due_at FROM outbox_status");
+	ck_assert_int_ge(due, now + 100);
+	ck_assert_int_lt(due, now + 100 + 600);
+	ck_assert_int_lt(ask("SELECT updated_at_ms FROM outbox_status") / 1000, now + 600);
+}
+END_TEST
+
+static struct message *sent_to(int64_t recipients)
+{
+	struct message *message;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+	bed_judge(message, MESSAGE_SENT, "said");
+	message->usage = recipients;
+	return message;
+}
+
+static void settle(struct message *message)
+{
+	bed_settle(message);
+	ck_assert_int_eq(message->settled, SETTLED);
+	message_destroy(&message);
+}
+
+/* Results that are recorded between the jump and its being followed take nothing of the day with them. */
+START_TEST(until_the_table_follows_its_clock_is_that_of_before)
+{
+	static const int64_t jumps_s[] = { 2 * DAY_S, -2 * DAY_S };
+	int64_t by_s = jumps_s[_i];
+	struct message *late;
+	struct used used;
+
+	settle(sent_to(5));
+	late = sent_to(2);
+	clock_jump_wall_ms(by_s * 1000);
+	settle(late);
+	used = used_of("acme");
+	ck_assert_int_eq(used.recipients, 7);
+	ck_assert_int_le(used.oldest_s, 2 * PART_S);
+	jump(by_s);
+	used = used_of("acme");
+	ck_assert_int_eq(used.recipients, 7);
+	ck_assert_int_ge(used.youngest_s, 0);
+	ck_assert_int_le(used.oldest_s, 2 * PART_S);
 }
 END_TEST
 
@@ -100,6 +245,9 @@ void sqlite_clock_tests(Suite *suite)
 	tcase_add_checked_fixture(tests, bed_set_up, bed_tear_down);
 	tcase_add_test(tests, set_back_what_is_deferred_is_due_as_long_from_now);
 	tcase_add_test(tests, set_back_what_was_used_was_used_now);
+	tcase_add_test(tests, what_was_used_is_as_long_ago_as_before);
+	tcase_add_loop_test(tests, decided_before_and_recorded_after_is_due_as_long_from_now, 0, 3);
+	tcase_add_loop_test(tests, until_the_table_follows_its_clock_is_that_of_before, 0, 2);
 	tcase_add_test(tests, set_forward_nothing_grows_old_by_it);
 	suite_add_tcase(suite, tests);
 }

@@ -9,7 +9,6 @@
 #include "tests/contract/sqlite_backend.h"
 
 #define THEIRS "SELECT count(*) FROM theirs"
-#define SINCE  2000000
 
 /* One recipient of one message was told by 250, its tenant's status with it. */
 static struct message *settle_one(void)
@@ -23,7 +22,6 @@ static struct message *settle_one(void)
 	message = bed_due_one();
 	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
 	bed_judge(message, MESSAGE_SENT, "250 ok");
-	message->usage_since = SINCE;
 	message->usage = 1;
 	batch = (struct storage_batch){ .messages = &message->link, .statuses = &status.link };
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
@@ -116,7 +114,6 @@ START_TEST(what_a_tenant_sent_that_is_gone_is_not_anothers)
 	message = bed_due_one();
 	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
 	bed_judge(message, MESSAGE_SENT, "250 ok");
-	message->usage_since = SINCE;
 	message->usage = 1;
 	APP->set_state(bed.outbox, message->id, "cancelled");
 	APP->remove(bed.outbox, message->id);

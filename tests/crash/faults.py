@@ -258,6 +258,29 @@ class Jumping(scenario.Run):
                 str(value) if isinstance(value, int) else "'%s'" % value
                 for value in columns.values())))
 
+    def use_up_the_day(self, name):
+        """recipients_per_day, and one more that waits: its number."""
+        self.box.set_tenant(name, recipients_per_day=1)
+        self.wait_state(self.insert(name, "limited-first"), "sent")
+        waits = self.insert(name, "limited-waits")
+        self.box.wait_tenant(name, "limited", seconds=WAIT)
+        return waits
+
+    def still_used_up(self, name, waits):
+        """Also for a process that has it from the table."""
+        assert self.daemon.stop() == 0
+        used = self.box.one("SELECT sum(recipients), max(since), min(since) "
+                            "FROM outbox_usage WHERE tenant = ?", name)
+        assert used[0] == 1, used
+        now = time.time() + int(open(self.clock).read())
+        assert now - 3600 < used[1] <= now, (used, now)
+        self.case.as_daemon(
+            "DELETE FROM outbox_tenant_status WHERE tenant = '%s'" % name)
+        self.start()
+        self.box.wait_tenant(name, "limited", seconds=WAIT)
+        assert self.box.state(waits) == "queued"
+        self.box.set_tenant(name, recipients_per_day=None)
+
     def refuse(self, name):
         """That tenant's server says 451 to every message, until told not to."""
         self.box.set_tenant(name, streak_guard=0)
@@ -270,6 +293,8 @@ class Jumping(scenario.Run):
     def jumped(self, seconds):
         event = self.daemon.wait_event("clock.jumped", seconds=WAIT)[-1]
         assert abs(int(event["seconds"]) - seconds) < 30, event
+        assert ("set back" if seconds < 0 else "set forward") in \
+            event["error"], event
 
     def all_ended(self):
         """No application decides here: nothing waits longer than a test."""
@@ -289,10 +314,12 @@ def clock_set_back(directory, template):
     run.start()
     number = run.insert("acme", "acme-late")
     run.wait_state(number, "deferred")
+    waits = run.use_up_the_day("gamma")
     later = run.insert("delta", "delta-later",
                        not_before=int(time.time()) + DAY + 3600)
     run.set(0)
     run.jumped(-DAY)
+    run.still_used_up("gamma", waits)
     run.servers["acme"].off(refused)
     run.case.until("all others ended", lambda: run._left() == 1, WAIT)
     assert run.box.state(later) == "queued"
@@ -323,10 +350,12 @@ def clock_set_forward(directory, template):
         "SELECT count(*) FROM outbox_status WHERE tenant = 'acme' AND state "
         "= 'queued'") == 0, WAIT)
     run.insert("beta", "beta-then", not_before=int(time.time()) + DAY)
+    waits = run.use_up_the_day("gamma")
     later = run.insert("delta", "delta-later",
                        not_before=int(time.time()) + 30 * DAY)
     run.set(10 * DAY)       # max_age is five
     run.jumped(10 * DAY)
+    run.still_used_up("gamma", waits)
     run.case.until("beta's is due", lambda: run.box.value(
         "SELECT count(*) FROM outbox_status WHERE tenant = 'beta' AND state "
         "<> 'sent'") == 0, WAIT)
