@@ -18,6 +18,7 @@ static const struct table_column status_columns[] = {
 	{ .name = "last_sent_at", .heading = "LAST SENT", .kind = TABLE_WHEN },
 	{ .name = "retry_at", .heading = "RETRY", .kind = TABLE_WHEN },
 	{ .name = "token_expires_at", .heading = "TOKEN EXPIRES", .kind = TABLE_WHEN },
+	{ .name = "sharing", .heading = "SHARING", .kind = TABLE_NUMBER },
 	{ .name = "last_error", .heading = "LAST ERROR" },
 	{ .name = "token_error", .heading = "TOKEN ERROR" },
 	{ .name = NULL },

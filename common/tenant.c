@@ -351,6 +351,22 @@ void tenant_settings_seal(struct tenant_settings *settings)
 	make_digest(settings, false, settings->digest);
 }
 
+char *tenant_settings_credential(const struct tenant_settings *settings)
+{
+	struct buffer key;
+	char *text;
+
+	if (settings->auth == AUTH_NONE || !settings->host || !settings->username ||
+	    settings->username[0] == '\0')
+		return NULL;
+	buffer_init(&key, SIZE_MAX);
+	/* No column has a line's end: two that differ have different keys. */
+	(void)buffer_printf(&key, "%s\n%d\n%s", settings->host, settings->port, settings->username);
+	text = buffer_take(&key);
+	text_lower_ascii(text);
+	return text;
+}
+
 const char *auth_choice_name(enum auth_choice choice)
 {
 	return choice <= AUTH_EXTERNAL ? auth_words[choice] : "unknown";

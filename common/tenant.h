@@ -96,6 +96,13 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *col
  */
 void tenant_settings_seal(struct tenant_settings *settings);
 
+/*
+ * Whose limits these settings use: the same text for all that log in as one user at one
+ * server (host and username without case, port). NULL: nobody's, there is no login or no
+ * username. The caller frees.
+ */
+char *tenant_settings_credential(const struct tenant_settings *settings);
+
 /* "scram-sha-256" and the like; constant strings. */
 const char *auth_choice_name(enum auth_choice choice);
 const char *tls_mode_name(enum tls_mode mode);

@@ -172,8 +172,10 @@ static int64_t minute_room(const struct quota *quota, int64_t most)
 
 static int64_t day_room(const struct quota *quota, int64_t most)
 {
-	return quota->recipients_per_day == 0 ? most
-	                                      : quota->recipients_per_day - quota->day.sum - quota->pending;
+	/* Each message that was handed out has a recipient at least: no other takes its last one. */
+	return quota->recipients_per_day == 0
+	               ? most
+	               : quota->recipients_per_day - quota->day.sum - quota->pending - quota->reserved;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -242,7 +244,7 @@ size_t quota_begin(struct quota *quota, const struct quota_moment *now, bool res
 		room = quota->minute.sum < quota->messages_per_minute;
 	else
 		room = minute_room(quota, 1) > 0;
-	granted = room ? smaller(granted, day_room(quota, granted)) : 0;
+	granted = room ? smaller(granted, day_room(quota, granted) + reserved) : 0;
 	if (granted > 0) {
 		ring_add(&quota->minute, quota->minute.last, 1);
 		quota->reserved -= reserved;

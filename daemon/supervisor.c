@@ -18,6 +18,7 @@
 #include "common/wait.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_clock.h"
+#include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_picture.h"
@@ -26,6 +27,7 @@
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_turn.h"
 #include "smtp/session.h"
 
 #define POLL_MS         1000
@@ -295,7 +297,7 @@ static int64_t time_to_wait_us(const struct supervisor *supervisor)
 	at = earlier(at, supervisor->next_watch_ms);
 	if (supervisor->dirty)
 		at = earlier(at, supervisor->next_status_ms);
-	if (supervisor->waiting_first)
+	if (supervisor->waiting_first || supervisor->contended)
 		at = earlier(at, now + WAITING_MS);
 	return at <= now ? 0 : (at - now) * 1000;
 }
@@ -332,6 +334,8 @@ static void turn(struct supervisor *supervisor)
 	if (supervisor->waiting_first)
 		places_share_out(supervisor);
 	places_make_room(supervisor);
+	credentials_settle(supervisor);
+	connections_make_room(supervisor);
 	run_timers(supervisor);
 	log_push(&supervisor->log);
 	on_disk(supervisor->outbox, false);

@@ -29,6 +29,10 @@
 #define READY_LOW  16  /* fetch more when fewer are ready */
 #define READY_HIGH 128 /* a fetch fills up to it */
 
+struct credential;
+/* What is waited for in a credential's lines (supervisor_turn.h). */
+enum turn { TURN_NONE, TURN_LIMIT, TURN_CONNECTION, TURNS };
+
 /* One for each tenant that is configured, idle or not: `make tenants` weighs it. */
 struct tenant {
 	UT_hash_handle hh;
@@ -46,7 +50,11 @@ struct tenant {
 	struct token *token;       /* with these settings; NULL: they ask for none */
 	struct quota_wait limited; /* limit != QUOTA_FREE: its mail waits until then */
 	int64_t limit_look_ms;     /* while the day is used up: not looked at before */
-	int64_t next_limit_told_ms; /* tenant.limited is not told again before */
+	int64_t next_limit_told_ms;    /* tenant.limited is not told again before */
+	struct credential *credential; /* whose limits it shares; NULL: nobody's */
+	struct tenant *member_prev, *member_next;
+	struct tenant *turn_prev, *turn_next; /* in its credential's line */
+	enum turn turn;                       /* which */
 
 	struct worker *workers;
 	int worker_count;            /* not retired */
@@ -81,6 +89,8 @@ struct tenant {
 	bool look;                      /* the table has or may have more than we hold */
 	bool fresh;                     /* an application wrote since the last look */
 	bool usage_unread;              /* what earlier processes sent is still to be read */
+	bool asked;                     /* in this attempt, for its turn */
+	bool start_held;                /* a start is reserved while it waits for a session or a place */
 	bool alone;                     /* one that is with a worker is a suspect: no other beside it */
 	bool one_at_a_time;             /* its server was lost with several under way: never again */
 	bool unread_waits;              /* unread_id: it was told as tenant.waiting */
@@ -107,9 +117,12 @@ struct suspect;
 struct supervisor {
 	struct outbox *outbox;
 	struct log_batch log;
-	struct tenant *tenants;   /* hash by name */
-	struct in_hand *in_hand;  /* hash by id */
-	struct suspect *suspects; /* hash by id */
+	struct tenant *tenants;             /* hash by name */
+	struct in_hand *in_hand;            /* hash by id */
+	struct suspect *suspects;           /* hash by id */
+	struct credential *credentials;     /* hash by key */
+	struct credential *credential_news; /* to be settled */
+	struct credential *contended;       /* whose sessions are waited for */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
 	int waiting_of[2];                  /* those that wait: for a worker's place, for a probe's */

@@ -12,12 +12,14 @@
 
 #include "common/clock.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_turn.h"
 #include "smtp/session.h"
 
 #define FURTHER_SESSION_MS 2000
@@ -103,11 +105,15 @@ static int number_for(const struct tenant *tenant)
 	return number;
 }
 
-static struct worker *start_worker(struct supervisor *supervisor, struct tenant *tenant, bool probe)
+/* connects: it is to have a session; one that reads and composes alone needs none. */
+static struct worker *start_worker(struct supervisor *supervisor, struct tenant *tenant, bool probe,
+                                   bool connects)
 {
 	struct worker *worker;
 	struct words words;
 
+	if (connects && !connection_is_allowed(supervisor, tenant))
+		return NULL;
 	if (!place_take(supervisor, tenant, probe)) {
 		if (!tenant->waiting)
 			timers_set_earlier(&supervisor->timers, &tenant->timer,
@@ -141,6 +147,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 	worker->next = tenant->workers;
 	tenant->workers = worker;
 	tenant->worker_count++;
+	if (connects)
+		connection_take(tenant, worker);
 	log_begin(&supervisor->log, LOG_DEBUG, "worker.start", supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "number", worker->number);
 	log_end(&supervisor->log);
@@ -232,7 +240,7 @@ static void give_offline(struct supervisor *supervisor, struct tenant *tenant)
 		return;
 	worker = idle_worker(tenant);
 	if (!worker)
-		worker = start_worker(supervisor, tenant, false);
+		worker = start_worker(supervisor, tenant, false, false);
 	while (worker && first && first->offline && handful(tenant, 1) > 0) {
 		give(tenant, worker, 1);
 		first = ready_first(tenant);
@@ -254,6 +262,12 @@ static int sessions_of(const struct tenant *tenant)
 	return count;
 }
 
+static bool is_full(const struct tenant *tenant)
+{
+	return connections_are_shared(tenant) ? connections_are_full(tenant->credential)
+	                                      : sessions_of(tenant) >= tenant->settings->max_connections;
+}
+
 /*
  * How many messages a worker may have: what its session can have under way and, where the server
  * is quick, as many again in reserve. A server that takes its time gets the second one only where
@@ -268,12 +282,22 @@ static int wanted_by(const struct tenant *tenant, const struct worker *worker)
 		depth = window = 1;
 	if (worker->quick)
 		return worker->batch > 2 * window ? worker->batch : 2 * window;
-	return depth > 1 || sessions_of(tenant) >= tenant->settings->max_connections ? window : 1;
+	return depth > 1 || is_full(tenant) ? window : 1;
+}
+
+/* One that was started for what needs no session may get one. */
+static bool may_connect(struct supervisor *supervisor, struct tenant *tenant, struct worker *worker)
+{
+	if (!tenant->credential || worker->credential)
+		return true;
+	if (!connection_is_allowed(supervisor, tenant))
+		return false;
+	connection_take(tenant, worker);
+	return true;
 }
 
 static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant, int *allowance)
 {
-	(void)supervisor;
 	for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
 		int count, wanted;
 
@@ -283,7 +307,7 @@ static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant
 		if (worker->given > (worker->quick ? wanted / 2 : wanted - 1))
 			continue;
 		count = handful(tenant, least(wanted - worker->given, *allowance));
-		if (count <= 0)
+		if (count <= 0 || !may_connect(supervisor, tenant, worker))
 			continue;
 		give(tenant, worker, count);
 		*allowance -= count;
@@ -295,7 +319,8 @@ static bool wants_session(struct supervisor *supervisor, struct tenant *tenant)
 {
 	int64_t since = ready_first(tenant)->ready_ms, now = clock_monotonic_ms();
 
-	if (sessions_of(tenant) >= tenant->settings->max_connections)
+	/* Who shares them and has none asks all the same: it has its turn then. */
+	if (is_full(tenant) && (place_is_had(tenant) || !connections_are_shared(tenant)))
 		return false;
 	if (!place_is_had(tenant))
 		return true;
@@ -313,7 +338,14 @@ static void wait_for_probe(struct supervisor *supervisor, struct tenant *tenant,
 		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
 }
 
-void dispatch(struct supervisor *supervisor, struct tenant *tenant)
+/* One that can send nothing yet keeps what it has of the limits while it waits for the rest. */
+static void wait_with_start(struct tenant *tenant)
+{
+	if (!place_is_had(tenant))
+		limit_hold_start(tenant);
+}
+
+static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 {
 	bool probe = tenant->breaker.state != BREAKER_CLOSED;
 	int64_t now = clock_monotonic_ms();
@@ -345,18 +377,22 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	if (allowance == 0 || handful(tenant, 1) == 0)
 		return;
 	if (probe) {
-		struct worker *worker = start_worker(supervisor, tenant, true);
+		struct worker *worker = start_worker(supervisor, tenant, true, true);
 
-		if (!worker)
+		if (!worker) {
+			wait_with_start(tenant);
 			return;
+		}
 		breaker_probe_started(&tenant->breaker);
 		give(tenant, worker, 1);
 	} else {
 		give_to_workers(supervisor, tenant, &allowance);
 		if (handful(tenant, 1) > 0 && allowance > 0 && wants_session(supervisor, tenant)) {
-			struct worker *worker = start_worker(supervisor, tenant, false);
+			struct worker *worker = start_worker(supervisor, tenant, false, true);
 
-			if (worker)
+			if (!worker)
+				wait_with_start(tenant);
+			else
 				give(tenant, worker,
 				     handful(tenant, least(wanted_by(tenant, worker), allowance)));
 			/* What still waits has its own two seconds, whatever becomes of this one. */
@@ -366,6 +402,14 @@ void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 	}
 	tenant_dirty(supervisor, tenant);
 	look_tenant(supervisor, tenant);
+}
+
+void dispatch(struct supervisor *supervisor, struct tenant *tenant)
+{
+	credentials_settle(supervisor);
+	turn_begin(tenant);
+	attempt(supervisor, tenant);
+	turn_end(supervisor, tenant);
 }
 
 void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once)

@@ -7,27 +7,40 @@
  */
 #include "daemon/supervisor_limit.h"
 
+#include <stdio.h>
+
 #include "common/clock.h"
 #include "daemon/limit.h"
 #include "daemon/supervisor_clock.h"
+#include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_turn.h"
 
 #define ASK_AGAIN_MS 60000 /* the machine may sleep meanwhile */
 #define RETRY_MS     1000
 #define TELL_MS      600000
 
-void limit_adopt(struct tenant *tenant)
+void limit_use(struct tenant *tenant, struct quota *quota)
+{
+	tenant->limited = (struct quota_wait){ .limit = QUOTA_FREE };
+	if (tenant->quota == quota)
+		return;
+	limit_drop_start(tenant);
+	quota_release(&tenant->quota);
+	tenant->quota = quota ? quota_hold(quota) : NULL;
+}
+
+void limit_adopt(struct supervisor *supervisor, struct tenant *tenant)
 {
 	const struct tenant_settings *settings = tenant->settings;
 
-	tenant->limited = (struct quota_wait){ .limit = QUOTA_FREE };
-	if (!settings) {
-		quota_release(&tenant->quota);
+	credential_adopt(supervisor, tenant);
+	limit_use(tenant, settings ? tenant->quota : NULL);
+	if (!settings || tenant->credential) /* a credential's limits are settled when all were read */
 		return;
-	}
 	if (!tenant->quota && (settings->messages_per_minute > 0 || settings->recipients_per_day > 0)) {
 		tenant->quota = quota_create();
 		tenant->usage_unread = true;
@@ -43,36 +56,59 @@ static void remember(void *context, int64_t ago_s, int64_t recipients)
 	quota_remember(context, &now, ago_s, recipients);
 }
 
-void limit_prepare(struct supervisor *supervisor, struct tenant *tenant)
+bool limit_read_usage(struct supervisor *supervisor, struct tenant *tenant, struct quota *quota)
 {
 	struct words words;
 
-	if (!tenant->usage_unread)
-		return;
 	clock_follow(supervisor);
 	/* What cannot be read is told by the look that fails beside it, and asked for again. */
-	if (!supervisor->clock_set)
-		tenant->usage_unread = storage_usage(supervisor->outbox->storage, tenant->name, remember,
-		                                     tenant->quota, &words) != OK;
+	return !supervisor->clock_set &&
+	       storage_usage(supervisor->outbox->storage, tenant->name, remember, quota, &words) == OK;
+}
+
+void limit_prepare(struct supervisor *supervisor, struct tenant *tenant)
+{
+	if (tenant->credential)
+		credential_read_usage(supervisor, tenant->credential);
+	else if (tenant->usage_unread)
+		tenant->usage_unread = !limit_read_usage(supervisor, tenant, tenant->quota);
+}
+
+/* Not known what was sent: nothing is. */
+static bool is_usage_known(const struct tenant *tenant)
+{
+	return tenant->credential ? tenant->credential->unread == 0 : !tenant->usage_unread;
+}
+
+/* Not who they are: the words are for the administrator of this one. */
+static void describe_company(const struct tenant *tenant, char *words, size_t size)
+{
+	int others = tenant->credential ? tenant->credential->member_count - 1 : 0;
+
+	words[0] = '\0';
+	if (others > 0)
+		(void)snprintf(words, size, " together with %d other%s of its mailbox", others,
+		               others == 1 ? "" : "s");
 }
 
 bool limit_describe(const struct tenant *tenant, struct words *words)
 {
-	char time[CLOCK_TEXT_BYTES];
+	char time[CLOCK_TEXT_BYTES], company[64];
 	int64_t now = clock_monotonic_ms();
 
 	if (tenant->limited.limit == QUOTA_FREE)
 		return false;
+	describe_company(tenant, company, sizeof(company));
 	/* 2026-11-22T12:00:00.123Z: of a minute the time will do. */
 	clock_format_utc(clock_wall_ms() + tenant->limited.next_ms - now, time);
 	time[19] = '\0';
 	if (tenant->limited.limit == QUOTA_MINUTE) {
-		words_set(words, "limited to %d messages a minute; next at %s UTC", tenant->limited.most,
-		          time + 11);
+		words_set(words, "limited to %d messages a minute%s; next at %s UTC", tenant->limited.most,
+		          company, time + 11);
 	} else {
 		time[10] = ' ';
-		words_set(words, "limited to %d recipients a day; next at %s UTC", tenant->limited.most,
-		          time);
+		words_set(words, "limited to %d recipients a day%s; next at %s UTC", tenant->limited.most,
+		          company, time);
 	}
 	return true;
 }
@@ -107,27 +143,44 @@ static void begin_waiting(struct supervisor *supervisor, struct tenant *tenant, 
 		tell(supervisor, tenant, now);
 }
 
+/*
+ * Who is not the first in its credential's line is woken when it is; it asks before that where what is
+ * under way decides whether it is limited, to say so.
+ */
+static void wait_for_room(struct supervisor *supervisor, struct tenant *tenant, const struct quota_wait *wait,
+                          int room, int64_t now)
+{
+	bool first = !tenant->credential || turn_ask(supervisor, tenant, TURN_LIMIT);
+	int64_t at = now + ASK_AGAIN_MS;
+
+	if (first)
+		at = wait->next_ms < at ? wait->next_ms : at;
+	else if (wait->limit == QUOTA_FREE)
+		at = now + RETRY_MS;
+	timers_set_earlier(&supervisor->timers, &tenant->timer, at);
+	if (!first && room > 0)
+		turn_wake(supervisor, tenant->credential, TURN_LIMIT);
+}
+
 int limit_allowance(struct supervisor *supervisor, struct tenant *tenant, int most)
 {
 	const struct quota_moment now = limit_now();
-	struct quota_wait wait;
-	int64_t again_ms;
-	int room;
+	struct quota_wait wait = { .limit = QUOTA_FREE };
+	int room, own;
 
 	if (!tenant->quota || most == 0)
 		return most;
-	if (tenant->usage_unread) { /* not known what was sent: nothing is */
+	if (!is_usage_known(tenant)) {
 		timers_set_earlier(&supervisor->timers, &tenant->timer, now.monotonic_ms + RETRY_MS);
 		return 0;
 	}
 	room = quota_room(tenant->quota, &now, most, &wait);
-	if (room > 0) {
+	own = turn_share(tenant, room) + tenant->start_held;
+	if (own > 0) {
 		limit_idle(supervisor, tenant);
-		return room;
+		return own < most ? own : most;
 	}
-	again_ms = now.monotonic_ms + ASK_AGAIN_MS;
-	timers_set_earlier(&supervisor->timers, &tenant->timer,
-	                   wait.next_ms < again_ms ? wait.next_ms : again_ms);
+	wait_for_room(supervisor, tenant, &wait, room, now.monotonic_ms);
 	if (wait.limit != QUOTA_FREE)
 		begin_waiting(supervisor, tenant, &wait, now.monotonic_ms);
 	return 0;
@@ -135,11 +188,43 @@ int limit_allowance(struct supervisor *supervisor, struct tenant *tenant, int mo
 
 void limit_give(const struct worker *worker, struct message *message)
 {
+	struct tenant *tenant = worker->tenant;
+
 	message->limited = false;
 	if (!worker->quota || message->offline)
 		return;
-	quota_reserve(worker->quota, 1);
+	if (tenant->start_held && worker->quota == tenant->quota)
+		tenant->start_held = false;
+	else
+		quota_reserve(worker->quota, 1);
 	message->start_reserved = true;
+}
+
+void limit_hold_start(struct tenant *tenant)
+{
+	if (!tenant->quota || tenant->start_held)
+		return;
+	quota_reserve(tenant->quota, 1);
+	tenant->start_held = true;
+}
+
+void limit_called_off(const struct worker *worker, struct message *message)
+{
+	struct tenant *tenant = worker->tenant;
+
+	if (!worker->retired || !message->start_reserved || tenant->start_held ||
+	    worker->quota != tenant->quota)
+		return;
+	message->start_reserved = false;
+	tenant->start_held = true;
+}
+
+void limit_drop_start(struct tenant *tenant)
+{
+	if (!tenant->start_held)
+		return;
+	quota_unreserve(tenant->quota, 1);
+	tenant->start_held = false;
 }
 
 bool limit_keeps_waiting(const struct tenant *tenant)

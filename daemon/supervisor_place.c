@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_turn.h"
 
 #define TURN_MS  2000
 #define ASIDE_MS 5000 /* to end in, for who was told to leave: no server that is well takes so long */
@@ -32,6 +33,7 @@ void worker_retire(struct worker *worker)
 	if (!worker->retired) {
 		tenant->worker_count--;
 		worker->retired_ms = clock_monotonic_ms();
+		connection_leaving(worker);
 	}
 	worker->retired = true;
 	worker_tell_leave(worker);
@@ -232,24 +234,21 @@ static void set_aside(struct supervisor *supervisor, int wanted)
 	}
 }
 
-/* Who leaves sooner: the parked, then further sessions, then those whose turn is over. */
-enum { LEAVES_PARKED, LEAVES_FURTHER, LEAVES_AFTER_TURN, STAYS };
-
 struct leaver {
 	struct worker *worker;
-	int when; /* LEAVES_… */
+	int when; /* PLACE_LEAVES_… */
 };
 
-/* sessions: how many of its tenant stay otherwise. */
-static int when_to_leave(const struct worker *worker, int sessions, int64_t now)
+int place_when_to_leave(const struct worker *worker, int sessions, int64_t now)
 {
 	if (worker->retired || worker->probe)
-		return STAYS;
+		return PLACE_STAYS;
 	if (worker->given == 0)
-		return LEAVES_PARKED;
+		return PLACE_LEAVES_PARKED;
 	if (sessions > 1)
-		return LEAVES_FURTHER;
-	return now - worker->place_since_ms >= fault_number("turn-ms", TURN_MS) ? LEAVES_AFTER_TURN : STAYS;
+		return PLACE_LEAVES_FURTHER;
+	return now - worker->place_since_ms >= fault_number("turn-ms", TURN_MS) ? PLACE_LEAVES_AFTER_TURN
+	                                                                        : PLACE_STAYS;
 }
 
 static int compare_leavers(const void *a, const void *b)
@@ -273,12 +272,12 @@ static int find_leavers(struct supervisor *supervisor, struct leaver *leavers)
 		int sessions = tenant->worker_count;
 
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
-			int when = when_to_leave(worker, sessions, now);
+			int when = place_when_to_leave(worker, sessions, now);
 
-			if (when == STAYS)
+			if (when == PLACE_STAYS)
 				continue;
 			/* one of them has its turn */
-			if (when == LEAVES_FURTHER)
+			if (when == PLACE_LEAVES_FURTHER)
 				sessions--;
 			leavers[count++] = (struct leaver){ worker, when };
 		}

@@ -24,6 +24,10 @@ void places_share_out(struct supervisor *supervisor);
  * the place of one that does not come to its end is given to others while it waits for its server.
  */
 void places_make_room(struct supervisor *supervisor);
+/* Who leaves sooner where others wait: the parked, then further sessions, then those whose turn is over. */
+enum { PLACE_LEAVES_PARKED, PLACE_LEAVES_FURTHER, PLACE_LEAVES_AFTER_TURN, PLACE_STAYS };
+/* sessions: how many of its tenant stay otherwise. */
+int place_when_to_leave(const struct worker *worker, int sessions, int64_t now);
 /* After its message: a place for probes is left as soon as there is an answer. */
 void place_after_probe(struct supervisor *supervisor, struct worker *worker);
 /* Nobody of this outbox waits any more. */

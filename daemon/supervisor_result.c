@@ -14,6 +14,7 @@
 #include "daemon/judge.h"
 #include "daemon/limit.h"
 #include "daemon/supervisor_dispatch.h"
+#include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_picture.h"
 #include "daemon/supervisor_clock.h"
@@ -22,6 +23,7 @@
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_turn.h"
 #include "daemon/supervisor_unread.h"
 
 #define PAUSE_MS       1000
@@ -235,6 +237,7 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 
 static void tenant_got_back(struct tenant *tenant, const struct worker *worker, struct message *message)
 {
+	limit_called_off(worker, message);
 	limit_returned(worker->quota, message);
 	tenant->with_workers--;
 	if (tenant->with_workers == 0)
@@ -386,6 +389,7 @@ static void take_exit(struct supervisor *supervisor, struct worker *worker)
 	}
 	log_end(&supervisor->log);
 	unlink_worker(tenant, worker);
+	connection_give(supervisor, worker);
 	take_back(supervisor, worker);
 	place_give(supervisor, worker);
 	supervisor->workers--;

@@ -9,12 +9,14 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "daemon/keyring.h"
+#include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_result.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
+#include "daemon/supervisor_turn.h"
 #include "smtp/session.h"
 
 #define SECRET_CHECK_MS 20000
@@ -100,6 +102,7 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	else if (tenant->breaker.state == BREAKER_THROTTLED)
 		event = "tenant.throttled";
 	log_tenant(supervisor, tenant, LOG_WARNING, event, error, tenant->breaker.retry_at_ms - now);
+	turn_leave(supervisor, tenant);
 	/* What waited for this server goes back to the table: a tenant that is down costs no memory. */
 	retire_workers(supervisor, tenant, false);
 	ready_drop(supervisor, tenant);
@@ -120,6 +123,7 @@ void tenant_quarantine(struct supervisor *supervisor, struct tenant *tenant, con
 	tenant->down = true;
 	set_last_error(tenant, error);
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.quarantined", error, end_ms - wall_ms);
+	turn_leave(supervisor, tenant);
 	retire_workers(supervisor, tenant, true);
 	ready_drop(supervisor, tenant);
 	timers_set(&supervisor->timers, &tenant->timer, tenant->quarantine_until_ms);
@@ -291,7 +295,7 @@ static void adopt_settings(void *context, struct tenant_settings *settings)
 	tenant->settings = settings;
 	if (connection_changed)
 		tenant->one_at_a_time = false;
-	limit_adopt(tenant);
+	limit_adopt(supervisor, tenant);
 	if (!old || connection_changed)
 		adopt_token(supervisor, tenant);
 	if (old)
@@ -320,7 +324,7 @@ static void tenant_gone(struct supervisor *supervisor, const char *name)
 	ready_drop(supervisor, tenant);
 	tenant_settings_release(&tenant->settings);
 	token_release(&tenant->token);
-	limit_adopt(tenant);
+	limit_adopt(supervisor, tenant);
 	timers_clear(&supervisor->timers, &tenant->timer);
 }
 
@@ -359,13 +363,14 @@ void tenant_free_all(struct supervisor *supervisor)
 {
 	struct tenant *tenant = supervisor->tenants, *next;
 
+	credentials_free_all(supervisor);
 	/* The table first: it does not touch what was in it any more. */
 	HASH_CLEAR(hh, supervisor->tenants);
 	for (; tenant; tenant = next) {
 		next = tenant->hh.next;
 		tenant_settings_release(&tenant->settings);
 		loader_stamp_release(&tenant->stamp);
-		quota_release(&tenant->quota);
+		limit_use(tenant, NULL);
 		token_release(&tenant->token);
 		free(tenant->last_error);
 		free(tenant->refused);

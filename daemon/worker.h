@@ -20,6 +20,7 @@
 #include "common/tenant.h"
 #include "daemon/service_internal.h"
 
+struct credential;
 struct quota;
 struct token;
 struct workplace;
@@ -59,7 +60,10 @@ struct worker {
 	bool probe;      /* in a probe's place */
 	bool retired;    /* told to leave: counts no longer for its tenant */
 	bool makes_room; /* told to leave for others */
-	bool aside;      /* it is slow to leave: others have its place meanwhile */
+	struct credential
+		*credential; /* it may have a session with it; NULL: it has none, or shares with nobody */
+	struct worker *connected_prev, *connected_next; /* of the credential's */
+	bool aside; /* it is slow to leave: others have its place meanwhile */
 	int64_t retired_ms;
 	bool stall_told;
 	int64_t place_since_ms;

@@ -70,7 +70,9 @@ enum error admin_tenant_set(struct admin *admin, const char *name, const struct 
 enum error admin_tenant_remove(struct admin *admin, const char *name, bool purge, int64_t *purged,
                                struct words *words);
 
-/* Rows of outbox_tenant by name (NULL = all); a password is only ever "(set)" or "(sealed)". */
+/* Rows of outbox_tenant by name (NULL = all); with a name also shares_limits_with, the tenants that log in
+ * as the same user at the same server, "acme, beta", NULL = none; a password is only ever "(set)" or
+ * "(sealed)". */
 enum error admin_tenants(struct admin *admin, const char *name, admin_each *each, void *context,
                          struct words *words);
 

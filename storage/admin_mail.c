@@ -109,14 +109,20 @@ enum error admin_status(struct admin *admin, admin_each *each, void *context, st
 		"WITH waiting AS (SELECT tenant, sum(state = 'queued') AS queued, sum(state = 'deferred') AS deferred, "
 		"min(due_at) AS oldest_due_at FROM outbox_status WHERE state IN ('queued', 'deferred') GROUP BY tenant), "
 		"held AS (SELECT tenant, count(*) AS uncertain FROM outbox_status WHERE state = 'uncertain' AND outbox_id IN "
-		"(SELECT outbox_id FROM outbox_delivery WHERE state = 'uncertain') GROUP BY tenant) "
+		"(SELECT outbox_id FROM outbox_delivery WHERE state = 'uncertain') GROUP BY tenant), "
+		/* as tenant_settings_credential() has it */
+		"login AS (SELECT lower(host) AS host, port, lower(username) AS username, count(*) AS tenants "
+		"FROM outbox_tenant WHERE auth <> 'none' AND username <> '' GROUP BY 1, 2, 3 HAVING count(*) > 1) "
 		"SELECT t.name AS tenant, CASE t.enabled WHEN 0 THEN 'suspended' ELSE s.state END AS state, "
 		"coalesce(w.queued, 0) AS queued, coalesce(w.deferred, 0) AS deferred, "
 		"coalesce(h.uncertain, 0) AS uncertain, w.oldest_due_at, s.consecutive_failures, s.retry_at, "
-		"s.worker_restarts, s.last_error, s.last_sent_at, s.token_expires_at, s.token_error, s.updated_at "
+		"s.worker_restarts, s.last_error, s.last_sent_at, s.token_expires_at, s.token_error, s.updated_at, "
+		"l.tenants - 1 AS sharing "
 		"FROM outbox_tenant AS t "
 		"LEFT JOIN outbox_tenant_status AS s ON s.tenant = t.name LEFT JOIN waiting AS w ON w.tenant = t.name "
-		"LEFT JOIN held AS h ON h.tenant = t.name ORDER BY t.name";
+		"LEFT JOIN held AS h ON h.tenant = t.name "
+		"LEFT JOIN login AS l ON t.auth <> 'none' AND l.port = t.port AND l.host = lower(t.host) "
+		"AND l.username = lower(t.username) ORDER BY t.name";
 	struct statement statement;
 
 	admin_verb(admin);

@@ -279,15 +279,22 @@ static void mask_password(void *context, const struct admin_value *values, size_
 enum error admin_tenants(struct admin *admin, const char *name, admin_each *each, void *context,
                          struct words *words)
 {
+	static const char all[] = "SELECT * FROM outbox_tenant ORDER BY name";
+	/* as tenant_settings_credential() has it */
+	static const char one[] =
+		"SELECT t.*, (SELECT group_concat(name, ', ') FROM (SELECT o.name FROM outbox_tenant AS o "
+		"WHERE o.name <> t.name AND o.auth <> 'none' AND t.auth <> 'none' AND t.username <> '' "
+		"AND lower(o.host) = lower(t.host) AND o.port = t.port AND lower(o.username) = lower(t.username) "
+		"ORDER BY o.name)) AS shares_limits_with FROM outbox_tenant AS t WHERE t.name = ?1";
 	struct masked masked = { .each = each, .context = context };
 	struct statement statement;
 	size_t rows;
 	int rc;
 
 	admin_verb(admin);
-	statement = admin_prepare(admin,
-	                          "SELECT * FROM outbox_tenant WHERE ?1 IS NULL OR name = ?1 ORDER BY name");
-	statement_text(&statement, 1, name);
+	statement = admin_prepare(admin, name ? one : all);
+	if (name)
+		statement_text(&statement, 1, name);
 	rows = admin_rows(&statement, mask_password, &masked);
 	rc = admin_finish(&statement);
 	if (rc != SQLITE_OK)

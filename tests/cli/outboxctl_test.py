@@ -318,6 +318,26 @@ def tenants_are_added_changed_listed_and_removed(scratch):
     assert [row["name"] for row in scratch.json("tenant", "list")] == ["acme"]
 
 
+def tenants_that_log_in_as_one_user_are_shown(scratch):
+    scratch.run("init")
+    for name, words in (("acme", ["--host", "mail.acme.example", "--username", "me", "--auth", "plain"]),
+                        ("beta", ["--host", "MAIL.acme.example", "--username", "ME"]),
+                        ("gamma", ["--host", "mail.acme.example", "--username", "me"]),
+                        ("port", ["--host", "mail.acme.example", "--username", "me", "--port", "465"]),
+                        ("user", ["--host", "mail.acme.example", "--username", "you"]),
+                        ("none", ["--host", "mail.acme.example", "--username", "me", "--auth", "none"]),
+                        ("open", ["--host", "mail.acme.example"]), ("free", ["--host", "mail.acme.example"])):
+        scratch.run("tenant", "add", name, *words)
+    shown = {name: scratch.json("tenant", "show", name)[0]["shares_limits_with"]
+             for name in ("acme", "beta", "gamma", "port", "user", "none", "open", "free")}
+    assert shown == {"acme": "beta, gamma", "beta": "acme, gamma", "gamma": "acme, beta", "port": None,
+                     "user": None, "none": None, "open": None, "free": None}, shown
+    assert "beta, gamma" in scratch.run("tenant", "show", "acme")
+    sharing = {row["tenant"]: row["sharing"] for row in scratch.json("status")}
+    assert sharing == dict.fromkeys(shown, None) | {"acme": 2, "beta": 2, "gamma": 2}, sharing
+    assert "SHARING" in scratch.run("status")
+
+
 PROFILES = {
     "m365": {"host": "smtp.office365.com", "port": 587, "auth": "xoauth2", "max_connections": 3,
              "messages_per_minute": 30, "recipients_per_day": 10000},

@@ -279,6 +279,50 @@ START_TEST(the_last_reference_frees)
 }
 END_TEST
 
+static char *credential_of(const char *host, const char *port, const char *auth, const char *username)
+{
+	struct tenant_settings *settings = tenant_settings_create("acme");
+	struct words words;
+	char *key;
+
+	ck_assert_int_eq(tenant_settings_set(settings, "host", host, &words), OK);
+	ck_assert_int_eq(tenant_settings_set(settings, "port", port, &words), OK);
+	ck_assert_int_eq(tenant_settings_set(settings, "auth", auth, &words), OK);
+	ck_assert_int_eq(tenant_settings_set(settings, "username", username, &words), OK);
+	tenant_settings_seal(settings);
+	key = tenant_settings_credential(settings);
+	tenant_settings_release(&settings);
+	return key;
+}
+
+START_TEST(a_credential_is_host_port_and_username_where_there_is_a_login)
+{
+	static const struct {
+		const char *host, *port, *auth, *username;
+		bool same;
+	} cases[] = {
+		{ "mail.acme.example", "587", "plain", "me", true },
+		{ "MAIL.Acme.example", "587", "xoauth2", "ME", true },
+		{ "mail.acme.example", "465", "plain", "me", false },
+		{ "mail.acme.exampl", "587", "plain", "eme", false },
+		{ "mail.acme.example", "58", "plain", "7me", false },
+		{ "mail.acme.example", "587", "plain", "you", false },
+	};
+	char *first = credential_of("mail.acme.example", "587", "auto", "me");
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *key = credential_of(cases[i].host, cases[i].port, cases[i].auth, cases[i].username);
+
+		ck_assert_int_eq(strcmp(first, key) == 0, cases[i].same);
+		free(key);
+	}
+	ck_assert_ptr_null(credential_of("mail.acme.example", "587", "none", "me"));
+	ck_assert_ptr_null(credential_of("mail.acme.example", "587", "auto", ""));
+	ck_assert_ptr_null(credential_of("mail.acme.example", "587", "external", NULL));
+	free(first);
+}
+END_TEST
+
 START_TEST(words_for_people)
 {
 	ck_assert_str_eq(auth_choice_name(AUTH_CRAM_MD5), "cram-md5");
@@ -299,6 +343,7 @@ TCase *common_tenant_cases(void)
 	tcase_add_test(cases, what_is_no_value_is_refused_with_words_and_changes_nothing);
 	tcase_add_test(cases, a_password_that_is_too_long_is_not_in_the_words);
 	tcase_add_test(cases, the_last_reference_frees);
+	tcase_add_test(cases, a_credential_is_host_port_and_username_where_there_is_a_login);
 	tcase_add_test(cases, words_for_people);
 	return cases;
 }

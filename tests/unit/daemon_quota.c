@@ -268,6 +268,25 @@ START_TEST(two_tenants_can_share_one)
 }
 END_TEST
 
+/* Who has a message handed out gets a recipient of the day, however many another asks for first. */
+START_TEST(what_is_handed_out_has_a_recipient_of_the_day)
+{
+	struct quota *quota = quota_create();
+	struct quota_moment now = at(0);
+	struct quota_wait wait;
+
+	quota_set(quota, 0, 5);
+	quota_reserve(quota, 2);
+	ck_assert_int_eq(quota_room(quota, &now, 9, &wait), 3);
+	ck_assert_uint_eq(quota_begin(quota, &now, true, 100), 4);
+	ck_assert_uint_eq(quota_begin(quota, &now, false, 100), 0);
+	ck_assert_int_eq(quota_room(quota, &now, 9, &wait), 0);
+	ck_assert_int_eq(wait.limit, QUOTA_FREE);
+	ck_assert_uint_eq(quota_begin(quota, &now, true, 100), 1);
+	quota_release(&quota);
+}
+END_TEST
+
 TCase *quota_tests(void)
 {
 	TCase *tcase = tcase_create("quota");
@@ -283,5 +302,6 @@ TCase *quota_tests(void)
 	tcase_add_test(tcase, an_earlier_process_is_remembered);
 	tcase_add_test(tcase, a_late_thread_sets_nothing_free);
 	tcase_add_test(tcase, two_tenants_can_share_one);
+	tcase_add_test(tcase, what_is_handed_out_has_a_recipient_of_the_day);
 	return tcase;
 }
