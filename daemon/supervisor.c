@@ -233,7 +233,7 @@ static void run_rounds(struct supervisor *supervisor)
 	if (now >= supervisor->next_scan_ms) {
 		look_scan(supervisor);
 		suspect_check(supervisor);
-		supervisor->next_scan_ms = now + SCAN_MS;
+		supervisor->next_scan_ms = now + fault_number("scan-ms", SCAN_MS);
 	}
 	if (now >= supervisor->next_watch_ms) {
 		watch_workers(supervisor);
@@ -349,7 +349,7 @@ static void serve(struct supervisor *supervisor)
 	tenant_load(supervisor, NULL);
 	suspect_recover(supervisor);
 	look_scan(supervisor);
-	supervisor->next_scan_ms = clock_monotonic_ms() + SCAN_MS;
+	supervisor->next_scan_ms = clock_monotonic_ms() + fault_number("scan-ms", SCAN_MS);
 	while (atomic_load(&supervisor->outbox->stop) == STOP_NONE && !supervisor->reopen) {
 		turn(supervisor);
 		supervisor_wait(supervisor, time_to_wait_us(supervisor));

@@ -108,6 +108,7 @@ static void report_settled(struct writer *writer, struct queue_link *first)
 	for (struct queue_link *link = first; link; link = link->next) {
 		struct message *message = QUEUE_ITEM(link, struct message, link);
 
+		fault_here("settled", message->tenant_name);
 		if (message->settled != SETTLED_GONE)
 			report_message(&writer->log, writer->outbox->db, message);
 		/* A suspect's is the supervisor's to keep or give. */

@@ -1,5 +1,6 @@
 """What goes out, when, and in which order."""
 
+import os
 import time
 
 # Where nothing goes before the answer to the message before it.
@@ -17,6 +18,36 @@ def test_insert_at_idle_is_seen(case):
         number = box.insert("acme", "bob@example.net", subject="%d" % i)
         box.wait_state(number, "sent")
     assert server.subjects() == ["%d" % i for i in range(10)]
+
+
+def test_queued_before_its_result_is_heard_of(case):
+    """It was deferred, which is in the table, and an application queues it
+    again while it is still in hand: the look that passes over it is followed
+    by another one when it leaves.  The scan would find it, too; here it comes
+    every hour."""
+    os.environ["OUTBOXD_FAULT_TOKEN"] = token = case.path("token")
+    servers = {name: case.server() for name in ("acme", "beta")}
+    later = ["450 4.2.0 later"]
+    servers["acme"].on("RCPT", lambda session, line:
+                       later.pop() if later else None)
+    for name, server in servers.items():
+        case.tenant(name, server, retry_min=3600, retry_max=3600)
+    with open(token, "wb"):
+        pass
+    case.start_faulty("scan-ms=3600000,settled:acme:1:wait", set())
+    box = case.outbox()
+    number = box.insert("acme", "bob@example.net")
+    box.wait_state(number, "deferred", 60)
+    case.until("nobody has heard of it", lambda: not os.path.exists(token), 60)
+    box.execute("UPDATE outbox_status SET state = 'queued' WHERE outbox_id "
+                "= ? AND state = 'deferred'", number)
+    # Once beta's is seen, acme's was passed over.
+    box.insert("beta", "bob@example.net")
+    case.until("beta's arrived", lambda: servers["beta"].mails, 60)
+    with open(token, "wb"):
+        pass
+    box.wait_state(number, "sent", 60)
+    assert len(servers["acme"].mails) == 1
 
 
 def test_databases_are_separate(case):
