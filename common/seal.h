@@ -6,12 +6,19 @@
  *
  * BASE64 (RFC 4648) is a random nonce of 96 bits, the value encrypted by AES-256-GCM (NIST SP 800-38D) and
  * its tag of 128 bits. Associated data say where it belongs, each part behind its length, so that who
- * rewrites one of them, or moves the value elsewhere, gets nothing: a column's value  column, tenant's name,
- * server password_file     column, file's name, server oauth_..._file    column, file's name, server (which
- * is shown the token), oauth_token_url tls_..._file      that it is a TLS key, and the file's name: no server
- * is shown it where the server is host, port, tls, tls_verify, tls_name, tls_ca_file, tls_fingerprints and
- * tls_priority. A file is not bound to a tenant: several may name it, as long as they show it to the same
- * server.
+ * rewrites one of them, or moves the value elsewhere, gets nothing:
+ *
+ * - a column's value: the column, the tenant's name, its server;
+ *
+ * - the file of password_file: the column, the file's name, the server;
+ *
+ * - the files of oauth_…_file: the column, the file's name, the server (which is shown the token) and
+ *   oauth_token_url;
+ *
+ * - the files of tls_…_file: that it is a TLS key, and the file's name; no server is shown it.
+ *
+ * The server is host, port, tls, tls_verify, tls_name, tls_ca_file, tls_fingerprints and tls_priority. A
+ * file is not bound to a tenant: several may name it, as long as they show it to the same server.
  *
  * Version 1, of columns alone, had all of this but tls_priority. It still opens; nothing seals it.
  *
