@@ -174,6 +174,30 @@ def test_what_a_larger_limit_lets_go_is_shared_out(case):
     daemon.exactly(3, "tenant.shares")
 
 
+def test_who_has_waited_longest_comes_first(case):
+    """Whatever the order in which they are looked at."""
+    server = case.server(extensions=EXTENSIONS)
+    names = ["acme", "beta", "gamma"]
+    for name in names:
+        tenant(case, name, server, recipients_per_day=9)
+    box = case.outbox()
+    box.set_tenant("acme", recipients_per_day=1)
+    case.start(settings=PARKED)
+    box.wait_state(box.insert("acme", "bob@example.net"), "sent", 60)
+    order = ["gamma", "acme", "beta"]
+    for name in order:
+        box.insert(name, "bob@example.net", subject=name)
+        wait_limited(box, name)
+    for count in range(1, 4):
+        box.set_tenant("acme", recipients_per_day=1 + count)
+        sent(box, 1 + count)
+        assert server.subjects()[1:] == order[:count]
+        # Each has asked by the limit that is now, and stands in the line.
+        for name in order[count:]:
+            box.wait("told", lambda n=name: "to %d " % (1 + count) in (
+                box.tenant_status(n)["last_error"] or ""), 60)
+
+
 def test_recipients_per_day_are_shared(case):
     """Over a restart too, whoever of them asks: the days of all are one."""
     server = case.server(extensions=EXTENSIONS)
