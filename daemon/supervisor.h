@@ -128,10 +128,8 @@ struct supervisor {
 	int waiting_of[2];                  /* those that wait: for a worker's place, for a probe's */
 	bool sharing_out;                   /* the line gets what is free just now */
 	struct tenant *dirty, **dirty_last; /* status to write, in the order of turns */
-	bool reopen;                        /* the file was deleted or replaced: close all and open anew */
-	bool reopened;                      /* this is not the first opening of the outbox */
-	bool storage_told;                  /* a failed look was told */
-	bool places_told;                   /* a worker that could not be started was told */
+	bool reopen, reopened;              /* the file was replaced: close all, open anew; that was done */
+	bool storage_told, places_told;     /* that a look failed; that a worker could not be started */
 	bool tenants_stale;                 /* settings could not be read: again soon */
 	bool accept_work;                   /* false once we stop */
 	bool clock_set;                     /* the wall clock was set and the table has not followed yet */

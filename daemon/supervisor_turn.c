@@ -224,7 +224,7 @@ static void make_room(struct credential *credential, int64_t now)
 void connections_make_room(struct supervisor *supervisor)
 {
 	int64_t now = clock_monotonic_ms();
-	struct credential *credential, *next;
+	struct credential *credential = NULL, *next = NULL;
 
 	DL_FOREACH_SAFE2(supervisor->contended, credential, next, contended_next)
 	{

@@ -84,7 +84,7 @@ static void in_hand(sqlite3_context *context, int count, sqlite3_value **values)
 		                         .requeue = sqlite3_value_int(values[2]),
 		                         .due_at = sqlite3_value_int64(values[3]) };
 
-	assert(count == 4 && query);
+	assert(count == 4);
 	(void)count;
 	sqlite3_result_int(context, query->in_hand(query->context, &row));
 }
