@@ -47,7 +47,7 @@ static void ask_after(struct waking *waking, int64_t now_us, int64_t wait_us)
 
 static void begin(struct waking *waking, int64_t now_us)
 {
-	waking->event_us = now_us;
+	waking->event_us = waking->heard_us = now_us;
 	waking->seen = false;
 	ask_after(waking, now_us, within(waking->usual_us / 2, SHORTEST_US, FIRST_MOST_US));
 }
@@ -80,10 +80,14 @@ static void learn(struct waking *waking, int64_t took_us)
 void waking_answered(struct waking *waking, int64_t now_us, bool more, bool changed)
 {
 	int64_t since_us = now_us - waking->event_us;
-	int64_t wait_us;
+	int64_t from_us, wait_us;
 
 	if (waking->event_us < 0)
 		return;
+	/* Its commit comes without a further event: it is asked for as closely as after the first one. */
+	from_us = more ? since_us : now_us - waking->heard_us;
+	if (more)
+		waking->heard_us = now_us;
 	if (changed && !waking->seen)
 		learn(waking, since_us);
 	if (changed && more) {
@@ -92,11 +96,11 @@ void waking_answered(struct waking *waking, int64_t now_us, bool more, bool chan
 	}
 	/* An event that came in the moment before this answer was not told: so it goes on for a while. */
 	waking->seen = waking->seen || changed;
-	if (since_us > GIVE_UP_US && !more) {
+	if (from_us > GIVE_UP_US && !more) {
 		waking->event_us = -1;
 		return;
 	}
-	wait_us = since_us / (waking->seen || since_us > FINELY_US ? 1 : waking->keen ? 16 : 4);
+	wait_us = from_us / (waking->seen || since_us > FINELY_US ? 1 : waking->keen ? 16 : 4);
 	ask_after(waking, now_us,
 	          within(wait_us, waking->keen ? KEEN_US : SHORTEST_US, more ? CLOSELY_US : LONGEST_US));
 }

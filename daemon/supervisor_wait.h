@@ -18,6 +18,7 @@ struct waking {
 	int64_t event_us;   /* of the event whose commit is awaited; -1 = none */
 	int64_t ask_us;     /* the table is asked then */
 	int64_t wait_us;    /* how long from the ask before */
+	int64_t heard_us;   /* of the last event that an ask found */
 	int64_t usual_us;   /* from an event until its commit could be seen, rather short than long */
 	int64_t letters_us; /* letters lie until then */
 	bool seen;          /* a commit was seen since the event: another one may be behind it */

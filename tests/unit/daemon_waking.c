@@ -145,6 +145,31 @@ START_TEST(a_commit_right_behind_one_that_was_seen_is_looked_for)
 }
 END_TEST
 
+/* An ask found the event of another commit, which is not to be seen yet and tells nothing further. */
+START_TEST(a_commit_whose_event_an_ask_found_is_seen_as_soon_as_the_first_one)
+{
+	for (int64_t event_us = 200; event_us <= 20000; event_us += 7) {
+		struct waking waking;
+		int64_t at = 0, visible_us = 0;
+
+		waking_init(&waking);
+		waking.keen = true;
+		waking_event(&waking, 0);
+		while (visible_us == 0 || at < visible_us) {
+			bool more = visible_us == 0 && waking.ask_us >= event_us;
+
+			at = waking.ask_us;
+			if (more)
+				visible_us = at + 1000;
+			waking_answered(&waking, at, more, visible_us && at >= visible_us);
+		}
+		/* the ask after one that found an event comes within 2 ms, the others by the time since then
+		 */
+		ck_assert_int_le(at, visible_us + 4000);
+	}
+}
+END_TEST
+
 START_TEST(it_ends_and_an_event_begins_anew)
 {
 	struct waking waking;
@@ -185,6 +210,7 @@ TCase *waking_tests(void)
 	tcase_add_test(test, what_commits_take_is_learnt);
 	tcase_add_test(test, a_transaction_that_writes_for_long_does_not_keep_us_busy);
 	tcase_add_test(test, a_commit_right_behind_one_that_was_seen_is_looked_for);
+	tcase_add_test(test, a_commit_whose_event_an_ask_found_is_seen_as_soon_as_the_first_one);
 	tcase_add_test(test, it_ends_and_an_event_begins_anew);
 	return test;
 }
