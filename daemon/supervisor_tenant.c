@@ -260,7 +260,7 @@ static void check_settings(struct supervisor *supervisor, struct tenant *tenant)
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.down", tenant->refused, -1);
 }
 
-/* A token belongs to the settings that it was fetched with: new ones begin anew. */
+/* A token belongs to the settings that it was fetched with: new ones begin anew. A refresh token does not. */
 static void adopt_token(struct supervisor *supervisor, struct tenant *tenant)
 {
 	const struct config *config = supervisor->outbox->service->config;
@@ -268,8 +268,15 @@ static void adopt_token(struct supervisor *supervisor, struct tenant *tenant)
 		                           .ca_file = config->token_ca_file,
 		                           .secrets_dir = config->secrets_dir };
 
-	token_release(&tenant->token);
+	struct token *last = tenant->token;
+
 	tenant->token = token_create(&place, tenant->settings);
+	if (tenant->token) {
+		token_use_keys(tenant->token,
+		               keyring_keys(loader_keyring(supervisor->outbox->service->loader)));
+		token_follow(tenant->token, last);
+	}
+	token_release(&last);
 }
 
 /* A row as it is now: what a connection depends on decides whether the old ones may live on. */

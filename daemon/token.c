@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/queue.h"
 #include "daemon/thread.h"
+#include "daemon/token_rotation.h"
 
 #define RETRY_MIN_MS 5000 /* while the old token lives: doubling, to */
 #define RETRY_MAX_MS 300000
@@ -27,7 +28,8 @@ struct waiter {
 struct token {
 	atomic_int references; /* tenant, workers, the thread that fetches */
 	struct tenant_settings *settings;
-	struct token_place place; /* its own texts; keys: of the fetch under way */
+	struct token_place place; /* its own texts, no keys */
+	struct token_rotation *rotation;
 
 	pthread_mutex_t lock; /* of all that follows */
 	struct secret secret; /* the last one, unset = none yet */
@@ -60,6 +62,7 @@ struct token *token_create(const struct token_place *place, struct tenant_settin
 	token->place.program = memory_strdup(place->program);
 	token->place.ca_file = memory_strdup(place->ca_file);
 	token->place.secrets_dir = memory_strdup(place->secrets_dir);
+	token->rotation = token_rotation_create(settings);
 	pthread_mutex_init(&token->lock, NULL);
 	return token;
 }
@@ -80,6 +83,7 @@ void token_release(struct token **token)
 		return;
 	secret_wipe(&released->secret);
 	token_fetch_fini(&released->fetch);
+	token_rotation_release(&released->rotation);
 	seal_keys_release(&released->keys);
 	tenant_settings_release(&released->settings);
 	free((char *)(uintptr_t)released->place.program);
@@ -150,43 +154,100 @@ static void end_fetch(struct token *token, enum error error)
 	pthread_mutex_unlock(&token->lock);
 }
 
+/* As it is now; the caller releases the keys. */
+static struct token_place place_with_keys(struct token *token, struct seal_keys **keys)
+{
+	struct token_place place = token->place;
+
+	pthread_mutex_lock(&token->lock);
+	*keys = seal_keys_hold(token->keys);
+	pthread_mutex_unlock(&token->lock);
+	place.keys = *keys;
+	return place;
+}
+
 static void *fetch_main(void *argument)
 {
 	struct token *token = argument;
+	struct token_place place;
 	struct seal_keys *keys;
 	enum error error;
 
-	pthread_mutex_lock(&token->lock);
-	keys = seal_keys_hold(token->keys);
-	pthread_mutex_unlock(&token->lock);
-	token->place.keys = keys;
+	token_rotation_begin(token->rotation, &token->fetch);
+	place = place_with_keys(token, &keys);
 	token->fetch.refused = false;
 	token->fetch.error[0] = '\0';
 	token->fetch.expires_in_s = 0;
-	error = token_run(&token->place, token->settings, &token->fetch);
-	token->place.keys = NULL;
+	error = token_run(&place, token->settings, &token->fetch);
+	token_rotation_end(token->rotation, &token->fetch);
 	seal_keys_release(&keys);
 	end_fetch(token, error);
 	token_release(&token);
 	return NULL;
 }
 
-/* Locked. */
-static enum error start_fetch(struct token *token, struct words *words)
+/* Detached, with a reference of its own. 0 or the errno. */
+static int start_thread(struct token *token, void *(*run)(void *))
 {
 	pthread_t thread;
 	int code;
 
 	atomic_fetch_add(&token->references, 1);
-	code = thread_start(&thread, "token", fetch_main, token);
-	if (code != 0) {
+	code = thread_start(&thread, "token", run, token);
+	if (code == 0)
+		pthread_detach(thread);
+	else
 		atomic_fetch_sub(&token->references, 1);
+	return code;
+}
+
+/* Locked. */
+static enum error start_fetch(struct token *token, struct words *words)
+{
+	int code = start_thread(token, fetch_main);
+
+	if (code != 0) {
 		words_set_errno(words, code, "cannot start a thread that fetches the token");
 		return ERROR_UNAVAILABLE;
 	}
-	pthread_detach(thread);
 	token->fetching = true;
 	return OK;
+}
+
+/* --- after others, of other settings -------------------------------------------------------- */
+
+static void *save_main(void *argument)
+{
+	struct token *token = argument;
+	struct token_fetch fetch = { .expires_in_s = 0 };
+	struct token_place place;
+	struct seal_keys *keys;
+
+	token_rotation_begin(token->rotation, &fetch);
+	place = place_with_keys(token, &keys);
+	token_save(&place, token->settings, &fetch);
+	token_rotation_end(token->rotation, &fetch);
+	seal_keys_release(&keys);
+	pthread_mutex_lock(&token->lock);
+	if (fetch.words.text[0] && token->serial == 0)
+		token->words = fetch.words;
+	pthread_mutex_unlock(&token->lock);
+	token_fetch_fini(&fetch);
+	token_release(&token);
+	return NULL;
+}
+
+void token_follow(struct token *token, struct token *last)
+{
+	struct token_rotation *shared = last ? token_rotation_share(last->rotation, token->settings) : NULL;
+
+	if (!shared)
+		return;
+	token_rotation_release(&token->rotation);
+	token->rotation = shared;
+	/* without a thread the next fetch does it */
+	if (token_rotation_pending(shared))
+		(void)start_thread(token, save_main);
 }
 
 /* --- asking --------------------------------------------------------------------------------- */

@@ -24,6 +24,13 @@ struct token;
 
 /* NULL: the tenant has no oauth_token_url. place is copied, without keys. */
 struct token *token_create(const struct token_place *place, struct tenant_settings *settings);
+/*
+ * Before its first use, with its keys: after the tenant's last one, of other settings, NULL = none. Where
+ * both use the same refresh token (token_rotation.h) this one waits for the other's fetch, and writes at once
+ * what that could not: a new refresh token, whose file was sealed for these settings meanwhile. The token
+ * itself is each one's own. The supervisor's thread; does not block.
+ */
+void token_follow(struct token *token, struct token *last);
 /* NULL gives NULL. */
 struct token *token_hold(struct token *token);
 void token_release(struct token **token); /* leaves NULL */

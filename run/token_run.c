@@ -106,42 +106,50 @@ static bool take_secret(const struct buffer *result, const char *name, struct se
 	return value && *value && secret_set(secret, value, strlen(value));
 }
 
-/*
- * Whether somebody has written the file since it was read: a person has authorized anew, say
- * (outboxctl tenant authorize), and what came of the old one is worth nothing beside that. To have sealed it
- * meanwhile is no writing, and it stays sealed; what is sealed for other settings than ours is.
- */
-static bool was_written(const struct seal_files *files, const struct seal_place *file,
-                        struct token_fetch *fetch)
+enum file_now {
+	FILE_OURS,    /* what the new one replaces, or not there: to be written */
+	FILE_WRITTEN, /* somebody has authorized anew (outboxctl tenant authorize): what came of the old one
+	               * is worth nothing beside that */
+	FILE_CLOSED, /* sealed for other settings than ours, or by a key that we have not read yet: nobody can
+	              * say which of the two it is, before we have those */
+};
+
+/* Locked. To have sealed it since it was read is no writing, and it stays sealed. */
+static enum file_now look_again(const struct seal_files *files, const struct seal_place *file,
+                                struct token_fetch *fetch)
 {
+	enum file_now state = FILE_OURS;
 	struct secret now = { NULL, 0 };
 	struct words words;
 	bool sealed = false;
 	enum error error = seal_file_read(files, file, &now, &sealed, &words);
-	bool written = error == OK ? !same(&now, &fetch->replaces) : sealed;
 
-	if (error == OK)
+	if (error == OK) {
 		fetch->sealed = sealed;
+		state = same(&now, &fetch->replaces) ? FILE_OURS : FILE_WRITTEN;
+	} else if (sealed) {
+		words_set(&fetch->words, "a new refresh token is not written yet: %s", words.text);
+		state = FILE_CLOSED;
+	}
 	secret_wipe(&now);
-	return written;
+	return state;
 }
 
-/* Whatever happens to the file, the new one is known here. */
-static void keep_refresh_token(const struct token_place *place, const struct tenant_settings *settings,
-                               const struct buffer *result, struct token_fetch *fetch)
+void token_save(const struct token_place *place, const struct tenant_settings *settings,
+                struct token_fetch *fetch)
 {
 	const struct seal_files files = { place->secrets_dir, place->keys };
 	const struct seal_place file = refresh_place(settings);
+	enum file_now state;
 	int lock;
 
-	if (!file.file)
-		return;
-	take_secret(result, "refresh_token", &fetch->unsaved);
 	if (!secret_is_set(&fetch->unsaved) || secret_file_lock(files.folder, &lock, &fetch->words) != OK)
 		return;
 	fetch->words.text[0] = '\0';
-	if (was_written(&files, &file, fetch) ||
-	    seal_file_replace(&files, &file, &fetch->unsaved, fetch->sealed, &fetch->words) == OK)
+	state = look_again(&files, &file, fetch);
+	if (state == FILE_WRITTEN ||
+	    (state == FILE_OURS &&
+	     seal_file_replace(&files, &file, &fetch->unsaved, fetch->sealed, &fetch->words) == OK))
 		secret_wipe(&fetch->unsaved);
 	secret_file_unlock(lock);
 }
@@ -154,7 +162,11 @@ static enum error take_result(const struct token_place *place, const struct tena
 
 	if (take_secret(result, "token", &fetch->token) && life &&
 	    text_to_int(life, 1, INT32_MAX, &fetch->expires_in_s)) {
-		keep_refresh_token(place, settings, result, fetch);
+		/* whatever happens to the file, the new one is known here */
+		if (settings->oauth_refresh_token_file) {
+			take_secret(result, "refresh_token", &fetch->unsaved);
+			token_save(place, settings, fetch);
+		}
 		return OK;
 	}
 	secret_wipe(&fetch->token);

@@ -41,6 +41,12 @@ struct token_fetch {
  */
 enum error token_run(const struct token_place *place, const struct tenant_settings *settings,
                      struct token_fetch *fetch);
+/*
+ * Once more, what a fetch could not write: fetch->unsaved stays set where it cannot be again, and the words
+ * say why. Blocks for the disk.
+ */
+void token_save(const struct token_place *place, const struct tenant_settings *settings,
+                struct token_fetch *fetch);
 void token_fetch_fini(struct token_fetch *fetch);
 
 #endif

@@ -349,7 +349,8 @@ static void *get_one(void *argument)
 	return NULL;
 }
 
-#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+#define KEY     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+#define KEY_TWO "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n"
 
 static struct seal_keys *keys_of(const char *text)
 {
@@ -361,10 +362,10 @@ static struct seal_keys *keys_of(const char *text)
 }
 
 /* Writes it sealed for the tenant as it is. */
-static void write_sealed(const char *column, const char *file, const char *text)
+static void write_sealed_by(const char *key, const char *column, const char *file, const char *text)
 {
 	const struct seal_place place = { settings, column, file };
-	struct seal_keys *keys = keys_of(KEY);
+	struct seal_keys *keys = keys_of(key);
 	struct secret value = { NULL, 0 };
 	struct words words = { "" };
 
@@ -375,6 +376,11 @@ static void write_sealed(const char *column, const char *file, const char *text)
 	ck_assert(strncmp(read_text(file), SEAL_PREFIX, strlen(SEAL_PREFIX)) == 0);
 	secret_wipe(&value);
 	seal_keys_release(&keys);
+}
+
+static void write_sealed(const char *column, const char *file, const char *text)
+{
+	write_sealed_by(KEY, column, file, text);
 }
 
 static void expect_sealed(const char *column, const char *file, const char *text)
@@ -404,7 +410,7 @@ START_TEST(sealed_files_are_opened_and_a_rotated_token_stays_sealed)
 	begin();
 	ANSWER("token=one\0expires_in=1000\0refresh_token=r2\0");
 	expect_words(ERROR_REFUSED, "is sealed, and no secrets_key_file is set");
-	token_use_keys(token, keys_of("Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="));
+	token_use_keys(token, keys_of(KEY_TWO));
 	expect_words(ERROR_REFUSED, "which is not in secrets_key_file");
 	ck_assert_int_eq(fetches(), 0);
 	token_use_keys(token, keys_of(KEY));
@@ -453,6 +459,163 @@ START_TEST(nothing_sealed_is_shown_to_another_endpoint)
 }
 END_TEST
 
+#define REFRESH "oauth_refresh_token_file"
+
+static void move_file(const char *from, const char *to)
+{
+	char old[128], new[128];
+
+	snprintf(old, sizeof(old), "%s/%s", folder, from);
+	snprintf(new, sizeof(new), "%s/%s", folder, to);
+	ck_assert_int_eq(rename(old, new), 0);
+}
+
+/* From here on settings are the tenant's as another row makes them; the old ones live in token. */
+static void change_settings(const char *column, const char *value)
+{
+	tenant_settings_release(&settings);
+	settings = tenant_settings_create("acme");
+	set_column("username", "me");
+	set_column("oauth_token_url", "https://login.example/");
+	set_column("oauth_client_id", "app");
+	set_column(REFRESH, "refresh");
+	set_column("host", "mail.new.example");
+	if (column)
+		set_column(column, value);
+}
+
+/* A fetch with r1, which gives r2, while the row and its file are changed as by outboxctl tenant set. */
+static void fetch_while_row_changes(const char *column, const char *value)
+{
+	set_column(REFRESH, "refresh");
+	set_column("oauth_client_secret_file", NULL);
+	write_sealed(REFRESH, "refresh", "r1");
+	move_file("refresh", "old");
+	begin();
+	token_use_keys(token, keys_of(KEY));
+	change_settings(column, value);
+	write_sealed(REFRESH, settings->oauth_refresh_token_file, "r1");
+	move_file(settings->oauth_refresh_token_file, "during");
+	move_file("old", "refresh");
+	ANSWER("token=one\0expires_in=1000\0refresh_token=r2\0");
+}
+
+/* The daemon hears of it. */
+static void follow(void)
+{
+	struct token *last = token;
+
+	begin();
+	token_use_keys(token, keys_of(KEY));
+	token_follow(token, last);
+	token_release(&last);
+}
+
+/* As another thread writes it, for settings. */
+static void wait_sealed(const char *text)
+{
+	const struct seal_place place = { settings, REFRESH, "refresh" };
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	struct seal_keys *keys = keys_of(KEY);
+	struct secret value = { NULL, 0 };
+	struct words words = { "" };
+	bool there = false;
+
+	for (int i = 0; i < 30000 && !there; i++) {
+		there = seal_file_read(&(struct seal_files){ folder, keys }, &place, &value, NULL, &words) ==
+		                OK &&
+		        strcmp((const char *)value.bytes, text) == 0;
+		if (!there)
+			nanosleep(&pause, NULL);
+	}
+	ck_assert_msg(there, "%s", words.text);
+	secret_wipe(&value);
+	seal_keys_release(&keys);
+}
+
+START_TEST(a_rotated_token_is_written_for_the_server_that_the_row_names_by_then)
+{
+	struct token_news news;
+
+	fetch_while_row_changes(NULL, NULL);
+	expect("one", true);
+	ck_assert(token_take_news(token, &news) && news.fetched);
+	ck_assert_msg(strstr(news.words.text, "a new refresh token is not written yet: the file of " REFRESH
+	                                      " = refresh (tenant acme) was sealed for another name"),
+	              "%s", news.words.text);
+	expect_sealed(REFRESH, "refresh", "r1");
+	follow();
+	wait_sealed("r2");
+	ck_assert_int_eq(fetches(), 1);
+	ANSWER("token=two\0expires_in=1000\0");
+	expect("two", true);
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r2\n"));
+	expect_sealed(REFRESH, "refresh", "r2");
+}
+END_TEST
+
+/* No refresh token is shown twice, and who comes in the middle waits for what becomes of it. */
+START_TEST(settings_that_come_during_a_fetch_wait_for_its_refresh_token)
+{
+	struct token_given given;
+	struct words words;
+	char path[128];
+	int gate;
+
+	snprintf(path, sizeof(path), "%s/gate", folder);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	fetch_while_row_changes(NULL, NULL);
+	ck_assert_int_eq(get(&given, &words, 1), ERROR_TIMEOUT);
+	gate = open(path, O_WRONLY | O_CLOEXEC); /* when the endpoint has r1 */
+	ck_assert_int_ge(gate, 0);
+	ck_assert_int_eq(unlink(path), 0);
+	follow();
+	ck_assert_int_eq(get(&given, &words, 1), ERROR_TIMEOUT);
+	ck_assert_int_eq(fetches(), 1);
+	close(gate);
+	expect("one", true); /* the new one's own, by r2 */
+	ck_assert_int_eq(fetches(), 2);
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r2\n"));
+	wait_sealed("r2");
+}
+END_TEST
+
+START_TEST(a_rotated_token_comes_to_no_other_credential)
+{
+	static const char *const changes[][2] = { { "username", "you" },
+		                                  { "oauth_token_url", "https://other.example/" },
+		                                  { "oauth_client_id", "another" } };
+
+	fetch_while_row_changes(changes[_i][0], changes[_i][1]);
+	expect("one", true);
+	follow();
+	ANSWER("token=two\0expires_in=1000\0");
+	expect("two", true);
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r1\n"));
+	expect_sealed(REFRESH, "refresh", "r1");
+}
+END_TEST
+
+START_TEST(a_rotated_token_waits_for_the_key_of_its_file)
+{
+	set_column(REFRESH, "refresh");
+	write_sealed_by(KEY_TWO, REFRESH, "refresh", "r1");
+	move_file("refresh", "during");
+	write_sealed(REFRESH, "refresh", "r1");
+	begin();
+	token_use_keys(token, keys_of(KEY));
+	ANSWER("token=one\0expires_in=1000\0refresh_token=r2\0");
+	token_reject(token, expect("one", true));
+	expect_words(ERROR_REFUSED, "which is not in secrets_key_file");
+	ck_assert_int_eq(fetches(), 1);
+	token_use_keys(token, keys_of(KEY KEY_TWO));
+	ANSWER("token=two\0expires_in=1000\0");
+	expect("two", true);
+	ck_assert_ptr_nonnull(strstr(read_text("request"), "refresh_token=r2\n"));
+	expect_sealed(REFRESH, "refresh", "r2");
+}
+END_TEST
+
 START_TEST(many_who_ask_at_once_wait_for_one_fetch)
 {
 	pthread_t threads[5];
@@ -498,6 +661,10 @@ TCase *token_tests(void)
 	tcase_add_test(tcase, a_refresh_token_that_somebody_writes_during_a_fetch_stays);
 	tcase_add_test(tcase, sealed_files_are_opened_and_a_rotated_token_stays_sealed);
 	tcase_add_test(tcase, nothing_sealed_is_shown_to_another_endpoint);
+	tcase_add_test(tcase, a_rotated_token_is_written_for_the_server_that_the_row_names_by_then);
+	tcase_add_test(tcase, settings_that_come_during_a_fetch_wait_for_its_refresh_token);
+	tcase_add_loop_test(tcase, a_rotated_token_comes_to_no_other_credential, 0, 3);
+	tcase_add_test(tcase, a_rotated_token_waits_for_the_key_of_its_file);
 	tcase_add_test(tcase, many_who_ask_at_once_wait_for_one_fetch);
 	return tcase;
 }
