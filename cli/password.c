@@ -122,38 +122,27 @@ enum error password_prompt(const char *tenant, struct secret *password, struct w
 
 enum error password_read(int fd, const char *name, struct secret *password, struct words *words)
 {
-	char *bytes = memory_alloc(SECRET_MAX_BYTES + 2);
-	enum error error = ERROR_INVALID;
-	size_t length = 0;
+	struct secret content = { NULL, 0 };
+	enum error error = secret_read(fd, SECRET_MAX_BYTES + 2, &content); /* with the line's end */
+	size_t length = content.length;
+	bool good = false;
 
-	while (length < SECRET_MAX_BYTES + 2) {
-		ssize_t got = read(fd, bytes + length, SECRET_MAX_BYTES + 2 - length);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			words_set_errno(words, errno, "%s", name);
-			error = ERROR_SYSTEM;
-			goto out;
-		}
-		if (got == 0)
-			break;
-		length += (size_t)got;
+	if (error == ERROR_SYSTEM) {
+		words_set_errno(words, errno, "%s", name);
+		return error;
 	}
-	if (length > 0 && bytes[length - 1] == '\n')
+	if (length > 0 && content.bytes[length - 1] == '\n')
 		length--;
-	if (length > 0 && bytes[length - 1] == '\r')
+	if (length > 0 && content.bytes[length - 1] == '\r')
 		length--;
-	if (length == 0)
-		words_set(words, "%s: the password is empty", name);
-	else if (memchr(bytes, '\0', length))
-		words_set(words, "%s: the password has a NUL", name);
-	else if (secret_set(password, bytes, length))
-		error = OK;
-	else
+	if (error != OK || length > SECRET_MAX_BYTES)
 		words_set(words, "%s: the password is longer than %d octets", name, SECRET_MAX_BYTES);
-out:
-	explicit_bzero(bytes, SECRET_MAX_BYTES + 2);
-	free(bytes);
-	return error;
+	else if (length == 0)
+		words_set(words, "%s: the password is empty", name);
+	else if (memchr(content.bytes, '\0', length))
+		words_set(words, "%s: the password has a NUL", name);
+	else
+		good = secret_set(password, content.bytes, length);
+	secret_wipe(&content);
+	return good ? OK : ERROR_INVALID;
 }

@@ -174,10 +174,6 @@ static enum error check_file(int fd, const char *path, mode_t forbidden, struct 
 		words_set(words, "%s is not a regular file", path);
 		return ERROR_INVALID;
 	}
-	if (st.st_size > FILE_BYTES_MAX) {
-		words_set(words, "%s is larger than 8 KiB: no file of keys", path);
-		return ERROR_INVALID;
-	}
 	if (st.st_mode & forbidden) {
 		words_set(words,
 		          "%s can be read or written by others than its owner (mode %04o): chmod 0400 it",
@@ -189,22 +185,18 @@ static enum error check_file(int fd, const char *path, mode_t forbidden, struct 
 
 static enum error read_open(int fd, const char *path, struct seal_keys **keys, struct words *words)
 {
-	char bytes[FILE_BYTES_MAX + 1];
-	enum error error = ERROR_INVALID;
-	size_t got = 0;
-	ssize_t n = 1;
+	struct secret content = { NULL, 0 };
+	enum error error = secret_read(fd, FILE_BYTES_MAX, &content);
 
-	while (got < sizeof(bytes) && (n = read(fd, bytes + got, sizeof(bytes) - got)) > 0)
-		got += (size_t)n;
-	if (n < 0) {
+	if (error == ERROR_SYSTEM) {
 		words_set_errno(words, errno, "%s cannot be read", path);
-		error = ERROR_SYSTEM;
-	} else if (got == sizeof(bytes)) {
+	} else if (error != OK) {
 		words_set(words, "%s is larger than 8 KiB: no file of keys", path);
+		error = ERROR_INVALID;
 	} else {
-		error = seal_keys_parse(path, bytes, got, keys, words);
+		error = seal_keys_parse(path, content.bytes, content.length, keys, words);
 	}
-	explicit_bzero(bytes, sizeof(bytes));
+	secret_wipe(&content);
 	return error;
 }
 

@@ -8,8 +8,10 @@
 #include "common/secret.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/secret_memory.h"
@@ -48,6 +50,32 @@ bool secret_copy(struct secret *to, const struct secret *from)
 		return true;
 	}
 	return secret_set(to, from->bytes, from->length);
+}
+
+enum error secret_read(int fd, size_t limit_bytes, struct secret *secret)
+{
+	unsigned char *bytes = secret_memory_take(limit_bytes + 1), *copy;
+	size_t length = 0;
+	ssize_t got = 1;
+	int errno_value;
+
+	while (length <= limit_bytes && got != 0) {
+		got = read(fd, bytes + length, limit_bytes + 1 - length);
+		if (got > 0)
+			length += (size_t)got;
+		else if (got < 0 && errno != EINTR)
+			break;
+	}
+	errno_value = errno;
+	if (got >= 0 && length <= limit_bytes) {
+		copy = secret_memory_take(length + 1);
+		memcpy(copy, bytes, length);
+		secret_wipe(secret);
+		*secret = (struct secret){ copy, length };
+	}
+	secret_memory_give(bytes, limit_bytes + 1);
+	errno = errno_value;
+	return got < 0 ? ERROR_SYSTEM : length > limit_bytes ? ERROR_LIMIT : OK;
 }
 
 void secret_wipe(struct secret *secret)

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/error.h"
+
 struct secret {
 	unsigned char *bytes; /* NUL after the last one, for libraries that want a string */
 	size_t length;
@@ -24,6 +26,13 @@ bool secret_set(struct secret *secret, const void *bytes, size_t length);
 /* length octets of zero, to be filled, at most SECRET_MAX_BYTES; the old content is wiped. */
 void secret_make(struct secret *secret, size_t length);
 bool secret_copy(struct secret *to, const struct secret *from);
+
+/*
+ * All that is left of a file, at most limit_bytes: the content is set, if only to nothing, and no copy of it
+ * is left elsewhere. Blocks for the file. ERROR_LIMIT: it is longer; ERROR_SYSTEM: errno says why; both leave
+ * the secret as it was.
+ */
+enum error secret_read(int fd, size_t limit_bytes, struct secret *secret);
 
 /* Wipes (explicit_bzero) and frees; the secret is empty after it. length must be what it was made with. */
 void secret_wipe(struct secret *secret);

@@ -14,9 +14,8 @@
 
 #include "common/clock.h"
 
-#define SECRET_FILE_BYTES 65536
-#define LOCK_WAIT_MS      5000
-#define LOCK_POLL_NS      5000000 /* flock(2) has no time limit of its own */
+#define LOCK_WAIT_MS 5000
+#define LOCK_POLL_NS 5000000 /* flock(2) has no time limit of its own */
 
 /* The triggers refuse a path too; a database may be older than they. */
 bool secret_file_is_name(const char *name)
@@ -24,35 +23,35 @@ bool secret_file_is_name(const char *name)
 	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
 }
 
-/* Cuts the line end that an editor leaves behind a password. */
-static bool set_secret(struct secret *secret, const char *bytes, size_t length)
+/* Without the line end that an editor leaves behind a password. */
+static size_t length_of_text(const struct secret *content)
 {
-	while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r'))
+	size_t length = content->length;
+
+	while (length > 0 && (content->bytes[length - 1] == '\n' || content->bytes[length - 1] == '\r'))
 		length--;
-	return length > 0 && secret_set(secret, bytes, length);
+	return length;
 }
 
 static enum error read_all(int fd, const char *column, const char *name, struct secret *secret,
                            struct words *words)
 {
-	char bytes[SECRET_FILE_BYTES];
-	enum error error = ERROR_INVALID;
-	size_t got = 0;
-	ssize_t n = 1;
+	struct secret content = { NULL, 0 };
+	enum error error = secret_read(fd, SECRET_MAX_BYTES, &content);
+	size_t length = length_of_text(&content);
 
-	while (got < sizeof(bytes) && (n = read(fd, bytes + got, sizeof(bytes) - got)) > 0)
-		got += (size_t)n;
-	if (n < 0) {
+	if (error == ERROR_SYSTEM) {
 		words_set_errno(words, errno, "the file of %s = %s cannot be read", column, name);
-		error = ERROR_SYSTEM;
-	} else if (got == sizeof(bytes)) {
+	} else if (error != OK) {
 		words_set(words, "the file of %s = %s is larger than 64 KiB", column, name);
-	} else if (!set_secret(secret, bytes, got)) {
+		error = ERROR_INVALID;
+	} else if (length == 0) {
 		words_set(words, "the file of %s = %s is empty", column, name);
+		error = ERROR_INVALID;
 	} else {
-		error = OK;
+		(void)secret_set(secret, content.bytes, length);
 	}
-	explicit_bzero(bytes, sizeof(bytes));
+	secret_wipe(&content);
 	return error;
 }
 
