@@ -2,16 +2,36 @@
  * room.c - octets of memory that many share, see room.h.
  *
  * Promises that what is taken by room_take() is never above the bound of its time, however
- * many come at once.
+ * many come at once; and that who counted itself in waiting and found no room is called once
+ * there is some: either it sees what was given, or the giver sees that it waits.
  */
 #include "common/room.h"
 
 #include <assert.h>
 
-bool room_take(struct room *room, int64_t bytes, bool small)
+void room_init(struct room *room, int64_t max_bytes)
+{
+	*room = (struct room){ .max_bytes = max_bytes };
+	pthread_mutex_init(&room->lock, NULL);
+}
+
+void room_fini(struct room *room)
+{
+	assert(!room->askers);
+	pthread_mutex_destroy(&room->lock);
+}
+
+/* How much of it may be in use with what is asked for. */
+static int64_t bound_of(const struct room *room, bool small)
 {
 	int64_t max = atomic_load(&room->max_bytes);
-	int64_t bound = small ? max : max - max / 4;
+
+	return small ? max : max - max / 4;
+}
+
+bool room_take(struct room *room, int64_t bytes, bool small)
+{
+	int64_t bound = bound_of(room, small);
 	int64_t used = atomic_load(&room->used_bytes);
 
 	assert(bytes >= 0);
@@ -28,10 +48,62 @@ void room_charge(struct room *room, int64_t bytes)
 	atomic_fetch_add(&room->used_bytes, bytes);
 }
 
+bool room_fits(const struct room *room, int64_t bytes, bool small)
+{
+	return atomic_load(&room->used_bytes) <= bound_of(room, small) - bytes;
+}
+
+/* Of several outboxes each is the first to be called in its turn. */
+static void call_askers(struct room *room)
+{
+	struct room_asker *first, **end = &room->askers;
+
+	pthread_mutex_lock(&room->lock);
+	for (struct room_asker *asker = room->askers; asker; asker = asker->next)
+		asker->freed(asker);
+	first = room->askers;
+	if (first && first->next) {
+		room->askers = first->next;
+		while (*end)
+			end = &(*end)->next;
+		*end = first;
+		first->next = NULL;
+	}
+	pthread_mutex_unlock(&room->lock);
+}
+
 void room_give(struct room *room, int64_t bytes)
 {
 	int64_t before = atomic_fetch_sub(&room->used_bytes, bytes);
 
 	assert(bytes >= 0 && before >= bytes);
 	(void)before;
+	if (atomic_load(&room->waiting) > 0)
+		call_askers(room);
+}
+
+void room_set_max(struct room *room, int64_t max_bytes)
+{
+	atomic_store(&room->max_bytes, max_bytes);
+	if (atomic_load(&room->waiting) > 0)
+		call_askers(room);
+}
+
+void room_join(struct room *room, struct room_asker *asker)
+{
+	pthread_mutex_lock(&room->lock);
+	asker->next = room->askers;
+	room->askers = asker;
+	pthread_mutex_unlock(&room->lock);
+}
+
+void room_part(struct room *room, struct room_asker *asker)
+{
+	struct room_asker **at = &room->askers;
+
+	pthread_mutex_lock(&room->lock);
+	while (*at != asker)
+		at = &(*at)->next;
+	*at = asker->next;
+	pthread_mutex_unlock(&room->lock);
 }

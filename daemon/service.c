@@ -88,7 +88,7 @@ static void adopt_config(struct service *service, const struct config *config)
 	atomic_store(&service->keep_sent_ms, config->keep_sent_ms);
 	atomic_store(&service->keep_failed_ms, config->keep_failed_ms);
 	atomic_store(&service->unsettled_max, config->unsettled_max);
-	atomic_store(&service->room.max_bytes, config->memory_max_bytes);
+	room_set_max(&service->room, config->memory_max_bytes);
 	atomic_store(&service->budget.max_workers, places_of(config));
 	atomic_store(&service->budget.max_probes, config->max_probes);
 }
@@ -364,6 +364,7 @@ static bool start_all(struct main_state *state)
 		return false;
 	}
 	budget_init(&service->budget);
+	room_init(&service->room, config->memory_max_bytes);
 	service->loader = loader_create(config->secrets_dir, config->command_dir);
 	read_keys(state, config);
 	if (queue_init(&service->news, true) != OK) {
@@ -408,6 +409,7 @@ static bool all_clean(const struct main_state *state)
 static void free_all(struct main_state *state)
 {
 	assert(atomic_load(&state->service.room.used_bytes) == 0);
+	room_fini(&state->service.room);
 	for (size_t i = 0; i < state->count; i++) {
 		struct outbox *outbox = &state->outboxes[i];
 

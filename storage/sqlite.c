@@ -215,8 +215,8 @@ enum error storage_open(const struct storage_settings *settings, struct storage 
 	new->file = file;
 	new->spool_dir = spool_folder(settings);
 	new->largest_bytes = settings->largest_bytes > 0 ? settings->largest_bytes : LARGEST_BYTES;
-	atomic_store(&new->unbounded.max_bytes, INT64_MAX);
 	new->room = settings->room ? settings->room : &new->unbounded;
+	room_init(&new->unbounded, INT64_MAX);
 	new->inotify_fd = -1;
 	atomic_flag_clear(&new->settling);
 	pthread_mutex_init(&new->feed.lock, NULL);
@@ -241,6 +241,7 @@ void storage_close(struct storage **storage)
 	storage_wake_fini(old);
 	if (old->readers.blocks)
 		storage_readers_fini(old);
+	room_fini(&old->unbounded);
 	storage_file_leave(old->file);
 	free(old->spool_dir);
 	free(old);

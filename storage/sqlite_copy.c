@@ -76,8 +76,11 @@ static bool take_room(struct copying *copying, size_t size)
 	int64_t cost = cost_of(before + size) - cost_of(before);
 	bool small = lent->block_count == (size_t)behind && before + size <= ROOM_SMALL_BYTES;
 
-	if (!room_take(copying->storage->room, cost, small))
+	if (!room_take(copying->storage->room, cost, small)) {
+		copying->wants_bytes = lent->charged + cost;
+		copying->wants_small = small;
 		return false;
+	}
 	lent->charged += cost;
 	return true;
 }

@@ -34,7 +34,9 @@ struct copying {
 	int64_t copied;          /* octets so far, of all bodies */
 	enum spooling may_spool; /* a place of that kind is held */
 	enum spooling needs;     /* above it: such a place is needed, and what did not fit was not copied */
-	int rc;                  /* what SQLite said */
+	int64_t wants_bytes; /* of storage's room, in all: with them it would have fit for SPOOL_SPILL … */
+	bool wants_small;    /* … as this */
+	int rc;              /* what SQLite said */
 	struct words *words;
 };
 

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "common/room.h"
 #include "storage/sqlite_connection.h"
 #include "storage/sqlite_file.h"
+#include "storage/sqlite_places.h"
 #include "storage/sqlite_statement.h"
 #include "storage/storage.h"
 
@@ -21,24 +21,12 @@
 struct readers {
 	pthread_mutex_t lock;
 	pthread_condattr_t on_monotonic;
-	struct reader_waiter *waiters;       /* for a connection, the first one first */
-	struct reader_waiter *large_waiters; /* for a place to copy bodies to a file */
-	int particular;                      /* of the waiters: only an open connection will do */
+	struct reader_waiter *waiters; /* for a connection, the first one first */
+	int particular;                /* of the waiters: only an open connection will do */
 	struct connection connections[READERS_MAX];
 	bool busy[READERS_MAX];
 	int open; /* how many connections */
-	char *spooling[READERS_LARGE +
-	               READERS_SPILL]; /* tenants whose bodies are being copied to a file: large ones,
-	                                  then those that found no room in memory */
 	struct pool *blocks;
-};
-
-/* What of a message may be copied to a file: each a place of its kind, since large copies take long. */
-enum spooling {
-	SPOOL_NOTHING,
-	SPOOL_SPILL, /* what is small and found no room in memory, together no more than fits there otherwise
-	              */
-	SPOOL_LARGE  /* anything */
 };
 
 /* One copy of the header of the WAL-index, as the file format has it (walformat.html, 2.2.1). */
@@ -92,6 +80,7 @@ struct storage {
 
 	struct connection checkpointer; /* checkpoint thread */
 	struct readers readers;         /* workers */
+	struct spool_places places;     /* likewise */
 };
 
 /* Supervisor's verbs: the first caller is the owner, and nobody else may come. */
@@ -114,8 +103,5 @@ void storage_readers_fini(struct storage *storage);
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
                           struct words *words);
 void readers_give(struct storage *storage, struct connection *connection, bool well);
-enum error readers_spool_begin(struct storage *storage, enum spooling kind, const char *tenant,
-                               int64_t deadline_ms, struct words *words);
-void readers_spool_end(struct storage *storage, enum spooling kind, const char *tenant);
 
 #endif

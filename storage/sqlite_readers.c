@@ -11,8 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -26,6 +24,11 @@ struct reader_waiter {
 	bool woken;
 };
 
+/* What is being copied: see above, and sqlite_places.h. */
+static const int places_of_kinds[SPOOL_KINDS] = {
+	[SPOOL_SPILL] = READERS_SPILL, [SPOOL_LARGE] = READERS_LARGE
+};
+
 enum error storage_readers_init(struct storage *storage, struct words *words)
 {
 	struct readers *readers = &storage->readers;
@@ -34,8 +37,10 @@ enum error storage_readers_init(struct storage *storage, struct words *words)
 	pthread_condattr_init(&readers->on_monotonic);
 	pthread_condattr_setclock(&readers->on_monotonic, CLOCK_MONOTONIC);
 	readers->blocks = pool_create(STORAGE_BLOCK_BYTES, 2 * READERS_MAX);
-	if (readers->blocks)
+	if (readers->blocks) {
+		places_init(&storage->places, places_of_kinds, storage->room);
 		return OK;
+	}
 	words_set(words, "memory is short");
 	return ERROR_UNAVAILABLE;
 }
@@ -48,6 +53,7 @@ void storage_readers_fini(struct storage *storage)
 		assert(!readers->busy[i]);
 		connection_close(&readers->connections[i]);
 	}
+	places_fini(&storage->places);
 	pool_destroy(&readers->blocks);
 	pthread_condattr_destroy(&readers->on_monotonic);
 	pthread_mutex_destroy(&readers->lock);
@@ -71,27 +77,6 @@ static void wake_all(struct reader_waiter **waiters)
 		wake_first(waiters);
 }
 
-/* False when the deadline has passed. */
-static bool wait_until(pthread_cond_t *given, pthread_mutex_t *lock, int64_t deadline_ms)
-{
-	int left = deadline_left_ms(deadline_ms);
-	struct timespec until;
-
-	if (left < 0)
-		return pthread_cond_wait(given, lock) == 0;
-	if (left == 0)
-		return false;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += left / 1000;
-	until.tv_nsec += (left % 1000) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	(void)pthread_cond_timedwait(given, lock, &until);
-	return true;
-}
-
 /*
  * Under the lock: waits until somebody gave something back; false when the deadline has passed. Whoever was
  * woken and came too late (again) is the first to be woken next.
@@ -107,7 +92,7 @@ static bool wait_for_giver(struct readers *readers, struct reader_waiter **waite
 	/* cppcheck-suppress autoVariables ; it is taken off the list before the end */
 	*at = &self;
 	pthread_cond_init(&self.given, &readers->on_monotonic);
-	while (!self.woken && wait_until(&self.given, &readers->lock, deadline_ms))
+	while (!self.woken && places_sleep(&self.given, &readers->lock, deadline_ms))
 		;
 	pthread_cond_destroy(&self.given);
 	if (self.woken)
@@ -200,64 +185,5 @@ void readers_give(struct storage *storage, struct connection *connection, bool w
 		wake_all(&readers->waiters);
 	else
 		wake_first(&readers->waiters);
-	pthread_mutex_unlock(&readers->lock);
-}
-
-/* The places of a kind: from the first to before the last. */
-static int first_place(enum spooling kind)
-{
-	return kind == SPOOL_LARGE ? 0 : READERS_LARGE;
-}
-
-static int last_place(enum spooling kind)
-{
-	return kind == SPOOL_LARGE ? READERS_LARGE : READERS_LARGE + READERS_SPILL;
-}
-
-/* Under the lock: a place for a tenant that has none yet of that kind, -1 = not now. */
-static int find_place(const struct readers *readers, enum spooling kind, const char *tenant)
-{
-	int found = -1;
-
-	for (int i = first_place(kind); i < last_place(kind); i++) {
-		if (!readers->spooling[i])
-			found = i;
-		else if (strcmp(readers->spooling[i], tenant) == 0)
-			return -1;
-	}
-	return found;
-}
-
-enum error readers_spool_begin(struct storage *storage, enum spooling kind, const char *tenant,
-                               int64_t deadline_ms, struct words *words)
-{
-	struct readers *readers = &storage->readers;
-	int found;
-
-	pthread_mutex_lock(&readers->lock);
-	while ((found = find_place(readers, kind, tenant)) < 0 &&
-	       wait_for_giver(readers, &readers->large_waiters, false, deadline_ms))
-		;
-	if (found >= 0)
-		readers->spooling[found] = memory_strdup(tenant);
-	pthread_mutex_unlock(&readers->lock);
-	if (found >= 0)
-		return OK;
-	words_set(words, "other %s are being copied",
-	          kind == SPOOL_LARGE ? "large messages" : "messages that found no room (memory_max)");
-	return ERROR_UNAVAILABLE;
-}
-
-void readers_spool_end(struct storage *storage, enum spooling kind, const char *tenant)
-{
-	struct readers *readers = &storage->readers;
-
-	pthread_mutex_lock(&readers->lock);
-	for (int i = first_place(kind); i < last_place(kind); i++)
-		if (readers->spooling[i] && strcmp(readers->spooling[i], tenant) == 0) {
-			free(readers->spooling[i]);
-			readers->spooling[i] = NULL;
-		}
-	wake_all(&readers->large_waiters);
 	pthread_mutex_unlock(&readers->lock);
 }

@@ -356,21 +356,33 @@ static enum error take_once(struct take *take)
 	return error;
 }
 
-/* The same with a place for what did not fit into memory. */
-static enum error take_spooling(struct take *take, enum spooling kind, int64_t deadline_ms)
+/* The same with a place for what did not fit into memory; without one where it may fit there now. */
+static enum error take_spooling(struct take *take, struct place_wait *wait, int64_t deadline_ms)
 {
 	struct copying *copying = &take->copying;
-	const char *tenant = take->message->tenant_name;
-	enum error error = readers_spool_begin(copying->storage, kind, tenant, deadline_ms, copying->words);
+	struct spool_places *places = &copying->storage->places;
+	enum place_given got;
+	enum error error;
 
-	if (error != OK)
-		return error;
-	copying->may_spool = kind;
+	wait->kind = copying->needs;
+	wait->bytes = wait->kind == SPOOL_SPILL ? copying->wants_bytes : 0;
+	wait->small = copying->wants_small;
+	got = places_wait(places, wait, deadline_ms);
+	if (got == PLACE_NONE) {
+		words_set(copying->words, "other %s are being copied",
+		          wait->kind == SPOOL_LARGE ? "large messages"
+		                                    : "messages that found no room (memory_max)");
+		return ERROR_UNAVAILABLE;
+	}
+	copying->may_spool = got == PLACE_GIVEN ? wait->kind : SPOOL_NOTHING;
 	copying->needs = SPOOL_NOTHING;
 	copying->copied = 0;
 	copying->deadline_ms = deadline_ms;
 	error = take_once(take);
-	readers_spool_end(copying->storage, kind, tenant);
+	if (got == PLACE_GIVEN) {
+		places_give(places, wait->kind, wait->tenant);
+		wait->ticket = 0;
+	}
 	return error;
 }
 
@@ -379,11 +391,12 @@ enum error storage_take(struct storage *storage, const struct message *message, 
 {
 	struct take take = { .message = message,
 		             .copying = { .storage = storage, .deadline_ms = deadline_ms, .words = words } };
+	struct place_wait wait = { .tenant = message->tenant_name };
 	enum error error = take_once(&take);
 
-	/* at most twice more: each time a place of a higher kind */
+	/* a place of a higher kind each time, but for who hears of memory that another has then */
 	while (error == OK && take.copying.needs > take.copying.may_spool)
-		error = take_spooling(&take, take.copying.needs, deadline_ms);
+		error = take_spooling(&take, &wait, deadline_ms);
 	*mail = take.mail; /* NULL but after OK and ERROR_INVALID */
 	return error;
 }

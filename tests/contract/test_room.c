@@ -2,9 +2,11 @@
  * test_room.c - memory for what is in hand: what finds none goes to the file, waits for nobody,
  * arrives whole; what was taken is given back, whatever becomes of the message.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -24,7 +26,7 @@ static int64_t used(void)
 
 static void open_with(int64_t max_bytes, const char *spool_dir)
 {
-	room = (struct room){ .max_bytes = max_bytes };
+	room_init(&room, max_bytes);
 	bed_open_anew(&(struct storage_settings){ .room = &room, .spool_dir = spool_dir });
 }
 
@@ -228,6 +230,70 @@ START_TEST(what_finds_no_room_waits_for_no_large_copy)
 }
 END_TEST
 
+static void *give_room_to_who_waits(void *context)
+{
+	(void)context;
+	while (atomic_load(&room.waiting) == 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	room_give(&room, 900 * KIB);
+	return NULL;
+}
+
+/* Inside the takes of two others that have the places. */
+static void take_while_room_comes(void *context)
+{
+	struct message *message = context;
+	struct mail *mail;
+	pthread_t giver;
+
+	ck_assert_int_eq(pthread_create(&giver, NULL, give_room_to_who_waits, NULL), 0);
+	ck_ok(bed_try(message, deadline_after_ms(60000), &mail));
+	pthread_join(giver, NULL);
+	ck_assert_ptr_nonnull(mail->message.memory);
+	bed_assert_pattern(&mail->message, 0, 2 * STEP);
+	storage_give_back(bed.storage, &mail);
+}
+
+struct outer {
+	struct message *message;
+	contract_hook *hook;
+	void *context;
+};
+
+static void take_outer(void *context)
+{
+	struct outer *outer = context;
+	struct mail *mail;
+
+	APP->interpose(bed.outbox, "outbox_delivery", outer->hook, outer->context);
+	mail = bed_take(outer->message);
+	ck_assert_int_ge(mail->message.fd, 0);
+	storage_give_back(bed.storage, &mail);
+}
+
+START_TEST(who_waits_for_a_place_takes_memory_that_is_given_back)
+{
+	struct outer first, second;
+	struct message *third;
+
+	open_with(1024 * KIB, NULL);
+	room_charge(&room, 900 * KIB);
+	first.message = insert_of("t0", &(struct contract_message){ .message_bytes = 2 * STEP });
+	second.message = insert_of("t1", &(struct contract_message){ .message_bytes = 2 * STEP });
+	third = insert_of("t2", &(struct contract_message){ .message_bytes = 2 * STEP });
+	first.hook = take_outer;
+	first.context = &second;
+	second.hook = take_while_room_comes;
+	second.context = third;
+	take_outer(&first);
+	ck_assert_uint_eq(atomic_load(&room.spilled), 2);
+	message_destroy(&first.message);
+	message_destroy(&second.message);
+	message_destroy(&third);
+	close_and_see_all_given_back();
+}
+END_TEST
+
 START_TEST(small_attachments_that_are_many_count_as_large)
 {
 	struct message *messages[5];
@@ -277,5 +343,6 @@ void contract_room(TCase *tests)
 	tcase_add_test(tests, it_is_given_back_on_every_path);
 	tcase_add_test(tests, two_outboxes_share_it);
 	tcase_add_test(tests, what_finds_no_room_waits_for_no_large_copy);
+	tcase_add_test(tests, who_waits_for_a_place_takes_memory_that_is_given_back);
 	tcase_add_test(tests, small_attachments_that_are_many_count_as_large);
 }

@@ -18,8 +18,9 @@ static int64_t used(struct room *room)
 
 START_TEST(the_last_quarter_is_for_what_is_small)
 {
-	struct room room = { .max_bytes = 400 * KIB };
+	struct room room;
 
+	room_init(&room, 400 * KIB);
 	ck_assert(room_take(&room, 200 * KIB, false));
 	ck_assert(!room_take(&room, 100 * KIB + 1, false));
 	ck_assert(room_take(&room, 100 * KIB, false));
@@ -38,8 +39,9 @@ END_TEST
 
 START_TEST(what_must_be_is_charged_and_others_find_less)
 {
-	struct room room = { .max_bytes = 100 * KIB };
+	struct room room;
 
+	room_init(&room, 100 * KIB);
 	room_charge(&room, 90 * KIB);
 	ck_assert(!room_take(&room, 1, false));
 	ck_assert(room_take(&room, 10 * KIB, true));
@@ -52,8 +54,9 @@ END_TEST
 
 START_TEST(a_bound_that_is_lowered_or_raised_counts_at_once)
 {
-	struct room room = { .max_bytes = 400 * KIB };
+	struct room room;
 
+	room_init(&room, 400 * KIB);
 	ck_assert(room_take(&room, 300 * KIB, false));
 	atomic_store(&room.max_bytes, 100 * KIB);
 	ck_assert(!room_take(&room, 1, true));
@@ -67,7 +70,9 @@ END_TEST
 
 START_TEST(more_is_not_given_back_than_was_taken)
 {
-	struct room room = { .max_bytes = 100 };
+	struct room room;
+
+	room_init(&room, 100);
 
 	(void)room_take(&room, 10, false);
 	room_give(&room, 11);
@@ -104,9 +109,10 @@ static void *one_of_many(void *context)
 
 START_TEST(however_many_come_at_once_it_is_never_above_its_bound)
 {
-	struct crowd crowd = { .room = { .max_bytes = 12 } };
+	struct crowd crowd = { .held = 0 };
 	pthread_t threads[THREADS];
 
+	room_init(&crowd.room, 12);
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, one_of_many, &crowd), 0);
 	for (int i = 0; i < THREADS; i++)
