@@ -2,7 +2,8 @@
  * tenant.c - outboxctl tenant …
  *
  * Promises: a password comes from a prompt or from standard input, and is in no
- * output. What a setting may be is the database's to say.
+ * output. What a setting may be is the database's to say, but for addresses, which SQL
+ * cannot read: one that outboxd would not understand is refused here already.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "cli/secrets.h"
 #include "cli/table.h"
 #include "cli/tenant_password.h"
+#include "mime/address.h"
+#include "mime/compose.h"
 #include "storage/admin_secrets.h"
 
 #define PASSWORD_REFUSAL                                                                                     \
@@ -55,6 +58,24 @@ static struct admin_setting *settings_of(const struct options *options, size_t *
 	return settings;
 }
 
+/* A column that has addresses; '' is its default. */
+static enum error check_addresses(const char *column, const char *value, struct words *words)
+{
+	struct address address;
+	enum error error = OK;
+
+	if (!value || !*value)
+		return OK;
+	if (strcmp(column, "from_address") == 0) {
+		error = address_parse_one(column, value, strlen(value), &address, words);
+		if (error == OK)
+			address_fini(&address);
+	} else if (strcmp(column, "allowed_senders") == 0 && !mime_senders_check(value, words)) {
+		error = ERROR_INVALID;
+	}
+	return error;
+}
+
 /* *password stays empty if none is asked for. Before the database is opened: a person takes time. */
 static int read_password(const struct invocation *invocation, const char *name, struct secret *password)
 {
@@ -86,8 +107,15 @@ static int write_settings(const struct invocation *invocation, write_tenant *wri
 	struct admin *admin = NULL;
 	struct words words;
 	enum error error;
-	int status = read_password(invocation, name, &password);
+	int status = EX_OK;
 
+	for (size_t i = 0; i < count && status == EX_OK; i++) {
+		error = check_addresses(settings[i].column, settings[i].value, &words);
+		if (error != OK)
+			status = cli_fail(error, &words);
+	}
+	if (status == EX_OK)
+		status = read_password(invocation, name, &password);
 	if (status == EX_OK && write == admin_tenant_set && count == 0 && !secret_is_set(&password))
 		status = cli_usage(invocation, "what is to be set? Give --COLUMN VALUE");
 	if (status == EX_OK && invocation->verb->columns) /* suspending needs none */
@@ -201,17 +229,44 @@ static int run_list(const struct invocation *invocation)
 	return status;
 }
 
-static void show_fields(void *context, const struct admin_value *values, size_t count)
+/* Where a tenant's row goes, and what is wrong with it. */
+struct shown {
+	struct table *table;   /* --json */
+	struct buffer *fields; /* else */
+	struct words from, senders;
+};
+
+static void show_tenant(void *context, const struct admin_value *values, size_t count)
 {
-	table_fields(context, values, count);
+	struct shown *shown = context;
+
+	if (shown->table)
+		table_row(shown->table, values, count);
+	else
+		table_fields(shown->fields, values, count);
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(values[i].name, "from_address") == 0)
+			(void)check_addresses(values[i].name, values[i].text, &shown->from);
+		else
+			(void)check_addresses(values[i].name, values[i].text, &shown->senders);
+	}
+}
+
+/* What an application wrote into the table past us. */
+static void warn_of_addresses(const struct shown *shown)
+{
+	if (shown->from.text[0])
+		cli_say("warning: %s: messages without a from_address of their own fail", shown->from.text);
+	if (shown->senders.text[0])
+		cli_say("warning: %s: nobody may send as it", shown->senders.text);
 }
 
 static int run_show(const struct invocation *invocation)
 {
-	const char *name = invocation->options.operands[0];
 	bool json = options_have(&invocation->options, "json");
 	struct table *table;
 	struct buffer fields;
+	struct shown shown = { .fields = &fields };
 	struct admin *admin;
 	struct words words;
 	enum error error;
@@ -222,9 +277,8 @@ static int run_show(const struct invocation *invocation)
 	table = table_create(stdout, list_columns, true);
 	buffer_init(&fields, 1 << 20);
 	if (json)
-		error = admin_tenants(admin, name, table_row, table, &words);
-	else
-		error = admin_tenants(admin, name, show_fields, &fields, &words);
+		shown.table = table;
+	error = admin_tenants(admin, invocation->options.operands[0], show_tenant, &shown, &words);
 	status = cli_close(&admin, error, &words);
 	if (status == EX_OK && !json)
 		(void)fwrite(fields.data, 1, fields.length, stdout);
@@ -232,6 +286,8 @@ static int run_show(const struct invocation *invocation)
 		table_end(&table);
 	else
 		table_drop(&table);
+	if (status == EX_OK)
+		warn_of_addresses(&shown);
 	buffer_fini(&fields);
 	return status;
 }

@@ -418,6 +418,36 @@ def a_rules_sentence_is_passed_on_with_65(scratch):
     assert scratch.json("tenant", "show", "acme")[0]["host"] == "127.0.0.1", "all or nothing"
 
 
+def a_sender_that_is_no_address_is_refused_and_shown(scratch):
+    """With the words of those who read it later: the column, the place, the fault; nothing else is changed either."""
+    scratch.ready()
+    before = scratch.sql("SELECT * FROM outbox_tenant")
+    for value, words in (("no address", "from_address, character 1: "), ("Acme <pbx@acme.example", "from_address, character 23: "),
+                         ("a@acme.example, b@acme.example", "from_address, character 15: ")):
+        for verb in (["set", "acme"], ["add", "beta", "--host", "h.example"]):
+            scratch.run("tenant", *verb, "--port", "465", "--from-address", value, status=65)
+            assert scratch.errors.startswith("outboxctl: " + words), (value, scratch.errors)
+            told = scratch.errors
+        # whoever wrote it past us
+        scratch.sql("UPDATE outbox_tenant SET from_address = ?", value)
+        for more in ([], ["--json"]):
+            assert value in scratch.run("tenant", "show", "acme", *more)
+            assert scratch.errors == told.replace("outboxctl: ", "outboxctl: warning: ", 1).rstrip("\n") + (
+                ": messages without a from_address of their own fail\n"), scratch.errors
+        scratch.sql("UPDATE outbox_tenant SET from_address = 'pbx@acme.example'")
+    scratch.run("tenant", "set", "acme", "--allowed-senders", "@acme.example, nobody", status=65)
+    assert scratch.errors == 'outboxctl: allowed_senders: "nobody" is neither an address nor @ and a domain\n', scratch.errors
+    assert scratch.sql("SELECT * FROM outbox_tenant") == before
+    scratch.sql("UPDATE outbox_tenant SET allowed_senders = 'nobody'")
+    scratch.run("tenant", "show", "acme")
+    assert 'warning: allowed_senders: "nobody"' in scratch.errors, scratch.errors
+    for columns in (["--from-address", "", "--allowed-senders", ""],
+                    ["--from-address", "Zoë <zoe@bücher.example>", "--allowed-senders", "@bücher.example,"]):
+        scratch.run("tenant", "set", "acme", *columns)
+        scratch.run("tenant", "show", "acme")
+        assert scratch.errors == "", scratch.errors
+
+
 def what_names_no_tenant_ends_with_65(scratch):
     scratch.ready()
     for words in (["show", "x"], ["set", "x", "--port", "25"], ["remove", "x"], ["remove", "x", "--purge"],
