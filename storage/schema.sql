@@ -1022,7 +1022,8 @@ BEGIN
 	WHEN NEW.requeues IS NOT o.requeues
 		THEN RAISE(ABORT, 'requeues is written by outboxd: applications may change state alone')
 	WHEN nullif(NEW.state, '') IS NULL THEN RAISE(ABORT, 'state is missing')
-	WHEN NEW.state NOT IN ('draft', 'queued', 'deferred', 'sent', 'failed', 'uncertain', 'cancelled')
+	WHEN CASE NEW.state WHEN 'draft' THEN 0 WHEN 'queued' THEN 0 WHEN 'deferred' THEN 0 WHEN 'sent' THEN 0
+		WHEN 'failed' THEN 0 WHEN 'uncertain' THEN 0 WHEN 'cancelled' THEN 0 ELSE 1 END
 		THEN RAISE(ABORT, 'state must be one of the words draft, queued, deferred, sent, failed, uncertain, cancelled')
 	WHEN NEW.state = o.state THEN NULL
 	WHEN o.state = 'sent' THEN RAISE(ABORT, 'state: already sent')
@@ -1036,7 +1037,8 @@ BEGIN
 	WHEN NEW.state = 'queued' AND (SELECT attachments FROM outbox WHERE id = o.outbox_id)
 	     > (SELECT count(*) FROM outbox_attachment WHERE outbox_id = o.outbox_id)
 		THEN RAISE(ABORT, 'state cannot become queued: some of the announced attachments are not there')
-	WHEN NEW.state = 'queued' AND o.state IN ('failed', 'cancelled', 'uncertain')
+	WHEN NEW.state = 'queued'
+	     AND CASE o.state WHEN 'failed' THEN 1 WHEN 'cancelled' THEN 1 WHEN 'uncertain' THEN 1 END
 	     AND (SELECT expires_at FROM outbox WHERE id = o.outbox_id) <= (SELECT s FROM outbox_now)
 		THEN RAISE(ABORT, 'state cannot become queued: expires_at has passed')
 	WHEN NEW.state = 'queued' AND o.first_queued_at_ms IS NULL
@@ -1050,13 +1052,16 @@ BEGIN
 	END FROM outbox_status AS o WHERE o.outbox_id = NEW.old_outbox_id;
 END;
 
-CREATE VIEW outbox_rule_state (outbox_id, tenant, old_state, state) AS SELECT NULL, NULL, NULL, NULL;
+-- Apart, and only where there are recipients: each UPDATE of a table WITHOUT ROWID opens a table in memory, if there is a row or not.
+CREATE VIEW outbox_rule_recipients (outbox_id, old_state, state) AS SELECT NULL, NULL, NULL;
 
-CREATE TRIGGER outbox_rule_state_follow INSTEAD OF INSERT ON outbox_rule_state
+CREATE TRIGGER outbox_rule_recipients_follow INSTEAD OF INSERT ON outbox_rule_recipients
+WHEN EXISTS (SELECT 1 FROM outbox_delivery WHERE outbox_id = NEW.outbox_id)
+	OR (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1
 BEGIN
-	SELECT RAISE(ABORT, 'outbox_rule_state is for the triggers of outbox_status alone')
+	SELECT RAISE(ABORT, 'outbox_rule_recipients is for the triggers of outbox_status alone')
 	WHERE (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1;
-	-- Recipients. An uncertain one stays so, whatever becomes of its message, until it is said to be sent:
+	-- An uncertain one stays so, whatever becomes of its message, until it is said to be sent:
 	-- a repeat may be a duplicate and must be the same byte for byte.
 	UPDATE outbox_delivery SET state = NEW.state, updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND state = 'deferred' AND NEW.state IN ('cancelled', 'failed');
@@ -1066,6 +1071,15 @@ BEGIN
 		updated_at_ms = (SELECT ms FROM outbox_now)
 	WHERE outbox_id = NEW.outbox_id AND state <> 'sent' AND NEW.state = 'queued'
 	AND (NEW.old_state IN ('failed', 'cancelled') OR NEW.old_state = 'uncertain' AND state <> 'failed');
+END;
+
+CREATE VIEW outbox_rule_state (outbox_id, tenant, old_state, state) AS SELECT NULL, NULL, NULL, NULL;
+
+CREATE TRIGGER outbox_rule_state_follow INSTEAD OF INSERT ON outbox_rule_state
+BEGIN
+	SELECT RAISE(ABORT, 'outbox_rule_state is for the triggers of outbox_status alone')
+	WHERE (SELECT value FROM outbox_meta WHERE key = 'trigger') IS NOT 1;
+	INSERT INTO outbox_rule_recipients VALUES (NEW.outbox_id, NEW.old_state, NEW.state);
 	-- Queued anew: all but the first time starts again.
 	UPDATE outbox_status SET attempts = 0,
 		due_at = max((SELECT s FROM outbox_now),
@@ -1088,7 +1102,8 @@ BEGIN
 	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'queued' AND NEW.old_state = 'deferred';
 	UPDATE outbox_status SET finished_at_ms = (SELECT ms FROM outbox_now),
 		updated_at_ms = (SELECT ms FROM outbox_now)
-	WHERE outbox_id = NEW.outbox_id AND NEW.state IN ('sent', 'failed', 'cancelled');
+	WHERE outbox_id = NEW.outbox_id
+	AND CASE NEW.state WHEN 'sent' THEN 1 WHEN 'failed' THEN 1 WHEN 'cancelled' THEN 1 END;
 	-- 'sent' decides the uncertain recipients; the others are tried on, and a refused one stays refused.
 	UPDATE outbox_status SET state = 'failed'
 	WHERE outbox_id = NEW.outbox_id AND NEW.state = 'sent'

@@ -421,6 +421,51 @@ START_TEST(a_settled_row_is_as_outboxd_wrote_it)
 }
 END_TEST
 
+/*
+ * Whose programs open a table in memory for this statement, each once: an allocation of its own for each row,
+ * of more than the row costs, and where malloc gives the memory back to the system each time a hundred times
+ * that.
+ */
+static const char *opens_a_table(struct bed *bed, const char *sql)
+{
+	static char said[500];
+	char *explain = sqlite3_mprintf("EXPLAIN %s", sql);
+	const char *program = "itself";
+	sqlite3_stmt *stmt;
+	char name[100];
+
+	said[0] = '\0';
+	ck_assert_int_eq(sqlite3_prepare_v2(bed->db, explain, -1, &stmt, NULL), SQLITE_OK);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		const char *code = (const char *)sqlite3_column_text(stmt, 1);
+		const char *comment = (const char *)sqlite3_column_text(stmt, 5);
+
+		if (comment && sscanf(comment, "-- TRIGGER %99s", name) == 1)
+			program = name;
+		if (strcmp(code, "OpenEphemeral") == 0 && !strstr(said, program))
+			snprintf(said + strlen(said), sizeof(said) - strlen(said), " %s", program);
+	}
+	ck_assert_int_eq(sqlite3_finalize(stmt), SQLITE_OK);
+	sqlite3_free(explain);
+	return said;
+}
+
+/* With recursive_triggers the programs of a trigger that calls itself are listed once too. */
+START_TEST(what_runs_for_every_row_opens_no_table_in_memory)
+{
+	struct bed bed;
+
+	bed_open(&bed, _i);
+	ck_assert_str_eq(
+		opens_a_table(&bed, "INSERT INTO outbox (tenant, to_addresses) VALUES ('acme', 'a@b')"),
+		" outbox_rule_recipients_follow");
+	ck_assert_str_eq(
+		opens_a_table(&bed, "UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id = 1"),
+		" outbox_rule_recipients_follow");
+	bed_close(&bed);
+}
+END_TEST
+
 TCase *schema_state_cases(void)
 {
 	TCase *cases = tcase_create("states");
@@ -436,5 +481,6 @@ TCase *schema_state_cases(void)
 	tcase_add_loop_test(cases, from_address_is_the_one_in_force, 0, BED_WAYS);
 	tcase_add_loop_test(cases, the_same_values_may_be_written_back, 0, BED_WAYS);
 	tcase_add_loop_test(cases, a_settled_row_is_as_outboxd_wrote_it, 0, BED_WAYS);
+	tcase_add_loop_test(cases, what_runs_for_every_row_opens_no_table_in_memory, 0, BED_WAYS);
 	return cases;
 }

@@ -248,6 +248,8 @@ static const struct refusal guarded[] = {
 	  "outbox_status: its rows go with those of outbox" },
 	{ "INSERT INTO outbox_rule_state VALUES (3, 'acme', 'failed', 'queued')",
 	  "outbox_rule_state is for the triggers of outbox_status alone" },
+	{ "INSERT INTO outbox_rule_recipients VALUES (3, 'failed', 'queued')",
+	  "outbox_rule_recipients is for the triggers of outbox_status alone" },
 };
 
 static const struct refusal wrong_words[] = {
