@@ -127,8 +127,8 @@ bool retention_step(struct retention *retention)
 		return false;
 	if (retention->at == RETENTION_STATES)
 		begin_round(retention);
-	/* States of which there is nothing cost no step. */
-	for (; retention->at < RETENTION_STATES; retention->at++) {
+	/* A commit a step; states of which there is nothing cost none. */
+	for (; retention->at < RETENTION_STATES && !committed; retention->at++) {
 		if (retention->round[retention->at].more)
 			committed = remove_some(retention);
 		if (retention->round[retention->at].more)
