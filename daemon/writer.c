@@ -185,6 +185,13 @@ static bool clock_is_due(const struct writer *writer)
 	return writer->follow != writer->followed && clock_monotonic_ms() >= writer->follow_at_ms;
 }
 
+/* The next start knows nothing of what was set forward: it is tried for as long as results are. */
+static bool clock_is_waited_for(const struct writer *writer)
+{
+	return writer->follow != writer->followed &&
+	       clock_monotonic_ms() < atomic_load(&writer->finish_by_ms);
+}
+
 /* Tried again every 250 ms: until then nothing expires, and what waits waits. */
 static void follow_clock(struct writer *writer)
 {
@@ -260,11 +267,13 @@ static void *storage_main(void *argument)
 			if (!commit(writer, &batch))
 				writer->complete = false;
 		} else if (clock_is_due(writer)) {
-			/* also before the end: the next start knows nothing of what was set forward */
-		} else if (last) {
-			break;
-		} else {
+			/* also before the end */
+		} else if (!last) {
 			wait_for_work(writer);
+		} else if (clock_is_waited_for(writer)) {
+			wait_for(-1, 0, writer->follow_at_ms, NULL);
+		} else {
+			break;
 		}
 		if (!writer->to_settle)
 			follow_clock(writer);
