@@ -201,6 +201,37 @@ void bed_settle(struct message *message)
 	ck_ok(bed_settle_by(message, deadline_after_ms(5000)));
 }
 
+static void see_usage(void *context, int64_t ago_s, int64_t recipients)
+{
+	struct bed_usage *usage = context;
+
+	if (usage->rows == 0 || ago_s < usage->youngest_s)
+		usage->youngest_s = ago_s;
+	if (usage->rows++ == 0 || ago_s > usage->oldest_s)
+		usage->oldest_s = ago_s;
+	usage->recipients += recipients;
+}
+
+struct bed_usage bed_usage_of(const char *tenant)
+{
+	struct bed_usage usage = { 0 };
+
+	ck_ok(storage_usage(bed.storage, tenant, see_usage, &usage, &bed.words));
+	return usage;
+}
+
+struct message *bed_used(int64_t recipients)
+{
+	struct message *message;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
+	bed_judge(message, MESSAGE_SENT, "said");
+	message->usage = recipients;
+	return message;
+}
+
 static void add_case(Suite *suite, const char *name, void (*add)(TCase *))
 {
 	TCase *tests = tcase_create(name);

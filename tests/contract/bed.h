@@ -69,4 +69,13 @@ void bed_judge(struct message *message, enum message_state state, const char *re
 enum error bed_settle_by(struct message *message, int64_t deadline_ms);
 void bed_settle(struct message *message);
 
+/* What a tenant has used of its day, and how long ago its parts began. */
+struct bed_usage {
+	int rows;
+	int64_t recipients, oldest_s, youngest_s;
+};
+struct bed_usage bed_usage_of(const char *tenant);
+/* A message of acme's that was sent and used so many, not settled yet. */
+struct message *bed_used(int64_t recipients);
+
 #endif

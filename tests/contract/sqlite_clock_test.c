@@ -86,33 +86,9 @@ static void set_clock(int64_t by_s)
 	jump(by_s);
 }
 
-struct used {
-	int rows;
-	int64_t recipients, youngest_s, oldest_s;
-};
-
-static void see(void *context, int64_t ago_s, int64_t recipients)
-{
-	struct used *used = context;
-
-	if (used->rows == 0 || ago_s < used->youngest_s)
-		used->youngest_s = ago_s;
-	if (used->rows++ == 0 || ago_s > used->oldest_s)
-		used->oldest_s = ago_s;
-	used->recipients += recipients;
-}
-
-static struct used used_of(const char *tenant)
-{
-	struct used used = { 0 };
-
-	ck_ok(storage_usage(bed.storage, tenant, see, &used, &bed.words));
-	return used;
-}
-
 static void assert_20_and_10_hours_ago(int64_t less_s)
 {
-	struct used used = used_of("acme");
+	struct bed_usage used = bed_usage_of("acme");
 
 	ck_assert_int_eq(used.recipients, 10);
 	ck_assert_int_eq(used.rows, 3);
@@ -149,6 +125,24 @@ START_TEST(what_was_used_is_as_long_ago_as_before)
 }
 END_TEST
 
+/* What keeps a clock right moves nothing, neither by itself nor beside a jump; to a part. */
+START_TEST(a_minute_that_a_clock_is_wrong_moves_no_part)
+{
+	static const struct {
+		int64_t by_s, parts;
+	} jumps[] = { { 50, 0 },          { -50, 0 },           { DAY_S + 50, 96 },
+		      { DAY_S - 50, 96 }, { -DAY_S + 50, -96 }, { -DAY_S - 50, -96 },
+		      { PART_S + 50, 1 }, { PART_S + 70, 2 },   { -PART_S + 50, -1 } };
+	int64_t before;
+
+	add_usage("acme", clock_wall_s() - 5 * PART_S, 5);
+	before = ask("SELECT since FROM outbox_usage");
+	set_clock(jumps[_i].by_s);
+	ck_assert_int_eq((ask("SELECT since FROM outbox_usage") - before) / PART_S, jumps[_i].parts);
+	ck_assert_int_eq(bed_usage_of("acme").recipients, 5);
+}
+END_TEST
+
 /* Of a row with this result: due in 100 s, as was decided by the clock of then. */
 static int64_t settle_deferred(struct message *message, int64_t decided_s)
 {
@@ -181,18 +175,6 @@ START_TEST(decided_before_and_recorded_after_is_due_as_long_from_now)
 }
 END_TEST
 
-static struct message *sent_to(int64_t recipients)
-{
-	struct message *message;
-
-	bed_insert_plain();
-	message = bed_due_one();
-	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
-	bed_judge(message, MESSAGE_SENT, "said");
-	message->usage = recipients;
-	return message;
-}
-
 static void settle(struct message *message)
 {
 	bed_settle(message);
@@ -206,17 +188,17 @@ START_TEST(until_the_table_follows_its_clock_is_that_of_before)
 	static const int64_t jumps_s[] = { 2 * DAY_S, -2 * DAY_S };
 	int64_t by_s = jumps_s[_i];
 	struct message *late;
-	struct used used;
+	struct bed_usage used;
 
-	settle(sent_to(5));
-	late = sent_to(2);
+	settle(bed_used(5));
+	late = bed_used(2);
 	clock_jump_wall_ms(by_s * 1000);
 	settle(late);
-	used = used_of("acme");
+	used = bed_usage_of("acme");
 	ck_assert_int_eq(used.recipients, 7);
 	ck_assert_int_le(used.oldest_s, 2 * PART_S);
 	jump(by_s);
-	used = used_of("acme");
+	used = bed_usage_of("acme");
 	ck_assert_int_eq(used.recipients, 7);
 	ck_assert_int_ge(used.youngest_s, 0);
 	ck_assert_int_le(used.oldest_s, 2 * PART_S);
@@ -246,6 +228,7 @@ void sqlite_clock_tests(Suite *suite)
 	tcase_add_test(tests, set_back_what_is_deferred_is_due_as_long_from_now);
 	tcase_add_test(tests, set_back_what_was_used_was_used_now);
 	tcase_add_test(tests, what_was_used_is_as_long_ago_as_before);
+	tcase_add_loop_test(tests, a_minute_that_a_clock_is_wrong_moves_no_part, 0, 9);
 	tcase_add_loop_test(tests, decided_before_and_recorded_after_is_due_as_long_from_now, 0, 3);
 	tcase_add_loop_test(tests, until_the_table_follows_its_clock_is_that_of_before, 0, 2);
 	tcase_add_test(tests, set_forward_nothing_grows_old_by_it);

@@ -183,97 +183,61 @@ END_TEST
 
 /* ---- what a tenant has sent within a day ---------------------------------------- */
 
-struct usage {
-	int rows;
-	int64_t recipients, first_ago, last_ago;
-};
-
-static void see_usage(void *context, int64_t ago_s, int64_t recipients)
-{
-	struct usage *usage = context;
-
-	if (usage->rows++ == 0 || ago_s > usage->first_ago)
-		usage->first_ago = ago_s;
-	if (usage->rows == 1 || ago_s < usage->last_ago)
-		usage->last_ago = ago_s;
-	usage->recipients += recipients;
-}
-
-static struct usage usage_of(const char *tenant)
-{
-	struct usage usage = { 0 };
-
-	ck_ok(storage_usage(bed.storage, tenant, see_usage, &usage, &bed.words));
-	return usage;
-}
-
-static struct message *used(int64_t recipients)
-{
-	struct message *message;
-
-	bed_insert_plain();
-	message = bed_due_one();
-	bed_outcome(message, "bob@example.net", VERDICT_SENT, 250, DELIVERY_SENT);
-	bed_judge(message, MESSAGE_SENT, "said");
-	message->usage = recipients;
-	return message;
-}
-
 START_TEST(usage_is_counted_with_the_results_and_the_last_day_is_kept)
 {
 	/* how much later; rows, recipients, and how long ago the first and the last part began */
 	static const struct {
 		int64_t later_s;
-		struct usage usage;
+		struct bed_usage usage;
 	} steps[] = { { 0, { 1, 3, 0, 0 } },
 		      { 0, { 1, 6, 0, 0 } },
 		      { 900, { 2, 9, 900, 0 } },
 		      { 26 * 3600, { 1, 3, 0, 0 } } };
 
 	APP->add_tenant(bed.outbox, "other");
-	ck_assert_int_eq(usage_of("acme").rows, 0);
+	ck_assert_int_eq(bed_usage_of("acme").rows, 0);
 	/* just after a part's beginning: no part ends while this goes on */
 	clock_move_ms((900 - clock_wall_s() % 900) * 1000);
 	for (int i = 0; i < 4; i++) {
 		struct message *message;
-		struct usage usage;
+		struct bed_usage usage;
 
 		clock_move_ms(steps[i].later_s * 1000);
-		message = used(3);
+		message = bed_used(3);
 		bed_settle(message);
-		usage = usage_of("acme");
+		usage = bed_usage_of("acme");
 		ck_assert_int_eq(usage.rows, steps[i].usage.rows);
 		ck_assert_int_eq(usage.recipients, steps[i].usage.recipients);
-		ck_assert_int_eq(usage.first_ago / 900 * 900, steps[i].usage.first_ago);
-		ck_assert_int_eq(usage.last_ago / 900 * 900, steps[i].usage.last_ago);
+		ck_assert_int_eq(usage.oldest_s / 900 * 900, steps[i].usage.oldest_s);
+		ck_assert_int_eq(usage.youngest_s / 900 * 900, steps[i].usage.youngest_s);
 		message_destroy(&message);
 	}
-	ck_assert_int_eq(usage_of("other").rows, 0);
+	ck_assert_int_eq(bed_usage_of("other").rows, 0);
 }
 END_TEST
 
 START_TEST(a_commit_that_is_repeated_counts_its_usage_once)
 {
-	struct message *message = used(3);
+	struct message *message = bed_used(3);
 
 	bed_settle(message);
 	bed_settle(message);
 	ck_assert_int_eq(message->settled, SETTLED);
-	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	ck_assert_int_eq(bed_usage_of("acme").recipients, 3);
 	message_destroy(&message);
 }
 END_TEST
 
 START_TEST(a_commit_that_fails_counts_no_usage)
 {
-	struct message *message = used(3);
+	struct message *message = bed_used(3);
 
 	APP->fail_writes(bed.outbox, 0);
 	ck_assert_int_eq(bed_settle_by(message, deadline_after_ms(1000)), ERROR_UNAVAILABLE);
 	APP->fail_writes(bed.outbox, -1);
-	ck_assert_int_eq(usage_of("acme").rows, 0);
+	ck_assert_int_eq(bed_usage_of("acme").rows, 0);
 	bed_settle(message);
-	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	ck_assert_int_eq(bed_usage_of("acme").recipients, 3);
 	message_destroy(&message);
 }
 END_TEST
@@ -281,13 +245,13 @@ END_TEST
 /* Whatever became of the row meanwhile: the recipients were named. */
 START_TEST(usage_of_a_message_that_is_gone_counts)
 {
-	struct message *message = used(3);
+	struct message *message = bed_used(3);
 
 	APP->set_state(bed.outbox, message->id, "cancelled");
 	APP->remove(bed.outbox, message->id);
 	bed_settle(message);
 	ck_assert_int_eq(message->settled, SETTLED_GONE);
-	ck_assert_int_eq(usage_of("acme").recipients, 3);
+	ck_assert_int_eq(bed_usage_of("acme").recipients, 3);
 	message_destroy(&message);
 }
 END_TEST

@@ -253,6 +253,25 @@ START_TEST(a_late_thread_sets_nothing_free)
 }
 END_TEST
 
+/* Nor is it told of an earlier moment: who reads it at the end of a part waits for the part that has begun.
+ */
+START_TEST(a_late_thread_waits_as_long)
+{
+	struct quota *quota = quota_create();
+	struct quota_moment now = at_s(10 * QUOTA_PART_S), before = at_s(10 * QUOTA_PART_S - 4);
+	struct quota_wait wait, late;
+
+	quota_set(quota, 0, 1);
+	ck_assert(send_one(quota, &now));
+	ck_assert_int_eq(quota_room(quota, &now, 1, &wait), 0);
+	ck_assert_int_eq(wait.limit, QUOTA_DAY);
+	ck_assert_int_eq(quota_room(quota, &before, 1, &late), 0);
+	ck_assert_int_eq(late.limit, QUOTA_DAY);
+	ck_assert_int_eq(late.next_ms, wait.next_ms);
+	quota_release(&quota);
+}
+END_TEST
+
 START_TEST(two_tenants_can_share_one)
 {
 	struct quota *one = quota_create(), *other = quota_hold(one);
@@ -301,6 +320,7 @@ TCase *quota_tests(void)
 	tcase_add_test(tcase, no_day_sees_more_than_the_limit);
 	tcase_add_test(tcase, an_earlier_process_is_remembered);
 	tcase_add_test(tcase, a_late_thread_sets_nothing_free);
+	tcase_add_test(tcase, a_late_thread_waits_as_long);
 	tcase_add_test(tcase, two_tenants_can_share_one);
 	tcase_add_test(tcase, what_is_handed_out_has_a_recipient_of_the_day);
 	return tcase;
