@@ -42,7 +42,7 @@ struct metrics_tenant {
 /* A picture of one outbox. */
 struct metrics_outbox {
 	struct metrics_delay delay;
-	uint64_t commits, commit_failures, removed;
+	uint64_t commits, commit_failures, removed, dispatches;
 	bool storage_failing;
 	size_t tenant_count;
 	struct metrics_tenant tenants[];

@@ -224,6 +224,10 @@ static void add_outboxes(struct buffer *out, const struct metrics_view *views, s
 	           "Finished messages that were removed (keep_sent, keep_failed).");
 	add_of_outboxes(out, views, count, "removed_messages_total",
 	                offsetof(struct metrics_outbox, removed));
+	add_family(
+		out, "dispatches_total", "counter",
+		"Times that a tenant was attended to: its mail looked at, and given to workers if it can go.");
+	add_of_outboxes(out, views, count, "dispatches_total", offsetof(struct metrics_outbox, dispatches));
 	add_family(out, "storage_failing", "gauge", "1 = results cannot be recorded, and nothing is sent.");
 	for (size_t i = 0; i < count; i++) {
 		if (!views[i].picture && !views[i].hangs)

@@ -30,6 +30,7 @@
 #define READY_HIGH 128 /* a fetch fills up to it */
 
 struct credential;
+struct suspect;
 /* What is waited for in a credential's lines (supervisor_turn.h). */
 enum turn { TURN_NONE, TURN_LIMIT, TURN_CONNECTION, TURNS };
 
@@ -112,8 +113,6 @@ struct in_hand {
 	bool seen; /* a look dropped another try of it meanwhile: look again when it leaves */
 };
 
-struct suspect;
-
 struct supervisor {
 	struct outbox *outbox;
 	struct log_batch log;
@@ -138,6 +137,7 @@ struct supervisor {
 	int64_t forward_followed_ms;        /* … and what of that the table has followed */
 	int64_t wall_ahead_ms;              /* clock_wall_ahead_ms(), when it was last told that it was set */
 	struct metrics_delay delay;         /* from queued to sent, of all tenants */
+	uint64_t dispatches;                /* times that any of them was attended to */
 	int workers;                        /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;
 	struct words inspected; /* what the last inspection said: told once */

@@ -406,6 +406,7 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 
 void dispatch(struct supervisor *supervisor, struct tenant *tenant)
 {
+	supervisor->dispatches++;
 	credentials_settle(supervisor);
 	turn_begin(tenant);
 	attempt(supervisor, tenant);

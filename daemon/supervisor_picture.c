@@ -65,6 +65,7 @@ void picture_give(struct supervisor *supervisor)
 	struct tenant *tenant, *next;
 
 	picture->delay = supervisor->delay;
+	picture->dispatches = supervisor->dispatches;
 	picture->commits = atomic_load(&outbox->commits);
 	picture->commit_failures = atomic_load(&outbox->commit_failures);
 	picture->removed = atomic_load(&outbox->removed);

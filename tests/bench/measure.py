@@ -69,6 +69,14 @@ class Bench:
         daemon.wait(90)
 
     @staticmethod
+    def stop_and_weigh(daemon):
+        """What it and all that it started used, threads that have ended too."""
+        daemon.send_signal(signal.SIGTERM)
+        _, status, used = os.wait4(daemon.pid, 0)
+        daemon.returncode = os.waitstatus_to_exitcode(status)
+        return used
+
+    @staticmethod
     def stop_now(daemon):
         """Without waiting for servers that hang."""
         while True:

@@ -7,6 +7,8 @@
           with a message in hand (the server holds its answer back) and with the session parked
   idle    memory, threads, processor time and wake-ups with 1,000 and with 10,000 configured tenants that
           have no mail; monitor and service together
+  shared  N tenants of `--shared` with three messages each: as one account with two sessions, in the same
+          number of sessions but an account each, and as many sessions as they like; what it costs a message
   queue   time from the start to the first MAIL, and processor time and memory of the service, with
           1,000 and with 1,000,000 due messages of one tenant
 
@@ -34,16 +36,18 @@ import measure
 
 SETTINGS = ("max_workers=100000", "idle_timeout=1h", "unsettled_max=100000")
 SLOTS = 8192
-WHATS = ("crowd", "active", "idle", "queue")
+WHATS = ("crowd", "active", "idle", "shared", "queue")
 
 
 class Sink(asyncio.Protocol):
     """Takes everything; the answer to a message waits while it is held."""
 
-    counts, held, hold, open = collections.Counter(), [], False, 0
+    counts, held, hold, open, most, made = collections.Counter(), [], False, 0, 0, 0
 
     def connection_made(self, transport):
         Sink.open += 1
+        Sink.made += 1
+        Sink.most = max(Sink.most, Sink.open)
         self.transport, self.rest, self.in_text = transport, bytearray(), False
         transport.write(b"220 sink.example ESMTP\r\n")
 
@@ -75,10 +79,12 @@ class Sink(asyncio.Protocol):
         word = bytes(self.rest[:4]).upper()
         del self.rest[:end + 2]
         if word == b"EHLO":
-            self.transport.write(b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")
+            self.transport.write(b"250-sink.example\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")
         elif word == b"DATA":
             self.in_text = True
             self.transport.write(b"354 go on\r\n")
+        elif word == b"AUTH":
+            self.transport.write(b"235 2.7.0 welcome\r\n")
         elif word == b"QUIT":
             self.transport.write(b"221 bye\r\n")
             self.transport.close()
@@ -103,8 +109,13 @@ def sink_process(clear, secret, pair, pipe):
         taken, Sink.counts = Sink.counts, collections.Counter()
         return taken
 
+    def sessions():
+        made, most = Sink.made, Sink.most
+        Sink.made, Sink.most = 0, Sink.open
+        return made, most
+
     async def main():
-        words = {"hold": hold, "release": release, "take": clear_counts, "open": lambda: Sink.open,
+        words = {"sessions": sessions, "hold": hold, "release": release, "take": clear_counts, "open": lambda: Sink.open,
                  "count": lambda: sum(Sink.counts.values())}
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pair.certificate, pair.key)
@@ -304,6 +315,40 @@ def idle(bench, options):
     print(f"| an idle tenant more | 0 | {(memory[10000] - memory[1000]) / 9000:.2f} KiB | | |", flush=True)
 
 
+def share(bench, name, tenants, settings, username):
+    """Three messages of each tenant; what it cost a message: seconds of all, and a row of figures."""
+    path, connection = bench.database(name, tenants)
+    connection.execute("UPDATE outbox_tenant SET max_connections = 2, auth = 'plain', password = 'x', username = " + username)
+    bench.fill(connection, tenants, 3)
+    connection.close()
+    figures = os.path.join(bench.folder, name + ".prom")
+    bench.ask("sessions")
+    service = Service(bench, path, ("unsettled_max=100000", "metrics_file=" + figures, *settings))
+    bench.wait_count(3 * tenants)
+    took = time.monotonic() - service.began
+    time.sleep(16)  # until the next picture, and then until the file that is written of it
+    with open(figures) as file:
+        count = next(int(line.split()[1]) for line in file if line.startswith("outboxd_dispatches_total"))
+    used = bench.stop_and_weigh(service.daemon)
+    made, most = bench.ask("sessions")
+    bench.check(3 * tenants)
+    each = 3 * tenants
+    return (f"{took:.1f} s | {made:,} | {most:,} | {count / each:.2f} | {(used.ru_utime + used.ru_stime) * 1000 / each:.2f} | "
+            f"{used.ru_nvcsw / each:.1f}")
+
+
+def shared(bench, options):
+    print("| three messages of each of N tenants | took | sessions | at once | dispatches a message | ms of processor | wake-ups |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for tenants in options.shared:
+        for number, (words, settings, username) in enumerate((
+                ("one account, two sessions", (), "'me@acme.example'"),
+                ("an account each, two places", ("max_workers=2",), "name"),
+                ("an account each", ("max_workers=100000",), "name"))):
+            row = share(bench, f"shared{tenants}.{number}", tenants, settings, username)
+            print(f"| {tenants:,}: {words} | {row} |", flush=True)
+
+
 def start_with(bench, messages, name):
     """ms from the start to ready and to the first MAIL; ms of processor and KiB then and at 900 delivered."""
     path, connection = bench.database(name, 1)
@@ -339,6 +384,7 @@ def main():
     parser.add_argument("--build", default=os.environ.get("OUTBOXD_BUILD", "."))
     parser.add_argument("--tenants", type=int, default=9000, help="of crowd")
     parser.add_argument("--active", type=int, default=500, help="N of active")
+    parser.add_argument("--shared", type=int, nargs="*", default=[250, 1000], help="N of shared")
     parser.add_argument("--queued", type=int, default=1000000, help="of queue")
     parser.add_argument("--pairs", type=int, default=3, help="of queue")
     parser.add_argument("--seconds", type=float, default=10, help="of idle")

@@ -80,7 +80,9 @@ START_TEST(figures_stand_with_their_tenant)
 		                                       .worker_restarts = 2,
 		                                       .totals = { 10, 11, 12, 13, 14 } };
 	picture->tenants[0].oldest_due_at = 2000; /* not due yet */
+	picture->dispatches = 15;
 	ck_assert(render(&out, "mail", picture, 1 << 20));
+	assert_line(&out, "outboxd_dispatches_total{db=\"mail\"} 15");
 	assert_line(&out, "outboxd_queued_messages{db=\"mail\",tenant=\"acme\"} 3");
 	assert_line(&out, "outboxd_deferred_messages{db=\"mail\",tenant=\"acme\"} 5000000000");
 	assert_line(&out, "outboxd_oldest_due_seconds{db=\"mail\",tenant=\"acme\"} 100");
