@@ -18,6 +18,7 @@
 #include "common/wait.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_clock.h"
+#include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_look.h"
@@ -27,7 +28,6 @@
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
-#include "daemon/supervisor_turn.h"
 #include "smtp/session.h"
 
 #define POLL_MS         1000

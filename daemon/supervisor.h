@@ -86,15 +86,15 @@ struct tenant {
 	struct tenant *next_dirty;
 	int worker_restarts;
 	/* together, so that they take little room */
-	bool present;                   /* seen by the load that is under way */
-	bool look;                      /* the table has or may have more than we hold */
-	bool fresh;                     /* an application wrote since the last look */
-	bool usage_unread;              /* what earlier processes sent is still to be read */
-	bool asked;                     /* in this attempt, for its turn */
-	bool start_held;                /* a start is reserved while it waits for a session or a place */
-	bool alone;                     /* one that is with a worker is a suspect: no other beside it */
-	bool one_at_a_time;             /* its server was lost with several under way: never again */
-	bool unread_waits;              /* unread_id: it was told as tenant.waiting */
+	bool present;                  /* seen by the load that is under way */
+	bool look;                     /* the table has or may have more than we hold */
+	bool fresh;                    /* an application wrote since the last look */
+	bool usage_unread;             /* what earlier processes sent is still to be read */
+	bool asked, session_had;       /* in this attempt: it asked for its turn; session_held at its begin */
+	bool start_held, session_held; /* one is kept for it while it waits for a session or a place */
+	bool alone;                    /* one that is with a worker is a suspect: no other beside it */
+	bool one_at_a_time;            /* its server was lost with several under way: never again */
+	bool unread_waits;             /* unread_id: it was told as tenant.waiting */
 	bool waiting, waits_for_worker; /* for a place */
 	bool down;                      /* tenant.down was told and tenant.up not yet */
 	bool status_dirty;

@@ -15,6 +15,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_status.h"
@@ -81,6 +82,7 @@ void credentials_free_all(struct supervisor *supervisor)
 			limit_use(tenant, NULL);
 			tenant->credential = NULL;
 			tenant->turn = TURN_NONE;
+			tenant->session_held = tenant->session_had = false;
 		}
 		destroy(credential);
 	}
@@ -249,8 +251,8 @@ static void settle(struct supervisor *supervisor, struct credential *credential)
 	}
 	if (changed)
 		credential->told = false;
-	if (credential->connections - credential->leaving > credential->max_connections)
-		turn_contend(supervisor, credential);
+	if (connections_staying(credential) > credential->max_connections)
+		connections_contend(supervisor, credential);
 	tell(supervisor, credential);
 }
 

@@ -27,6 +27,7 @@ struct credential {
 	int unread;      /* members whose earlier usage is still to be read */
 	int connections; /* of workers */
 	int leaving;     /* of them: told to leave */
+	int held;        /* kept for members that wait for a place */
 	int max_connections, messages_per_minute, recipients_per_day; /* the smallest that are set */
 	bool news;                    /* members or their limits are to be looked at */
 	bool told;                    /* tenant.shares has been told as it is now */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_credential.h"
 #include "daemon/supervisor_limit.h"
@@ -118,6 +119,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 		if (!tenant->waiting)
 			timers_set_earlier(&supervisor->timers, &tenant->timer,
 			                   clock_monotonic_ms() + PLACE_RETRY_MS);
+		else if (connects && !probe)
+			connection_hold(supervisor, tenant);
 		return NULL;
 	}
 	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), tenant->one_at_a_time,
@@ -132,6 +135,8 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 			log_end(&supervisor->log);
 		}
 		place_wait(supervisor, tenant, probe);
+		if (connects && !probe)
+			connection_hold(supervisor, tenant);
 		timers_set_earlier(&supervisor->timers, &tenant->timer,
 		                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;
@@ -355,6 +360,7 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 		return;
 	if (atomic_load(&supervisor->outbox->disk_trouble) || atomic_load(&supervisor->outbox->hangs)) {
 		/* What cannot be recorded is not sent; the tenant keeps its turn. */
+		turn_keep(tenant);
 		timers_set_earlier(&supervisor->timers, &tenant->timer, now + PLACE_RETRY_MS);
 		return;
 	}

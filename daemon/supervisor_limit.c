@@ -21,6 +21,8 @@
 
 #define ASK_AGAIN_MS 60000 /* the machine may sleep meanwhile */
 #define RETRY_MS     1000
+/* that many of a line ask in each RETRY_MS */
+#define ASKS_A_RETRY 64
 #define TELL_MS      600000
 
 void limit_use(struct tenant *tenant, struct quota *quota)
@@ -143,9 +145,14 @@ static void begin_waiting(struct supervisor *supervisor, struct tenant *tenant, 
 		tell(supervisor, tenant, now);
 }
 
+static int64_t smaller_ms(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /*
  * Who is not the first in its credential's line is woken when it is; it asks before that where what is
- * under way decides whether it is limited, to say so.
+ * under way decides whether it is limited, to say so: the longer the line, the less often.
  */
 static void wait_for_room(struct supervisor *supervisor, struct tenant *tenant, const struct quota_wait *wait,
                           int room, int64_t now)
@@ -154,9 +161,10 @@ static void wait_for_room(struct supervisor *supervisor, struct tenant *tenant, 
 	int64_t at = now + ASK_AGAIN_MS;
 
 	if (first)
-		at = wait->next_ms < at ? wait->next_ms : at;
+		at = smaller_ms(at, wait->next_ms);
 	else if (wait->limit == QUOTA_FREE)
-		at = now + RETRY_MS;
+		at = smaller_ms(
+			at, now + RETRY_MS * (1 + tenant->credential->line_count[TURN_LIMIT] / ASKS_A_RETRY));
 	timers_set_earlier(&supervisor->timers, &tenant->timer, at);
 	if (!first && room > 0)
 		turn_wake(supervisor, tenant->credential, TURN_LIMIT);

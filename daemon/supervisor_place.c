@@ -8,6 +8,7 @@
  * them waiting for a turn; probes have places of their own, which a tenant leaves as soon as
  * its server has answered.
  */
+#include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_place.h"
 
 #include <stdlib.h>
@@ -16,7 +17,6 @@
 #include "common/clock.h"
 #include "daemon/fault.h"
 #include "daemon/supervisor_dispatch.h"
-#include "daemon/supervisor_turn.h"
 
 #define TURN_MS  2000
 #define ASIDE_MS 5000 /* to end in, for who was told to leave: no server that is well takes so long */

@@ -13,6 +13,7 @@
 #include "daemon/fault.h"
 #include "daemon/judge.h"
 #include "daemon/limit.h"
+#include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_limit.h"
 #include "daemon/supervisor_look.h"
@@ -23,7 +24,6 @@
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
-#include "daemon/supervisor_turn.h"
 #include "daemon/supervisor_unread.h"
 
 #define PAUSE_MS       1000

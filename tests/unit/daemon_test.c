@@ -29,6 +29,7 @@ int main(void)
 	suite_add_tcase(suite, metrics_tests());
 	suite_add_tcase(suite, monitor_tests());
 	suite_add_tcase(suite, token_tests());
+	suite_add_tcase(suite, turn_tests());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -21,5 +21,6 @@ TCase *loader_tests(void);
 TCase *metrics_tests(void);
 TCase *monitor_tests(void);
 TCase *token_tests(void);
+TCase *turn_tests(void);
 
 #endif
