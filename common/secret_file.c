@@ -151,20 +151,37 @@ static bool replace(int folder, const char *name, const char *beside, const stru
 	return good && renameat(folder, beside, folder, name) == 0 && fsync(folder) == 0;
 }
 
+#define BESIDE_BYTES 300
+
+/* Never read, since no name begins with a dot. False: name is none. */
+static bool name_beside(const char *name, char beside[BESIDE_BYTES])
+{
+	return secret_file_is_name(name) && snprintf(beside, BESIDE_BYTES, ".%s.new", name) < BESIDE_BYTES;
+}
+
+void secret_file_tidy(const char *folder, const char *name)
+{
+	char beside[BESIDE_BYTES];
+	int fd = name_beside(name, beside) ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	(void)unlinkat(fd, beside, 0);
+	close(fd);
+}
+
 enum error secret_file_replace(const char *folder, const char *column, const char *name,
                                const struct secret *secret, struct words *words)
 {
-	char beside[300];
+	char beside[BESIDE_BYTES];
 	enum error error = OK;
 	int fd;
 
-	if (!folder || !secret_file_is_name(name) ||
-	    snprintf(beside, sizeof(beside), ".%s.new", name) >= (int)sizeof(beside)) {
+	if (!folder || !name_beside(name, beside)) {
 		words_set(words, "%s = %s is not the name of a file in secrets_dir", column, name);
 		return ERROR_REFUSED;
 	}
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* what an earlier process left half done: never read, since no name begins with a dot */
 	if (fd >= 0)
 		(void)unlinkat(fd, beside, 0);
 	if (fd < 0 || !replace(fd, name, beside, secret)) {

@@ -30,6 +30,13 @@ enum error secret_file_replace(const char *folder, const char *column, const cha
                                const struct secret *secret, struct words *words);
 
 /*
+ * Locked: takes away what a process that died in secret_file_replace() left beside the file, which nobody
+ * reads but which may be the secret, unsealed. Where it is not there, or we may not, nothing happens. Blocks
+ * for the disk.
+ */
+void secret_file_tidy(const char *folder, const char *name);
+
+/*
  * Keeps all others that ask for it off the files of a folder while one is read and written again: no rotated
  * token is lost to somebody who had read the old one. Waits for them, 5 s at most. *lock: for
  * secret_file_unlock(), -1 if not OK. ERROR_UNAVAILABLE, ERROR_SYSTEM with words.

@@ -166,6 +166,7 @@ enum error admin_files_change(struct admin *admin, enum admin_secrets verb, stru
 		error = secret_file_lock(admin->folder, &lock, words);
 		if (error != OK)
 			break;
+		secret_file_tidy(admin->folder, all.places[i].file);
 		if (change_one(admin, verb, &all, &all.places[i], &done->files, words) != OK) {
 			done->failed++;
 			trouble(context, words);

@@ -7,8 +7,10 @@ of them shows the password.
 import base64
 import os
 import re
+import signal
 import sqlite3
 import stat
+import subprocess
 import sys
 import threading
 
@@ -334,6 +336,74 @@ def a_change_of_the_tenant_seals_its_files_anew_or_is_refused(scratch):
     last = files.texts()
     scratch.run("tenant", "set", "acme", "--host", "mail.third.example", *files.more, status=78)
     assert files.texts() == last and scratch.sql("SELECT host FROM outbox_tenant") == [("mail.other.example",)]
+
+
+STEPS = ["open", "write", "write", "sync", "rename", "sync"]      # one file is put in another's place
+
+
+class Killed(Files):
+    """The file pw of the tenant acme, and an outboxctl that dies when it has done so many steps."""
+
+    def __init__(self, bed):
+        # pylint: disable=super-init-not-called
+        self.bed = bed
+        self.folder = os.path.join(bed.folder, "secrets")
+        os.mkdir(self.folder)
+        key, old = keys(bed), keys(bed, "old")
+        both = bed.file("both", b"".join(open(path[1], "rb").read() for path in (key, old)))
+        os.chmod(both, 0o600)
+        self.old, self.more = ([*words, "--secrets-dir", self.folder]
+                               for words in (old, ["--secrets-key-file", both]))
+        bed.ready(password_file="pw")
+        self.contents = {"plain": SECRET + "\n"}
+        for name, words in (("old", self.old), ("sealed", self.more)):
+            self.write("pw", SECRET)
+            bed.run("secrets", "seal", *words)
+            self.contents[name] = self.read("pw")
+
+    def dies(self, steps, *words):
+        """After so many of STEPS; all that is in the folder, by name."""
+        log, token = (os.path.join(self.bed.folder, name) for name in ("steps", "token"))
+        for path in (log, token):
+            open(path, "wb").close()
+        died = subprocess.run(
+            [os.path.join(outboxctl_test.BUILD, "outboxctl"), "--database", self.bed.path, *words, *self.more],
+            capture_output=True, timeout=LIMIT_S, check=False, env=dict(
+                os.environ, LD_PRELOAD=os.path.join(outboxctl_test.BUILD, "tests/daemon/step.so"),
+                STEP_DIR=self.folder, STEP_LOG=log, STEP_TOKEN=token, STEP_AT=str(steps),
+                ASAN_OPTIONS="verify_asan_link_order=0"))
+        assert died.returncode == -signal.SIGKILL, died
+        with open(log, encoding="ascii") as stream:
+            assert stream.read().split() == STEPS[:steps]
+        return {name: self.read(name) for name in os.listdir(self.folder)}
+
+
+def a_kill_at_any_step_leaves_the_one_file_or_the_other(scratch):
+    """Whole; nothing of the secret is beside it but where it is unsealed; and when outboxctl is run again nothing
+    at all, although it may have nothing else to do."""
+    files = Killed(scratch)
+    moved = ["tenant", "set", "acme", "--host", "mail.other.example"]
+    for before, words, again, steps in (("plain", ["secrets", "seal"], ["secrets", "seal"], range(1, 7)),
+                                        ("sealed", ["secrets", "unseal"], ["secrets", "seal"], range(1, 7)),
+                                        ("old", ["secrets", "rekey"], ["secrets", "rekey"], (4, 5)),
+                                        ("sealed", moved, moved, (4, 5))):
+        for number in steps:
+            scratch.sql("UPDATE outbox_tenant SET host = '127.0.0.1'")
+            files.write("pw", files.contents[before])
+            left = files.dies(number, *words)
+            renamed = number > STEPS.index("rename")
+            assert (left["pw"] == files.contents[before]) == (not renamed), (words, number)
+            assert set(left) == ({"pw"} if renamed else {"pw", ".pw.new"}), (words, number)
+            if words[1] == "unseal":
+                assert not renamed or left["pw"] == files.contents["plain"]
+            else:
+                assert not renamed or SEALED.fullmatch(left["pw"].rstrip("\n"))
+                assert SECRET not in left.get(".pw.new", "")
+            scratch.run(*again, *files.more)
+            assert os.listdir(files.folder) == ["pw"], (words, number)
+            assert files.status() == {"pw": ("sealed", None)} and SECRET not in files.read("pw")
+    assert scratch.run("secrets", "unseal", *files.more) == "0 passwords and 1 file unsealed\n"
+    assert files.read("pw") == files.contents["plain"]
 
 
 # ---- what a copied database reveals ------------------------------------------------------
