@@ -130,6 +130,7 @@ static enum error gather(struct workplace *place, struct materials *materials, s
 	if (!worker->token)
 		return OK;
 	token_use_keys(worker->token, keyring_keys(loader_keyring(worker->outbox->service->loader)));
+	log_token(place); /* of a fetch that ended when nobody waited for it: another one follows, maybe */
 	error = token_get(worker->token, deadline_ms, &interrupt, given, &words);
 	log_token(place);
 	if (error == OK) {
