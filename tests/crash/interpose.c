@@ -7,7 +7,8 @@
  *
  *   INTERPOSE_PATH    files whose path begins so are meant, others never
  *   INTERPOSE_CLASS   write (pwrite, ftruncate, fallocate) sync (fsync, fdatasync) read
- *                     (pread) open socket (socket, connect, send, recv) memory (malloc, calloc, realloc)
+ *                     (pread) open socket (socket, connect, send, recv) memory (malloc, calloc, realloc:
+ *                     not in a build with a sanitizer)
  *   INTERPOSE_AT      N: the Nth call of this process
  *   INTERPOSE_ACTION  kill: SIGKILL after the call is done; or the errno (a number) it fails with
  *   INTERPOSE_TOKEN   a file: who removes it acts, so that it happens once in all processes
@@ -16,6 +17,8 @@
  *                     and it grows by an octet each time.  EROFS lets files be opened to be read
  */
 #define _GNU_SOURCE
+#include "config.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -420,6 +423,7 @@ ssize_t recv(int fd, void *bytes, size_t length, int flags)
 
 /* --- memory ------------------------------------------------------------------------- */
 
+#ifndef WITH_SANITIZER /* which takes nothing back that the C library gave */
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
@@ -447,3 +451,4 @@ void *realloc(void *old, size_t size)
 	CALL(CLASS_MEMORY, result, NULL, __libc_realloc(old, size));
 	return result;
 }
+#endif
