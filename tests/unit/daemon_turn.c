@@ -343,6 +343,34 @@ START_TEST(who_cannot_ask_keeps_its_turn)
 }
 END_TEST
 
+/* A held session is as good as one: for who waits behind it, one that is parked is ended. */
+START_TEST(kept_sessions_count_where_room_is_made)
+{
+	struct credential *credential;
+
+	make(3, "2");
+	mail[2] = false;
+	ck_assert_int_eq(queue_init(&workers[0].inbox, false), OK);
+	attempt(0);
+	places = 0;
+	attempt(1);
+	credential = tenants[0]->credential;
+	ck_assert_int_eq(connections_staying(credential), 2);
+	disk_trouble = true;
+	attempt(1);
+	ck_assert_int_eq(connections_staying(credential), 2);
+	disk_trouble = false;
+	connections_make_room(&supervisor);
+	ck_assert(!workers[0].retired);
+	mail[2] = true;
+	attempt(2);
+	connections_make_room(&supervisor);
+	ck_assert(workers[0].retired);
+	queue_fini(&workers[0].inbox);
+	timers_clear(&supervisor.timers, &tenants[2]->timer);
+}
+END_TEST
+
 START_TEST(a_further_session_stands_in_no_line)
 {
 	make(3, "2");
@@ -398,6 +426,7 @@ TCase *turn_tests(void)
 	tcase_add_loop_test(tests, a_session_that_is_kept_goes_on_to_the_next, 0, MANNERS);
 	tcase_add_test(tests, kept_sessions_are_no_more_than_a_new_limit_allows);
 	tcase_add_test(tests, who_cannot_ask_keeps_its_turn);
+	tcase_add_test(tests, kept_sessions_count_where_room_is_made);
 	tcase_add_test(tests, a_further_session_stands_in_no_line);
 	tcase_add_test(tests, room_is_for_the_first_who_has_its_share);
 	return tests;
