@@ -20,6 +20,11 @@
 #define SLOWEST_OCTETS_A_MS 1024 /* a disk that needs longer makes the message wait */
 #define SPILL_BYTES_MAX     ((int64_t)COPY_BLOCKS_MAX * STORAGE_BLOCK_BYTES)
 
+struct small_body {
+	struct small_body *next;
+	char bytes[];
+};
+
 struct lent *lent_create(void)
 {
 	struct lent *lent = memory_alloc(sizeof *lent);
@@ -30,6 +35,12 @@ struct lent *lent_create(void)
 
 void lent_return(struct storage *storage, struct lent **lent)
 {
+	while ((*lent)->small) {
+		struct small_body *small = (*lent)->small;
+
+		(*lent)->small = small->next;
+		free(small);
+	}
 	for (size_t i = 0; i < (*lent)->block_count; i++)
 		pool_give(storage->readers.blocks, (*lent)->blocks[i]);
 	if ((*lent)->fd >= 0)
@@ -95,22 +106,36 @@ static enum spooling place_of(struct copying *copying, int64_t size, bool behind
 	return copying->lent->spooled + size <= SPILL_BYTES_MAX ? SPOOL_SPILL : SPOOL_LARGE;
 }
 
+/* NULL: memory is short. */
+static void *lend_small(struct lent *lent, size_t size)
+{
+	struct small_body *small = malloc(sizeof *small + size);
+
+	if (!small)
+		return NULL;
+	small->next = lent->small;
+	lent->small = small;
+	return small->bytes;
+}
+
 static void *lend_memory(struct copying *copying, size_t size)
 {
 	struct lent *lent = copying->lent;
-	char *room;
+	void **block;
+	size_t at;
 
 	if (lent->block_count == 0 || STORAGE_BLOCK_BYTES - lent->block_used < size) {
-		void *block = pool_take(copying->storage->readers.blocks);
-
-		if (!block)
-			return NULL;
-		lent->blocks[lent->block_count++] = block;
+		lent->block_count++;
 		lent->block_used = 0;
 	}
-	room = (char *)lent->blocks[lent->block_count - 1] + lent->block_used;
+	at = lent->block_used;
 	lent->block_used += size;
-	return room;
+	if (size <= COPY_SMALL_BYTES)
+		return lend_small(lent, size);
+	block = &lent->blocks[lent->block_count - 1];
+	if (!*block)
+		*block = pool_take(copying->storage->readers.blocks);
+	return *block ? (char *)*block + at : NULL;
 }
 
 static enum error count(struct copying *copying, int64_t size)

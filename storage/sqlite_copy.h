@@ -9,10 +9,18 @@
 
 #include "storage/sqlite_internal.h"
 
-#define COPY_BLOCKS_MAX 3 /* of STORAGE_BLOCK_BYTES: as many as a row of outbox has bodies */
+#define COPY_BLOCKS_MAX  3     /* of STORAGE_BLOCK_BYTES: as many as a row of outbox has bodies */
+#define COPY_SMALL_BYTES 16384 /* a body of at most that has memory of its own size */
 
-/* What a mail has borrowed, until lent_return(). */
+struct small_body;
+
+/*
+ * What a mail has borrowed, until lent_return(). Bodies have their places in blocks, one behind the other;
+ * one that is small has memory of its own, and a block that has no other is NULL: a message of a page costs
+ * no block.
+ */
 struct lent {
+	struct small_body *small;
 	void *blocks[COPY_BLOCKS_MAX];
 	size_t block_count;
 	size_t block_used; /* octets of the last one */
