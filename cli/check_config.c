@@ -120,12 +120,12 @@ static void check_keys(struct check *check)
 		check_found(
 			check, CHECK_WARNING, "config.keys_unread", NULL, NULL,
 			"secrets_key_file: %s is the name of a credential, which only a service of systemd's "
-			"has: its keys, and the sealed passwords, were not looked at",
+			"has: its keys, and what they seal, were not looked at",
 			path);
 	else if (check_unreadable(path))
 		check_found(check, CHECK_WARNING, "config.keys_unread", NULL,
 		            "run this as root or as outboxd's user",
-		            "secrets_key_file: %s: its keys, and the sealed passwords, were not looked at",
+		            "secrets_key_file: %s: its keys, and what they seal, were not looked at",
 		            words.text);
 	else
 		check_found(check, CHECK_ERROR, "config.keys", NULL, NULL, "secrets_key_file: %s",

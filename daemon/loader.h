@@ -33,7 +33,7 @@ struct loader;
 struct loader *loader_create(const char *secrets_dir, const char *command_dir);
 /* Nobody may be waiting; threads that hang are left their own memory. */
 void loader_destroy(struct loader **loader);
-/* The keys that open sealed passwords: empty until keyring_read(). Lives as long as the loader. */
+/* The keys that open what is sealed: empty until keyring_read(). Lives as long as the loader. */
 struct keyring *loader_keyring(struct loader *loader);
 
 /* What a tenant's session needs; give it back with materials_fini(). */

@@ -83,7 +83,7 @@ if cmp -s "$sample" "$scratch/all.conf"; then
 	echo "not ok the sample shows no setting"
 fi
 
-# The keys of sealed passwords.
+# The keys of sealed passwords and files.
 chmod 0644 "$scratch/outboxd.keys"
 expect "keys that others can read are refused" 78 err "secrets_key_file: $scratch/outboxd.keys" \
 	--check-config --config "$scratch/all.conf"

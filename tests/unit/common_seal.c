@@ -3,14 +3,18 @@
  */
 #include "common/seal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/seal_file.h"
+#include "common/secret_file.h"
 #include "common/text.h"
 #include "tests/unit/common_test.h"
 
@@ -595,6 +599,73 @@ START_TEST(a_file_of_keys_is_its_owners_alone)
 }
 END_TEST
 
+/* ---- files ------------------------------------------------------------------------- */
+
+static char files_folder[] = "/tmp/outboxd-sealed-XXXXXX";
+
+static bool is_there(const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "%s/%s", files_folder, name);
+	return access(path, F_OK) == 0;
+}
+
+static enum error replaces(const struct seal_files *files, const char *text, bool sealed, const char *wanted)
+{
+	struct tenant_settings *settings = tenant("acme", NULL, NULL);
+	const struct seal_place place = { settings, "password_file", "pw" };
+	struct secret value = { 0 };
+	struct words words = { "" };
+	enum error error;
+
+	ck_assert(secret_set(&value, text, strlen(text)));
+	error = seal_file_replace(files, &place, &value, sealed, &words);
+	ck_assert_msg(strstr(words.text, wanted), "%s", words.text);
+	secret_wipe(&value);
+	tenant_settings_release(&settings);
+	return error;
+}
+
+/* Nothing is left unsealed for want of a key, and nothing is written that would not be read as it was. */
+START_TEST(a_file_is_written_as_it_is_asked_for_or_not_at_all)
+{
+	struct seal_keys *keys = keys_of(KEY_ONE);
+	struct seal_files files = { files_folder, NULL };
+
+	ck_assert_ptr_nonnull(mkdtemp(files_folder));
+	ck_assert_int_eq(replaces(&files, PASSWORD, true, "there is no key to seal with"), ERROR_REFUSED);
+	ck_assert_int_eq(replaces(&files, "{sealed:me}", false, "can only be kept sealed"), ERROR_REFUSED);
+	ck_assert(!is_there("pw") && !is_there(".pw.new"));
+	files.keys = keys;
+	ck_assert_int_eq(replaces(&files, "{sealed:me}", true, ""), OK);
+	ck_assert(is_there("pw") && !is_there(".pw.new"));
+	seal_keys_release(&keys);
+	ck_assert_int_eq(chdir(files_folder), 0);
+	ck_assert_int_eq(unlink("pw"), 0);
+	ck_assert_int_eq(rmdir(files_folder), 0);
+}
+END_TEST
+
+START_TEST(who_holds_the_lock_of_a_folder_has_it_alone)
+{
+	struct words words;
+	int lock, other;
+
+	ck_assert_ptr_nonnull(mkdtemp(files_folder));
+	other = open(files_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(secret_file_lock(files_folder, &lock, &words), OK);
+	ck_assert_int_eq(flock(other, LOCK_EX | LOCK_NB), -1);
+	ck_assert_int_eq(errno, EWOULDBLOCK);
+	secret_file_unlock(lock);
+	ck_assert_int_eq(flock(other, LOCK_EX | LOCK_NB), 0);
+	close(other);
+	ck_assert_int_eq(rmdir(files_folder), 0);
+	ck_assert_int_eq(secret_file_lock(files_folder, &lock, &words), ERROR_SYSTEM);
+	ck_assert_int_eq(lock, -1);
+}
+END_TEST
+
 TCase *common_seal_cases(void)
 {
 	TCase *one = tcase_create("seal");
@@ -614,5 +685,7 @@ TCase *common_seal_cases(void)
 	tcase_add_test(one, keys_are_lines_or_32_octets);
 	tcase_add_test(one, a_key_that_is_made_is_one);
 	tcase_add_test(one, a_file_of_keys_is_its_owners_alone);
+	tcase_add_test(one, a_file_is_written_as_it_is_asked_for_or_not_at_all);
+	tcase_add_test(one, who_holds_the_lock_of_a_folder_has_it_alone);
 	return one;
 }

@@ -596,6 +596,21 @@ START_TEST(a_rotated_token_comes_to_no_other_credential)
 }
 END_TEST
 
+/* Whose file is gone meanwhile: it was sealed. */
+START_TEST(a_rotated_token_that_waited_is_sealed_as_its_file_was)
+{
+	char path[128];
+
+	fetch_while_row_changes(NULL, NULL);
+	expect("one", true);
+	snprintf(path, sizeof(path), "%s/refresh", folder);
+	ck_assert_int_eq(unlink(path), 0);
+	follow();
+	wait_sealed("r2");
+	expect_sealed(REFRESH, "refresh", "r2");
+}
+END_TEST
+
 START_TEST(a_rotated_token_waits_for_the_key_of_its_file)
 {
 	set_column(REFRESH, "refresh");
@@ -664,6 +679,7 @@ TCase *token_tests(void)
 	tcase_add_test(tcase, a_rotated_token_is_written_for_the_server_that_the_row_names_by_then);
 	tcase_add_test(tcase, settings_that_come_during_a_fetch_wait_for_its_refresh_token);
 	tcase_add_loop_test(tcase, a_rotated_token_comes_to_no_other_credential, 0, 3);
+	tcase_add_test(tcase, a_rotated_token_that_waited_is_sealed_as_its_file_was);
 	tcase_add_test(tcase, a_rotated_token_waits_for_the_key_of_its_file);
 	tcase_add_test(tcase, many_who_ask_at_once_wait_for_one_fetch);
 	return tcase;
