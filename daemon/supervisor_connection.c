@@ -81,7 +81,7 @@ static void forget_held(struct tenant *tenant)
 	tenant->session_held = tenant->session_had = false;
 }
 
-void connection_hold(struct supervisor *supervisor, struct tenant *tenant)
+void connection_hold(struct tenant *tenant)
 {
 	if (!connections_are_shared(tenant))
 		return;
@@ -89,8 +89,6 @@ void connection_hold(struct supervisor *supervisor, struct tenant *tenant)
 		tenant->credential->held++;
 	tenant->session_held = true;
 	tenant->session_had = false;
-	if (tenant->turn == TURN_CONNECTION)
-		turn_over(supervisor, tenant);
 }
 
 void connection_drop(struct supervisor *supervisor, struct tenant *tenant)

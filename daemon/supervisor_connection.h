@@ -16,7 +16,7 @@ bool connections_are_full(const struct credential *credential);
 bool connection_is_allowed(struct supervisor *supervisor, struct tenant *tenant);
 /* It was allowed one, and waits for a place: one is kept for it, so that nobody behind it is called for
  * nothing, as long as each further attempt comes to the same. */
-void connection_hold(struct supervisor *supervisor, struct tenant *tenant);
+void connection_hold(struct tenant *tenant);
 void connection_drop(struct supervisor *supervisor, struct tenant *tenant);
 /* How many there are once those have ended that were told to, with those that are kept. */
 int connections_staying(const struct credential *credential);

@@ -120,7 +120,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 			timers_set_earlier(&supervisor->timers, &tenant->timer,
 			                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		else if (connects && !probe)
-			connection_hold(supervisor, tenant);
+			connection_hold(tenant);
 		return NULL;
 	}
 	worker = worker_start(supervisor->outbox, tenant->settings, number_for(tenant), tenant->one_at_a_time,
@@ -136,7 +136,7 @@ static struct worker *start_worker(struct supervisor *supervisor, struct tenant 
 		}
 		place_wait(supervisor, tenant, probe);
 		if (connects && !probe)
-			connection_hold(supervisor, tenant);
+			connection_hold(tenant);
 		timers_set_earlier(&supervisor->timers, &tenant->timer,
 		                   clock_monotonic_ms() + PLACE_RETRY_MS);
 		return NULL;

@@ -98,11 +98,12 @@ static void ask(int who)
 		return;
 	if (places == 0) {
 		tenant->waiting = true;
-		connection_hold(&supervisor, tenant);
+		connection_hold(tenant);
 		return;
 	}
 	places--;
 	connection_take(tenant, &workers[who]);
+	ck_assert(!tenant->session_held); /* from that moment on, not from the end of the attempt */
 	tenant->workers = &workers[who];
 	tenant->worker_count = 1;
 	last = who;
