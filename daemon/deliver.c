@@ -277,6 +277,7 @@ static void finish_offline(struct message *message)
 void deliver_stall(struct worker *worker)
 {
 	atomic_store(&worker->deadline_ms, clock_monotonic_ms());
+	(void)fault_here("stalling", worker->settings->name);
 	for (;;)
 		pause();
 }

@@ -8,14 +8,16 @@
  * data is given), deliver-past-end (the end may go), each of the latter also as stall-… and error-…
  * (the step fails; not compose), supervisor (a result is judged), storage (a batch is committed), settled
  * (it is, and nobody has heard of it), heartbeat (tenant -), journal (a slot was changed), unheard (a
- * change of its settings is passed over), and what older tests name. Actions: end (pthread_exit deep
+ * change of its settings is passed over), stalling (its worker has stalled), late (its worker is past its
+ * deadline: there is no grace), and what older tests name. Actions: end (pthread_exit deep
  * inside), abort, segv (a wild pointer), overflow (of the stack), stall (which removes the file
  * OUTBOXD_FAULT_TOKEN, if there is one), kill (SIGKILL by whoever can remove it), wait (who can remove it
  * goes on when it is there again); without one the point's own. NAME=NUMBER
  * changes a figure: heartbeat-lost-ms=2000, metrics-ms (how often figures are written), count-us (what
  * counting a queue costs), turn-ms (of a tenant that keeps its place), restart-most-ms (between two
  * services), poll-ms, scan-ms, give-up-ms, aside-ms (in which who was told to leave has to end),
- * disk-hang-ms, commit-ms, wal-held-bytes, wal-held-ms. In any other build there is nothing here.
+ * disk-hang-ms, stall-drain-ms, commit-ms, wal-held-bytes, wal-held-ms. In any other build there is nothing
+ * here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H

@@ -236,7 +236,7 @@ static void run_rounds(struct supervisor *supervisor)
 		supervisor->next_scan_ms = now + fault_number("scan-ms", SCAN_MS);
 	}
 	if (now >= supervisor->next_watch_ms) {
-		watch_workers(supervisor);
+		watch_workers(supervisor, atomic_load(&supervisor->outbox->service->stall_grace_ms));
 		supervisor->next_watch_ms = now + WATCH_MS;
 	}
 	if (now >= supervisor->next_inspect_ms) {
@@ -371,7 +371,8 @@ static bool stop_workers(struct supervisor *supervisor)
 {
 	struct outbox *outbox = supervisor->outbox;
 	bool stalled = atomic_load(&outbox->service->stall);
-	int64_t give_up = stalled ? clock_monotonic_ms() + STALL_DRAIN_MS : INT64_MAX;
+	int64_t drain_ms = fault_number("stall-drain-ms", STALL_DRAIN_MS);
+	int64_t give_up = stalled ? clock_monotonic_ms() + drain_ms : INT64_MAX;
 	struct tenant *tenant, *next;
 	int told = STOP_NONE;
 
@@ -391,8 +392,13 @@ static bool stop_workers(struct supervisor *supervisor)
 				give_up = now + fault_number("give-up-ms", GIVE_UP_MS);
 			told = level;
 		}
-		if (now >= give_up)
+		if (now >= give_up) {
+			/* Another one's stall ends this process before their grace is over. */
+			if (stalled)
+				watch_workers(supervisor, drain_ms);
+			log_push(&supervisor->log);
 			return false;
+		}
 		supervisor_wait(supervisor, time_to_wait_us(supervisor));
 		take_settled(supervisor);
 		take_results(supervisor);

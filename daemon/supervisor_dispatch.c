@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/fault.h"
 #include "daemon/supervisor_connection.h"
 #include "daemon/supervisor_dispatch.h"
 #include "daemon/supervisor_credential.h"
@@ -429,28 +430,33 @@ void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool a
 	}
 }
 
-void watch_workers(struct supervisor *supervisor)
+static void tell_stalled(struct supervisor *supervisor, const struct tenant *tenant, struct worker *worker,
+                         int64_t late_ms)
 {
-	struct service *service = supervisor->outbox->service;
-	int64_t grace = atomic_load(&service->stall_grace_ms), now = clock_monotonic_ms();
+	worker->stall_told = true;
+	journal_stalled(supervisor->outbox->journal, worker->thread);
+	log_begin(&supervisor->log, LOG_ERROR, "worker.stalled", supervisor->outbox->db, tenant->name);
+	log_number(&supervisor->log, "id", atomic_load(&worker->message_id));
+	log_text(&supervisor->log, "stage", stage_name((enum stage)atomic_load(&worker->stage)));
+	log_seconds(&supervisor->log, "late", late_ms);
+	log_end(&supervisor->log);
+}
+
+void watch_workers(struct supervisor *supervisor, int64_t grace_ms)
+{
+	int64_t now = clock_monotonic_ms();
 	struct tenant *tenant, *next;
 
 	HASH_ITER (hh, supervisor->tenants, tenant, next) {
 		for (struct worker *worker = tenant->workers; worker; worker = worker->next) {
 			int64_t deadline = atomic_load(&worker->deadline_ms);
 
-			if (worker->stall_told || deadline == DEADLINE_NEVER || now - deadline < grace)
+			if (worker->stall_told || deadline == DEADLINE_NEVER || deadline > now)
 				continue;
-			worker->stall_told = true;
-			journal_stalled(supervisor->outbox->journal, worker->thread);
-			log_begin(&supervisor->log, LOG_ERROR, "worker.stalled", supervisor->outbox->db,
-			          tenant->name);
-			log_number(&supervisor->log, "id", atomic_load(&worker->message_id));
-			log_text(&supervisor->log, "stage",
-			         stage_name((enum stage)atomic_load(&worker->stage)));
-			log_seconds(&supervisor->log, "late", now - deadline);
-			log_end(&supervisor->log);
-			atomic_store(&service->stall, true);
+			if (now - deadline < grace_ms && !fault_here("late", tenant->name))
+				continue;
+			tell_stalled(supervisor, tenant, worker, now - deadline);
+			atomic_store(&supervisor->outbox->service->stall, true);
 		}
 	}
 }

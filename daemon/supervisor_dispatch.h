@@ -15,6 +15,7 @@ void ready_add(struct tenant *tenant, struct message *message);
 void ready_drop(struct supervisor *supervisor, struct tenant *tenant);
 /* They end after the message in hand, or before its end of data: it goes back to the line. */
 void retire_workers(struct supervisor *supervisor, struct tenant *tenant, bool at_once);
-void watch_workers(struct supervisor *supervisor);
+/* Who is past its deadline by so much has stalled: told, its messages marked, and the service ends. */
+void watch_workers(struct supervisor *supervisor, int64_t grace_ms);
 
 #endif

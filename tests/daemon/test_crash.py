@@ -412,6 +412,31 @@ def test_stall_at_each_stage(case):
                        settings=["stall_grace=1s"])
 
 
+def test_a_stall_cut_short_by_another_counts(case):
+    """The first one's stall ends the process while the second one, which has
+    not moved for longer, has an hour's grace left: both have stalled."""
+    server = case.server()
+    os.environ["OUTBOXD_FAULT_TOKEN"] = token = case.path("token")
+    open(token, "w").close()
+    for name in ("first", "second"):
+        case.tenant(name, server)
+    box = case.outbox()
+    daemon = case.start_faulty(
+        "restart-most-ms=100,stall-drain-ms=100,stall-mail:first:1,late:first"
+        ":1,stall-mail:second:1,stalling:second:1:stall", TROUBLE,
+        settings=["stall_grace=1h"])
+    ids = {"second": box.insert("second", "bob@example.net")}
+    case.until("it does not move", lambda: not os.path.exists(token), 60)
+    ids["first"] = box.insert("first", "bob@example.net")
+    for name, number in ids.items():
+        daemon.wait_event("worker.stalled", tenant=name, id=number, seconds=60)
+    daemon.kill()
+    daemon.faults = None
+    daemon.start()
+    for number in ids.values():
+        box.wait_state(number, "sent", 60)
+
+
 def test_end_at_each_stage(case):
     """pthread_exit() deep inside."""
     goes_on(case, "deliver-%s:%s:1:end", 1)
