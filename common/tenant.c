@@ -8,6 +8,7 @@
  */
 #include "common/tenant.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +177,8 @@ static int load(const struct tenant_settings *settings, const struct column *col
 static void set_default(struct tenant_settings *settings, const struct column *column)
 {
 	if (column->kind == KIND_TEXT) {
-		free(*text_at(settings, column));
+		if (!settings->packed)
+			free(*text_at(settings, column));
 		*text_at(settings, column) = NULL;
 	} else if (column->kind == KIND_SECRET) {
 		secret_wipe(secret_at(settings, column));
@@ -213,8 +215,50 @@ void tenant_settings_release(struct tenant_settings **settings)
 		return;
 	for (size_t i = 0; i < COLUMN_COUNT; i++)
 		set_default(last, &columns[i]);
-	free(last->name);
+	if (!last->packed)
+		free(last->name);
 	free(last);
+}
+
+static size_t text_bytes(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+/* Copies the text to *at and frees it; *at is behind it then. */
+static void move_text(char **text, char **at)
+{
+	size_t bytes = text_bytes(*text);
+
+	if (!*text)
+		return;
+	memcpy(*at, *text, bytes);
+	free(*text);
+	*text = *at;
+	*at += bytes;
+}
+
+struct tenant_settings *tenant_settings_pack(struct tenant_settings *settings)
+{
+	size_t bytes = sizeof(*settings) + text_bytes(settings->name);
+	struct tenant_settings *packed;
+	char *at;
+
+	assert(!settings->packed && atomic_load(&settings->references) == 1);
+	for (size_t i = 0; i < COLUMN_COUNT; i++)
+		if (columns[i].kind == KIND_TEXT)
+			bytes += text_bytes(*text_at(settings, &columns[i]));
+	packed = memory_alloc(bytes);
+	memcpy(packed, settings, sizeof(*packed));
+	at = (char *)(packed + 1);
+	move_text(&packed->name, &at);
+	for (size_t i = 0; i < COLUMN_COUNT; i++)
+		if (columns[i].kind == KIND_TEXT)
+			move_text(text_at(packed, &columns[i]), &at);
+	assert(at == (char *)packed + bytes);
+	packed->packed = true;
+	free(settings);
+	return packed;
 }
 
 static enum error set_number(struct tenant_settings *settings, const struct column *column, const char *value,
@@ -275,6 +319,7 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *nam
 {
 	const struct column *column = columns;
 
+	assert(!settings->packed);
 	while (column < columns + COLUMN_COUNT && strcmp(column->name, name) != 0)
 		column++;
 	if (column == columns + COLUMN_COUNT) {

@@ -36,24 +36,25 @@ enum on_uncertain { ON_UNCERTAIN_RESEND, ON_UNCERTAIN_HOLD };
 
 struct tenant_settings {
 	atomic_int references;
-	char *name;
+	bool packed; /* all texts lie behind it, in the same block */
 	bool enabled;
+	bool tls_chosen; /* the column is not NULL; else tenant_settings_seal() decides */
+	char *name;
 	char *host;
 	int port;
 	enum tls_mode tls;
-	bool tls_chosen; /* the column is not NULL; else tenant_settings_seal() decides */
 	enum tls_verify tls_verify;
+	enum auth_choice auth;
 	char *tls_name; /* NULL = host */
 	char *tls_ca_file, *tls_fingerprints, *tls_cert_file, *tls_key_file, *tls_priority;
-	enum auth_choice auth;
 	char *username;
 	struct secret password;
 	char *password_file, *password_command;
 	char *oauth_token_url, *oauth_client_id, *oauth_client_secret_file, *oauth_scope,
 		*oauth_refresh_token_file, *token_command;
 	char *from_address, *allowed_senders;
-	enum on_uncertain on_uncertain;
 	char *ehlo_name, *bind_address;
+	enum on_uncertain on_uncertain;
 	int connect_timeout, command_timeout, data_timeout; /* s */
 	int min_rate;                                       /* octets a second */
 	int max_connections, max_messages_per_session, pipeline_depth;
@@ -95,6 +96,13 @@ enum error tenant_settings_set(struct tenant_settings *settings, const char *col
  * the digests; last call of who builds the object.
  */
 void tenant_settings_seal(struct tenant_settings *settings);
+
+/*
+ * The same in one block with its texts, which then cannot be set any more: a block for each text
+ * costs 16 octets and more, and there is one of these for each tenant that is configured. Takes the one
+ * reference there is.
+ */
+struct tenant_settings *tenant_settings_pack(struct tenant_settings *settings);
 
 /*
  * Whose limits these settings use: the same text for all that log in as one user at one

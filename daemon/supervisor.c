@@ -173,7 +173,7 @@ static bool open_outbox(struct supervisor *supervisor)
 static void on_timer(struct supervisor *supervisor, struct timer *timer)
 {
 	struct tenant *tenant = QUEUE_ITEM(timer, struct tenant, timer);
-	int64_t wall_ms = clock_wall_ms();
+	int64_t wall_ms = clock_wall_ms(), expiry_ms = tenant_rare(tenant)->expiry_check_ms;
 
 	if (tenant->next_due != INT64_MAX) {
 		int64_t wait_ms = tenant->next_due * 1000 - wall_ms;
@@ -185,8 +185,8 @@ static void on_timer(struct supervisor *supervisor, struct timer *timer)
 	}
 	/* One that has passed is the business of dispatch(), which sets the next; a suspended tenant has
 	 * none. */
-	if (tenant->expiry_check_ms > clock_monotonic_ms())
-		timers_set_earlier(&supervisor->timers, timer, tenant->expiry_check_ms);
+	if (expiry_ms > clock_monotonic_ms())
+		timers_set_earlier(&supervisor->timers, timer, expiry_ms);
 	tenant_check_secret(supervisor, tenant);
 	dispatch(supervisor, tenant);
 }

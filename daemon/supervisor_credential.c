@@ -195,7 +195,8 @@ static void give_quota(struct supervisor *supervisor, struct credential *credent
 /* Whoever waits for what is now another limit asks anew. */
 static void look_again(struct supervisor *supervisor, struct tenant *tenant)
 {
-	tenant->limited.limit = QUOTA_FREE;
+	if (tenant->rare)
+		tenant->rare->limited.limit = QUOTA_FREE;
 	tenant_dirty(supervisor, tenant);
 	timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
 }

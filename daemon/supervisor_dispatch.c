@@ -354,7 +354,7 @@ static void wait_with_start(struct tenant *tenant)
 static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 {
 	bool probe = tenant->breaker.state != BREAKER_CLOSED;
-	int64_t now = clock_monotonic_ms();
+	int64_t now = clock_monotonic_ms(), pause_ms;
 	int allowance;
 
 	if (!supervisor->accept_work)
@@ -367,8 +367,9 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 	}
 	if (!tenant_leaves_quarantine(supervisor, tenant))
 		return;
-	if (now < tenant->pause_until_ms) {
-		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->pause_until_ms);
+	pause_ms = tenant_rare(tenant)->pause_until_ms;
+	if (now < pause_ms) {
+		timers_set_earlier(&supervisor->timers, &tenant->timer, pause_ms);
 		return;
 	}
 	if (probe && !tenant->breaker.probing)

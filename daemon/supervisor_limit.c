@@ -27,7 +27,8 @@
 
 void limit_use(struct tenant *tenant, struct quota *quota)
 {
-	tenant->limited = (struct quota_wait){ .limit = QUOTA_FREE };
+	if (tenant->rare)
+		tenant->rare->limited = (struct quota_wait){ .limit = QUOTA_FREE };
 	if (tenant->quota == quota)
 		return;
 	limit_drop_start(tenant);
@@ -95,22 +96,23 @@ static void describe_company(const struct tenant *tenant, char *words, size_t si
 
 bool limit_describe(const struct tenant *tenant, struct words *words)
 {
+	const struct quota_wait *limited = &tenant_rare(tenant)->limited;
 	char time[CLOCK_TEXT_BYTES], company[64];
 	int64_t now = clock_monotonic_ms();
 
-	if (tenant->limited.limit == QUOTA_FREE)
+	if (limited->limit == QUOTA_FREE)
 		return false;
 	describe_company(tenant, company, sizeof(company));
 	/* 2026-11-22T12:00:00.123Z: of a minute the time will do. */
-	clock_format_utc(clock_wall_ms() + tenant->limited.next_ms - now, time);
+	clock_format_utc(clock_wall_ms() + limited->next_ms - now, time);
 	time[19] = '\0';
-	if (tenant->limited.limit == QUOTA_MINUTE) {
-		words_set(words, "limited to %d messages a minute%s; next at %s UTC", tenant->limited.most,
-		          company, time + 11);
+	if (limited->limit == QUOTA_MINUTE) {
+		words_set(words, "limited to %d messages a minute%s; next at %s UTC", limited->most, company,
+		          time + 11);
 	} else {
 		time[10] = ' ';
-		words_set(words, "limited to %d recipients a day%s; next at %s UTC", tenant->limited.most,
-		          company, time);
+		words_set(words, "limited to %d recipients a day%s; next at %s UTC", limited->most, company,
+		          time);
 	}
 	return true;
 }
@@ -120,24 +122,24 @@ static void tell(struct supervisor *supervisor, struct tenant *tenant, int64_t n
 	struct words words;
 
 	tenant_dirty(supervisor, tenant);
-	if (now < tenant->next_limit_told_ms || !limit_describe(tenant, &words))
+	if (now < tenant_rare(tenant)->next_limit_told_ms || !limit_describe(tenant, &words))
 		return;
-	tenant->next_limit_told_ms = now + TELL_MS;
+	tenant_rare_use(tenant)->next_limit_told_ms = now + TELL_MS;
 	log_begin(&supervisor->log, LOG_INFO, "tenant.limited", supervisor->outbox->db, tenant->name);
 	log_text(&supervisor->log, "error", words.text);
-	log_seconds(&supervisor->log, "retry_in", tenant->limited.next_ms - now);
+	log_seconds(&supervisor->log, "retry_in", tenant_rare(tenant)->limited.next_ms - now);
 	log_end(&supervisor->log);
 }
 
 static void begin_waiting(struct supervisor *supervisor, struct tenant *tenant, const struct quota_wait *wait,
                           int64_t now)
 {
-	bool news = tenant->limited.limit != wait->limit || tenant->limited.next_ms != wait->next_ms;
+	struct tenant_rare *rare = tenant_rare_use(tenant);
+	bool news = rare->limited.limit != wait->limit || rare->limited.next_ms != wait->next_ms;
 
-	tenant->limited = *wait;
+	rare->limited = *wait;
 	if (wait->limit == QUOTA_DAY) {
-		tenant->limit_look_ms = wait->next_ms < now + ASK_AGAIN_MS ? wait->next_ms
-		                                                           : now + ASK_AGAIN_MS;
+		rare->limit_look_ms = wait->next_ms < now + ASK_AGAIN_MS ? wait->next_ms : now + ASK_AGAIN_MS;
 		ready_drop(supervisor, tenant);
 		look_for_expired(supervisor, tenant);
 	}
@@ -237,13 +239,15 @@ void limit_drop_start(struct tenant *tenant)
 
 bool limit_keeps_waiting(const struct tenant *tenant)
 {
-	return tenant->limited.limit == QUOTA_DAY && clock_monotonic_ms() < tenant->limit_look_ms;
+	const struct tenant_rare *rare = tenant_rare(tenant);
+
+	return rare->limited.limit == QUOTA_DAY && clock_monotonic_ms() < rare->limit_look_ms;
 }
 
 void limit_idle(struct supervisor *supervisor, struct tenant *tenant)
 {
-	if (tenant->limited.limit == QUOTA_FREE || limit_keeps_waiting(tenant))
+	if (tenant_rare(tenant)->limited.limit == QUOTA_FREE || limit_keeps_waiting(tenant))
 		return;
-	tenant->limited.limit = QUOTA_FREE;
+	tenant->rare->limited.limit = QUOTA_FREE;
 	tenant_dirty(supervisor, tenant);
 }

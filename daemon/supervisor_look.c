@@ -194,11 +194,13 @@ static int adopt_chain(struct supervisor *supervisor, struct tenant *tenant, str
 
 void look_for_expired(struct supervisor *supervisor, struct tenant *tenant)
 {
+	struct tenant_rare *rare = tenant_rare_use(tenant);
+
 	/* The next look stays where it is: a probe that fails again and again must not put it off. */
-	if (tenant->expiry_check_ms == 0)
-		tenant->expiry_check_ms = clock_monotonic_ms() +
-		                          atomic_load(&supervisor->outbox->service->expiry_check_ms);
-	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+	if (rare->expiry_check_ms == 0)
+		rare->expiry_check_ms = clock_monotonic_ms() +
+		                        atomic_load(&supervisor->outbox->service->expiry_check_ms);
+	timers_set_earlier(&supervisor->timers, &tenant->timer, rare->expiry_check_ms);
 }
 
 /* While nothing can be sent mail grows old all the same: what has expired is found now and then. */
@@ -211,25 +213,26 @@ static void look_expired(struct supervisor *supervisor, struct tenant *tenant)
 		.in_hand = is_in_hand,
 		.context = supervisor,
 	};
+	struct tenant_rare *rare = tenant->rare;
 	struct queue_link *first;
 	struct words words;
 	int64_t now = clock_monotonic_ms(), took;
 
 	clock_follow(supervisor);
-	if (tenant->expiry_check_ms == 0 || now < tenant->expiry_check_ms || supervisor->clock_set)
+	if (!rare || rare->expiry_check_ms == 0 || now < rare->expiry_check_ms || supervisor->clock_set)
 		return;
 	if (storage_expired(supervisor->outbox->storage, &query, tenant->settings->max_age, &first, &words) !=
 	    OK) {
 		storage_trouble(supervisor, &words);
 	} else if (adopt_chain(supervisor, tenant, first) == EXPIRED_LIMIT) {
-		tenant->expiry_check_ms = now + RETRY_LOOK_MS;
-		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+		rare->expiry_check_ms = now + RETRY_LOOK_MS;
+		timers_set_earlier(&supervisor->timers, &tenant->timer, rare->expiry_check_ms);
 		return;
 	}
 	took = clock_monotonic_ms() - now;
-	tenant->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) +
-	                          took * EXPIRY_SHARE;
-	timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->expiry_check_ms);
+	rare->expiry_check_ms = now + atomic_load(&supervisor->outbox->service->expiry_check_ms) +
+	                        took * EXPIRY_SHARE;
+	timers_set_earlier(&supervisor->timers, &tenant->timer, rare->expiry_check_ms);
 }
 
 static int room_for(const struct tenant *tenant)

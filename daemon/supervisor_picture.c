@@ -36,8 +36,8 @@ void picture_count(struct supervisor *supervisor, struct tenant *tenant, const s
 
 static bool is_left_alone(const struct tenant *tenant)
 {
-	return tenant->settings->enabled &&
-	       (tenant->breaker.state != BREAKER_CLOSED || tenant->quarantine_until_ms || tenant->refused);
+	return tenant->settings->enabled && (tenant->breaker.state != BREAKER_CLOSED ||
+	                                     tenant_rare(tenant)->quarantine_until_ms || tenant->refused);
 }
 
 static void add_tenant(struct metrics_outbox *picture, const struct tenant *tenant)

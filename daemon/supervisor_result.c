@@ -184,7 +184,7 @@ static void read_settings_again(struct supervisor *supervisor, struct tenant *te
 {
 	tenant_load(supervisor, tenant->name);
 	if (message->judged_by == tenant->settings)
-		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+		tenant_rare_use(tenant)->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 	put_back(supervisor, tenant, message);
 }
 
@@ -214,7 +214,7 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 		return;
 	}
 	if (message->settled == SETTLED_LOST) {
-		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+		tenant_rare_use(tenant)->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 		if (message->outcome.stage == STAGE_NONE) /* not one that was held back later */
 			tenant_unread(supervisor, tenant, message, false);
 	}
@@ -228,7 +228,7 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	}
 	/* Untried although nobody called it off: something is short here, so not again at once. */
 	if (message->outcome.trouble == TROUBLE_NONE && !called_off && !message->limited) {
-		tenant->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
+		tenant_rare_use(tenant)->pause_until_ms = clock_monotonic_ms() + PAUSE_MS;
 		if (message->settled != SETTLED_LOST && message->outcome.text)
 			tenant_unread(supervisor, tenant, message, true);
 	}

@@ -20,7 +20,7 @@ const char *tenant_state(const struct tenant *tenant)
 {
 	if (!tenant->settings->enabled)
 		return "suspended";
-	if (tenant->quarantine_until_ms)
+	if (tenant_rare(tenant)->quarantine_until_ms)
 		return "quarantined";
 	switch (tenant->breaker.state) {
 	case BREAKER_BACKOFF: return "backoff";
@@ -30,7 +30,7 @@ const char *tenant_state(const struct tenant *tenant)
 	}
 	if (tenant->refused)
 		return "backoff";
-	if (tenant->limited.limit != QUOTA_FREE)
+	if (tenant_rare(tenant)->limited.limit != QUOTA_FREE)
 		return "limited";
 	return tenant->with_workers > 0 || tenant->unsettled > 0 ? "sending" : "idle";
 }
@@ -131,12 +131,14 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	status->deferred = tenant->counts.deferred;
 	status->oldest_due_at = tenant->counts.oldest_due_at;
 	status->consecutive_failures = tenant->breaker.failures;
-	if (tenant->quarantine_until_ms)
-		status->retry_at = (clock_wall_ms() + tenant->quarantine_until_ms - now + 999) / 1000;
+	if (tenant_rare(tenant)->quarantine_until_ms)
+		status->retry_at = (clock_wall_ms() + tenant_rare(tenant)->quarantine_until_ms - now + 999) /
+		                   1000;
 	else if (down)
 		status->retry_at = (clock_wall_ms() + tenant->breaker.retry_at_ms - now + 999) / 1000;
 	else if (limited)
-		status->retry_at = (clock_wall_ms() + tenant->limited.next_ms - now + 999) / 1000;
+		status->retry_at = (clock_wall_ms() + tenant_rare(tenant)->limited.next_ms - now + 999) /
+		                   1000;
 	status->worker_restarts = tenant->worker_restarts;
 	status->last_error = memory_strdup(limited ? words.text : tenant->last_error);
 	status->last_sent_at = tenant->last_sent_at;
@@ -144,6 +146,7 @@ static bool write_status(struct supervisor *supervisor, struct tenant *tenant, i
 	tenant->status_at_ms = now;
 	tenant->status_trouble = tells_trouble(tenant);
 	writer_status(supervisor->outbox->writer, status);
+	tenant_rare_rest(tenant);
 	return counted && settled;
 }
 

@@ -125,7 +125,7 @@ static void recover(void *context, const struct journal_entry *entry)
 		message->suspect = true;
 		if (entry->crashes > CHANCES) {
 			/* Its failure was to be recorded: nothing else is done for such a message. */
-			if (!tenant->quarantine_until_ms)
+			if (!tenant_rare(tenant)->quarantine_until_ms)
 				tenant_quarantine(supervisor, tenant,
 				                  "outboxd crashed while it recorded a message's failure");
 			message_destroy(&message);

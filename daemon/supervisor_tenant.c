@@ -2,6 +2,7 @@
  * supervisor_tenant.c - a tenant as the supervisor knows it: settings, the state
  * of its server. See supervisor.h.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,33 @@
 #define SECRET_CHECK_MS 20000
 #define SECRET_POLL_MS  1000
 
+const struct tenant_rare *tenant_rare(const struct tenant *tenant)
+{
+	static const struct tenant_rare nothing;
+
+	return tenant->rare ? tenant->rare : &nothing;
+}
+
+struct tenant_rare *tenant_rare_use(struct tenant *tenant)
+{
+	if (!tenant->rare)
+		tenant->rare = memory_alloc(sizeof(*tenant->rare));
+	return tenant->rare;
+}
+
+void tenant_rare_rest(struct tenant *tenant)
+{
+	const struct tenant_rare *rare = tenant->rare;
+	int64_t now = clock_monotonic_ms();
+
+	if (!rare || tenant->down || rare->limited.limit != QUOTA_FREE || rare->next_limit_told_ms > now ||
+	    rare->quarantine_until_ms || rare->pause_until_ms > now || rare->unread_id || rare->stamp ||
+	    rare->expiry_check_ms)
+		return;
+	free(tenant->rare);
+	tenant->rare = NULL;
+}
+
 struct tenant *tenant_find(struct supervisor *supervisor, const char *name)
 {
 	struct tenant *tenant;
@@ -38,8 +66,8 @@ static void set_last_error(struct tenant *tenant, const char *error)
 
 static struct tenant *tenant_add(struct supervisor *supervisor, const char *name)
 {
-	size_t length = strlen(name);
-	struct tenant *tenant = memory_alloc(sizeof(*tenant) + length + 1);
+	size_t length = strlen(name), bytes = offsetof(struct tenant, name) + length + 1;
+	struct tenant *tenant = memory_alloc(bytes > sizeof(*tenant) ? bytes : sizeof(*tenant));
 	int64_t wall_ms = clock_wall_ms(), end_ms;
 
 	memcpy(tenant->name, name, length);
@@ -48,7 +76,7 @@ static struct tenant *tenant_add(struct supervisor *supervisor, const char *name
 	breaker_init(&tenant->breaker);
 	end_ms = quarantine_end(journal_quarantine(supervisor->outbox->journal), name, wall_ms);
 	if (end_ms) {
-		tenant->quarantine_until_ms = clock_monotonic_ms() + end_ms - wall_ms;
+		tenant_rare_use(tenant)->quarantine_until_ms = clock_monotonic_ms() + end_ms - wall_ms;
 		tenant->down = true;
 		set_last_error(tenant, "quarantined: its mail made outboxd fail");
 	}
@@ -70,7 +98,7 @@ struct tenant *tenant_make(struct supervisor *supervisor, const char *name)
 bool tenant_may_send(const struct tenant *tenant)
 {
 	return tenant->settings && tenant->settings->enabled && !tenant->refused &&
-	       !tenant->quarantine_until_ms;
+	       !tenant_rare(tenant)->quarantine_until_ms;
 }
 
 static void log_tenant(struct supervisor *supervisor, struct tenant *tenant, enum log_level level,
@@ -108,7 +136,7 @@ void tenant_trouble(struct supervisor *supervisor, struct tenant *tenant, enum t
 	ready_drop(supervisor, tenant);
 	timers_set(&supervisor->timers, &tenant->timer, tenant->breaker.retry_at_ms);
 	look_for_expired(supervisor, tenant);
-	tenant->next_stamp_ms = now;
+	tenant_rare_use(tenant)->next_stamp_ms = now;
 	tenant_check_secret(supervisor, tenant);
 	tenant_dirty(supervisor, tenant);
 }
@@ -119,26 +147,28 @@ void tenant_quarantine(struct supervisor *supervisor, struct tenant *tenant, con
 	int64_t end_ms = quarantine_begin(journal_quarantine(supervisor->outbox->journal), tenant->name,
 	                                  wall_ms);
 
-	tenant->quarantine_until_ms = now + end_ms - wall_ms;
+	tenant_rare_use(tenant)->quarantine_until_ms = now + end_ms - wall_ms;
 	tenant->down = true;
 	set_last_error(tenant, error);
 	log_tenant(supervisor, tenant, LOG_ERROR, "tenant.quarantined", error, end_ms - wall_ms);
 	turn_leave(supervisor, tenant);
 	retire_workers(supervisor, tenant, true);
 	ready_drop(supervisor, tenant);
-	timers_set(&supervisor->timers, &tenant->timer, tenant->quarantine_until_ms);
+	timers_set(&supervisor->timers, &tenant->timer, tenant_rare(tenant)->quarantine_until_ms);
 	tenant_dirty(supervisor, tenant);
 }
 
 bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tenant)
 {
-	if (!tenant->quarantine_until_ms)
+	int64_t until_ms = tenant_rare(tenant)->quarantine_until_ms;
+
+	if (!until_ms)
 		return true;
-	if (clock_monotonic_ms() < tenant->quarantine_until_ms) {
-		timers_set_earlier(&supervisor->timers, &tenant->timer, tenant->quarantine_until_ms);
+	if (clock_monotonic_ms() < until_ms) {
+		timers_set_earlier(&supervisor->timers, &tenant->timer, until_ms);
 		return false;
 	}
-	tenant->quarantine_until_ms = 0;
+	tenant->rare->quarantine_until_ms = 0;
 	tenant->look = true;
 	tenant_dirty(supervisor, tenant);
 	return true;
@@ -146,7 +176,8 @@ bool tenant_leaves_quarantine(struct supervisor *supervisor, struct tenant *tena
 
 void tenant_well(struct supervisor *supervisor, struct tenant *tenant)
 {
-	tenant->expiry_check_ms = 0;
+	if (tenant->rare)
+		tenant->rare->expiry_check_ms = 0;
 	breaker_succeed(&tenant->breaker);
 	if (!tenant->down)
 		return;
@@ -172,8 +203,8 @@ void tenant_reset(struct supervisor *supervisor, struct tenant *tenant)
 {
 	breaker_init(&tenant->breaker);
 	quarantine_clear(journal_quarantine(supervisor->outbox->journal), tenant->name);
-	tenant->quarantine_until_ms = 0;
-	tenant->expiry_check_ms = 0;
+	if (tenant->rare)
+		tenant->rare->quarantine_until_ms = tenant->rare->expiry_check_ms = 0;
 	set_last_error(tenant, NULL);
 	tenant->look = true;
 	tenant_dirty(supervisor, tenant);
@@ -189,6 +220,14 @@ void tenant_try_keys(struct supervisor *supervisor, struct tenant *tenant)
 		tenant_reset(supervisor, tenant);
 }
 
+static void forget_stamp(struct tenant *tenant)
+{
+	if (!tenant->rare)
+		return;
+	loader_stamp_release(&tenant->rare->stamp);
+	tenant->rare->stamp_at_failure = 0;
+}
+
 /*
  * A refresh token's file is written by us too, with each token that we get: only while the endpoint
  * refuses us, which gives none, is it somebody else's doing. Told apart, so that the
@@ -199,11 +238,12 @@ static bool is_refresh_token_watched(struct tenant *tenant)
 	struct token_state state;
 
 	token_describe(tenant->token, &state);
-	if (state.refused != tenant->stamp_of_refresh) {
-		loader_stamp_release(&tenant->stamp);
-		tenant->stamp_at_failure = 0;
-		tenant->stamp_of_refresh = state.refused;
-		tenant->next_stamp_ms = 0;
+	if (state.refused != tenant_rare(tenant)->stamp_of_refresh) {
+		struct tenant_rare *rare = tenant_rare_use(tenant);
+
+		forget_stamp(tenant);
+		rare->stamp_of_refresh = state.refused;
+		rare->next_stamp_ms = 0;
 	}
 	return state.refused;
 }
@@ -216,32 +256,32 @@ void tenant_check_secret(struct supervisor *supervisor, struct tenant *tenant)
 {
 	int64_t now = clock_monotonic_ms(), stamp;
 	bool refresh = is_refresh_token_watched(tenant);
+	struct tenant_rare *rare;
 
 	if (tenant->breaker.state == BREAKER_CLOSED || !tenant->settings ||
 	    !loader_has_files(tenant->settings, refresh)) {
-		loader_stamp_release(&tenant->stamp);
-		tenant->stamp_at_failure = 0;
+		forget_stamp(tenant);
 		return;
 	}
-	if (tenant->stamp && loader_stamp_known(tenant->stamp, &stamp)) {
-		bool changed = tenant->stamp_at_failure != 0 && stamp != 0 &&
-		               stamp != tenant->stamp_at_failure;
+	rare = tenant_rare_use(tenant);
+	if (rare->stamp && loader_stamp_known(rare->stamp, &stamp)) {
+		bool changed = rare->stamp_at_failure != 0 && stamp != 0 && stamp != rare->stamp_at_failure;
 
-		loader_stamp_release(&tenant->stamp);
+		loader_stamp_release(&rare->stamp);
 		if (stamp != 0)
-			tenant->stamp_at_failure = stamp;
+			rare->stamp_at_failure = stamp;
 		if (changed) {
 			tenant_reset(supervisor, tenant);
 			return;
 		}
 	}
-	if (!tenant->stamp && now >= tenant->next_stamp_ms) {
-		tenant->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings,
-		                                 refresh);
-		tenant->next_stamp_ms = now + SECRET_CHECK_MS;
+	if (!rare->stamp && now >= rare->next_stamp_ms) {
+		rare->stamp = loader_stamp_ask(supervisor->outbox->service->loader, tenant->settings,
+		                               refresh);
+		rare->next_stamp_ms = now + SECRET_CHECK_MS;
 	}
 	timers_set_earlier(&supervisor->timers, &tenant->timer,
-	                   now + (tenant->stamp ? SECRET_POLL_MS : SECRET_CHECK_MS));
+	                   now + (rare->stamp ? SECRET_POLL_MS : SECRET_CHECK_MS));
 }
 
 /* Settings that this version does not build keep a tenant down, with words, until they change. */
@@ -376,11 +416,12 @@ void tenant_free_all(struct supervisor *supervisor)
 	for (; tenant; tenant = next) {
 		next = tenant->hh.next;
 		tenant_settings_release(&tenant->settings);
-		loader_stamp_release(&tenant->stamp);
+		forget_stamp(tenant);
 		limit_use(tenant, NULL);
 		token_release(&tenant->token);
 		free(tenant->last_error);
 		free(tenant->refused);
+		free(tenant->rare);
 		free(tenant);
 	}
 }

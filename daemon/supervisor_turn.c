@@ -20,7 +20,8 @@ void turn_wake(struct supervisor *supervisor, struct credential *credential, enu
 	/* Who has become the first while all sessions are in use is woken when one ends. */
 	if (!first || (turn == TURN_CONNECTION && connections_are_full(credential)))
 		return;
-	first->limit_look_ms = 0;
+	if (first->rare)
+		first->rare->limit_look_ms = 0;
 	timers_set_earlier(&supervisor->timers, &first->timer, clock_monotonic_ms());
 }
 

@@ -26,12 +26,13 @@ void tenant_unread(struct supervisor *supervisor, struct tenant *tenant, const s
 {
 	const char *error = message->outcome.text ? message->outcome.text : "it cannot be read";
 	const char *event = waiting ? "tenant.waiting" : "storage.failed";
+	struct tenant_rare *rare = tenant_rare_use(tenant);
 
-	tenant->unread_ms = clock_monotonic_ms();
-	if (tenant->unread_id)
+	rare->unread_ms = clock_monotonic_ms();
+	if (rare->unread_id)
 		return;
-	tenant->unread_id = message->id;
-	tenant->unread_waits = waiting;
+	rare->unread_id = message->id;
+	rare->unread_waits = waiting;
 	log_begin(&supervisor->log, LOG_WARNING, event, supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "id", message->id);
 	log_text(&supervisor->log, "error", error);
@@ -42,13 +43,14 @@ void tenant_unread(struct supervisor *supervisor, struct tenant *tenant, const s
 
 void tenant_read_again(struct supervisor *supervisor, struct tenant *tenant, const struct message *message)
 {
-	if (!tenant->unread_id ||
-	    (tenant->unread_id != message->id && clock_monotonic_ms() - tenant->unread_ms < UNREAD_MS))
+	struct tenant_rare *rare = tenant->rare;
+
+	if (!rare || !rare->unread_id ||
+	    (rare->unread_id != message->id && clock_monotonic_ms() - rare->unread_ms < UNREAD_MS))
 		return;
-	tenant->unread_id = 0;
-	log_begin(&supervisor->log, LOG_WARNING,
-	          tenant->unread_waits ? "tenant.resumed" : "storage.recovered", supervisor->outbox->db,
-	          tenant->name);
+	rare->unread_id = 0;
+	log_begin(&supervisor->log, LOG_WARNING, rare->unread_waits ? "tenant.resumed" : "storage.recovered",
+	          supervisor->outbox->db, tenant->name);
 	log_number(&supervisor->log, "id", message->id);
 	log_end(&supervisor->log);
 	if (!tenant->down)

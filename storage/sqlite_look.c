@@ -15,10 +15,12 @@
 #include "storage/sqlite_look.h"
 #include "storage/sqlite_settle.h"
 
-#define WAITING          "state IN ('queued', 'deferred')"
-#define AGED_S           600 /* so long after due_at a message competes as a 9 */
-#define PRIORITY_HIGHEST 9
-#define PRIORITIES       19
+#define WAITING            "state IN ('queued', 'deferred')"
+#define AGED_S             600 /* so long after due_at a message competes as a 9 */
+#define PRIORITY_HIGHEST   9
+#define PRIORITIES         19
+
+#define ROWS_BETWEEN_RESTS 64
 
 /* Its age: from the later of queued and not_before, less the time for which its tenant was suspended. */
 #define AGE_FROM_MS                                                                                          \
@@ -308,12 +310,18 @@ enum error storage_tenants(struct storage *storage, const char *name, storage_te
 			if ((count & (count - 1)) == 0)
 				all = memory_resize(all, (count ? 2 * count : 1) *
 				                                 sizeof(struct tenant_settings *));
+			/* Between thousands of settings the pages that were read would leave as many holes.
+			 */
+			if (rows % ROWS_BETWEEN_RESTS == ROWS_BETWEEN_RESTS - 1)
+				(void)sqlite3_db_release_memory(look->db);
 			/* One bad row costs nobody else anything. */
 			all[count] = storage_settings_of_row(&row, words);
-			if (all[count])
+			if (all[count]) {
+				all[count] = tenant_settings_pack(all[count]);
 				count++;
-			else
+			} else {
 				invalid = ERROR_INVALID;
+			}
 		}
 		rc = statement_end(&row);
 	}

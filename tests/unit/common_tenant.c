@@ -250,6 +250,31 @@ START_TEST(a_password_that_is_too_long_is_not_in_the_words)
 }
 END_TEST
 
+START_TEST(packed_settings_say_the_same_in_one_block)
+{
+	struct tenant_settings *loose = tenant_settings_create("acme"),
+			       *packed = tenant_settings_create("acme");
+	struct words words;
+
+	for (size_t i = 0; i < COUNT(table); i++) {
+		ck_assert_int_eq(tenant_settings_set(loose, table[i].column, table[i].value, &words), OK);
+		ck_assert_int_eq(tenant_settings_set(packed, table[i].column, table[i].value, &words), OK);
+	}
+	ck_assert_int_eq(tenant_settings_set(packed, "password", "hunter2", &words), OK);
+	ck_assert_int_eq(tenant_settings_set(loose, "password", "hunter2", &words), OK);
+	tenant_settings_seal(loose);
+	packed = tenant_settings_pack(packed);
+	ck_assert_str_eq(packed->name, "acme");
+	ck_assert_str_eq(packed->host, loose->host);
+	ck_assert_str_eq(packed->allowed_senders, loose->allowed_senders);
+	ck_assert_ptr_eq(packed->name, (char *)(packed + 1));
+	tenant_settings_seal(packed); /* each column has its part in the digest */
+	ck_assert_mem_eq(packed->digest, loose->digest, sizeof(loose->digest));
+	tenant_settings_release(&loose);
+	tenant_settings_release(&packed);
+}
+END_TEST
+
 static void *hold_and_release(void *argument)
 {
 	struct tenant_settings *shared = argument;
@@ -342,6 +367,7 @@ TCase *common_tenant_cases(void)
 	tcase_add_test(cases, tls_that_is_null_follows_the_port);
 	tcase_add_test(cases, what_is_no_value_is_refused_with_words_and_changes_nothing);
 	tcase_add_test(cases, a_password_that_is_too_long_is_not_in_the_words);
+	tcase_add_test(cases, packed_settings_say_the_same_in_one_block);
 	tcase_add_test(cases, the_last_reference_frees);
 	tcase_add_test(cases, a_credential_is_host_port_and_username_where_there_is_a_login);
 	tcase_add_test(cases, words_for_people);

@@ -18,6 +18,7 @@ int main(void)
 	suite_add_tcase(suite, breaker_tests());
 	suite_add_tcase(suite, budget_tests());
 	suite_add_tcase(suite, place_tests());
+	suite_add_tcase(suite, record_tests());
 	suite_add_tcase(suite, thread_tests());
 	suite_add_tcase(suite, judge_tests());
 	suite_add_tcase(suite, quota_tests());

@@ -10,6 +10,7 @@ TCase *batch_tests(void);
 TCase *breaker_tests(void);
 TCase *budget_tests(void);
 TCase *place_tests(void);
+TCase *record_tests(void);
 TCase *thread_tests(void);
 TCase *judge_tests(void);
 TCase *quota_tests(void);
