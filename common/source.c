@@ -24,11 +24,13 @@ static enum error read_file(const struct body *body, int64_t position, void *byt
 	return OK;
 }
 
-enum error body_read(const struct body *body, int64_t position, void *bytes, size_t capacity, size_t *length)
+enum error body_look(const struct body *body, int64_t position, void *room, size_t capacity,
+                     const char **bytes, size_t *length)
 {
 	uint64_t left;
 
 	*length = 0;
+	*bytes = room;
 	if (position < 0)
 		return ERROR_INVALID;
 	if (!body->present || position >= body->size || capacity == 0)
@@ -37,10 +39,20 @@ enum error body_read(const struct body *body, int64_t position, void *bytes, siz
 	if (left > capacity)
 		left = capacity;
 	if (!body->memory)
-		return read_file(body, position, bytes, (size_t)left, length);
-	memcpy(bytes, body->memory + position, (size_t)left);
+		return read_file(body, position, room, (size_t)left, length);
+	*bytes = body->memory + position;
 	*length = (size_t)left;
 	return OK;
+}
+
+enum error body_read(const struct body *body, int64_t position, void *bytes, size_t capacity, size_t *length)
+{
+	const char *from;
+	enum error error = body_look(body, position, bytes, capacity, &from, length);
+
+	if (error == OK && *length > 0 && from != bytes)
+		memcpy(bytes, from, *length);
+	return error;
 }
 
 static enum error read_memory(struct source *source, void *bytes, size_t capacity, size_t *length)

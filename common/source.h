@@ -38,6 +38,10 @@ struct body {
 /* Copies up to capacity octets from position; *length = 0 at the end. ERROR_SYSTEM if the file fails. */
 enum error body_read(const struct body *body, int64_t position, void *bytes, size_t capacity, size_t *length);
 
+/* The same without a copy of what is in memory: *bytes are there, or else in room, which has capacity. */
+enum error body_look(const struct body *body, int64_t position, void *room, size_t capacity,
+                     const char **bytes, size_t *length);
+
 /* A source over text in memory, which stays the caller's (tests, small things). */
 struct source_memory {
 	struct source source; /* first member */

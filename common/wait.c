@@ -68,6 +68,13 @@ void wait_keep_mask(void)
 	mask_is_kept = true;
 }
 
+static _Thread_local void (*rest)(void);
+
+void wait_rest_with(void (*give_back)(void))
+{
+	rest = give_back;
+}
+
 static bool called_off(const struct interrupt *interrupt)
 {
 	return interrupt && interrupt->level && atomic_load(interrupt->level) >= interrupt->threshold;
@@ -106,6 +113,8 @@ enum error wait_briefly(struct pollfd *fds, unsigned count, int64_t timeout_us)
 enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
                         const struct interrupt *interrupt)
 {
+	bool may_rest = rest != NULL;
+
 	for (;;) {
 		int left_ms, ready;
 
@@ -114,9 +123,15 @@ enum error wait_for_any(struct pollfd *fds, unsigned count, int64_t deadline_ms,
 		left_ms = deadline_left_ms(deadline_ms);
 		if (left_ms == 0)
 			return ERROR_TIMEOUT;
+		if (may_rest && (left_ms < 0 || left_ms > WAIT_LONG_MS))
+			left_ms = WAIT_LONG_MS;
 		ready = poll_once(fds, count, left_ms < 0 ? -1 : left_ms * INT64_C(1000));
 		if (ready > 0)
 			return OK;
+		if (ready == 0 && may_rest && left_ms == WAIT_LONG_MS) {
+			rest();
+			may_rest = false;
+		}
 		if (ready == 0)
 			continue; /* the deadline, or the cap of an int */
 		if (errno != EINTR)

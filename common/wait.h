@@ -40,6 +40,13 @@ void wait_setup(void);
 /* The calling thread never changes its signal mask from now on, so that its waits need not ask for it. */
 void wait_keep_mask(void);
 
+/*
+ * What the calling thread can do without while it waits goes back by this function, once in each wait that
+ * has lasted WAIT_LONG_MS.
+ */
+#define WAIT_LONG_MS 250
+void wait_rest_with(void (*give_back)(void));
+
 /* Wakes a thread from wait_for(); the thread must be alive. Does not block. */
 void wait_wake(pthread_t thread);
 

@@ -20,7 +20,12 @@
 #endif
 
 #define STACK_BYTES (256 * 1024)
-#define SPARED      4096 /* below the frame: this function's own calls, the red zone */
+#define SPARED      4096        /* below the frame: this function's own calls, the red zone */
+#define ABOVE_BYTES (32 * 1024) /* more than the C library has of a stack for itself, guard and TLS */
+
+#ifndef WITH_SANITIZER
+static _Thread_local uintptr_t stack_low; /* from there on the stack is there; 0 = not known */
+#endif
 
 struct start {
 	void *(*main)(void *);
@@ -33,11 +38,15 @@ static void *begin(void *argument)
 	struct start start = *(struct start *)argument;
 
 	free(argument);
+#ifndef WITH_SANITIZER
+	stack_low = (uintptr_t)__builtin_frame_address(0) - (STACK_BYTES - ABOVE_BYTES);
+#endif
 	/* by itself: another thread's name goes by a file of /proc, and the one that starts workers has no
 	 * time */
 	(void)prctl(PR_SET_NAME, start.name);
 	crash_thread_begin();
 	wait_keep_mask();
+	wait_rest_with(thread_rest);
 	return start.main(start.argument);
 }
 
@@ -72,19 +81,10 @@ __attribute__((noinline)) void thread_rest(void)
 {
 #ifndef WITH_SANITIZER
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0), low, high;
-	pthread_attr_t attributes;
-	size_t bytes = 0;
-	void *start = NULL;
+	uintptr_t low = (stack_low + page - 1) & ~(page - 1);
+	uintptr_t high = ((uintptr_t)__builtin_frame_address(0) - SPARED) & ~(page - 1);
 
-	if (pthread_getattr_np(pthread_self(), &attributes) != 0)
-		return;
-	if (pthread_attr_getstack(&attributes, &start, &bytes) == 0) {
-		low = ((uintptr_t)start + page - 1) & ~(page - 1);
-		high = (here - SPARED) & ~(page - 1);
-		if (high > low && here - low < bytes)
-			madvise((void *)low, high - low, MADV_DONTNEED);
-	}
-	pthread_attr_destroy(&attributes);
+	if (stack_low != 0 && high > low)
+		madvise((void *)low, high - low, MADV_DONTNEED);
 #endif
 }

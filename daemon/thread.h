@@ -9,14 +9,15 @@
 /*
  * pthread_create with a small stack (256 KiB; the sanitizers want the system's),
  * a name (cut at 15 octets), an alternate stack for fatal
- * signals (crash.h) and all other signals blocked. 0 or an errno. Any thread.
+ * signals (crash.h) and all other signals blocked; its long waits begin with thread_rest().
+ * 0 or an errno. Any thread.
  */
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
 /*
  * The calling thread is about to wait for long: the pages of its stack below the caller's frame
  * go back to the system (a conversation with TLS touches 24 KiB and more). One system call;
- * the pages come back, empty, as they are touched.
+ * the pages come back, empty, as they are touched. Of a thread of thread_start() alone.
  */
 void thread_rest(void);
 

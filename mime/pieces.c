@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_OCTETS 8192
+#define CHUNK_OCTETS 8192 /* of a file; touched only then: a thread's stack is memory, too */
+#define NEAR_OCTETS  2048 /* of what is in memory, where a chunk more costs no call of the system */
 #define READY_MAX    ENCODER_OUT_MAX(CHUNK_OCTETS)
 #define LINE_OCTETS  16 /* lines are mostly longer */
 
@@ -28,16 +29,30 @@ static void end_piece(struct pieces *pieces)
 	pieces->current++;
 }
 
+static size_t smaller(int64_t left, size_t most)
+{
+	return left < (int64_t)most ? (size_t)left : most;
+}
+
+/* What was grown for it is not kept by a message that waits for its answer. */
+static void drop_ready(struct pieces *pieces)
+{
+	buffer_fini(&pieces->ready);
+	buffer_init(&pieces->ready, READY_MAX);
+	pieces->given = 0;
+}
+
 static enum error encode_next(struct pieces *pieces, const struct piece *piece)
 {
-	char chunk[CHUNK_OCTETS];
+	char room[CHUNK_OCTETS];
+	const char *chunk = room;
 	int64_t left = piece->end - pieces->position;
-	size_t wanted = left < CHUNK_OCTETS ? (size_t)left : CHUNK_OCTETS;
+	size_t wanted = smaller(left, piece->body->memory ? NEAR_OCTETS : CHUNK_OCTETS);
 	size_t got = 0;
 	enum error error = OK;
 
 	if (wanted > 0)
-		error = body_read(piece->body, pieces->position, chunk, wanted, &got);
+		error = body_look(piece->body, pieces->position, room, wanted, &chunk, &got);
 	if (error)
 		return error;
 	if (wanted > 0 && got == 0)
@@ -53,14 +68,9 @@ static enum error encode_next(struct pieces *pieces, const struct piece *piece)
 	return error;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
 static size_t give_text(struct pieces *pieces, const struct piece *piece, void *bytes, size_t capacity)
 {
-	size_t length = smaller((size_t)(piece->end - pieces->position), capacity);
+	size_t length = smaller(piece->end - pieces->position, capacity);
 
 	memcpy(bytes, piece->text + pieces->position, length);
 	pieces->position += (int64_t)length;
@@ -71,7 +81,7 @@ static size_t give_text(struct pieces *pieces, const struct piece *piece, void *
 
 static size_t give_ready(struct pieces *pieces, void *bytes, size_t capacity)
 {
-	size_t length = smaller(pieces->ready.length - pieces->given, capacity);
+	size_t length = smaller((int64_t)(pieces->ready.length - pieces->given), capacity);
 
 	if (length == 0)
 		return 0;
@@ -93,8 +103,12 @@ static enum error pieces_read(struct source *source, void *bytes, size_t capacit
 		enum error error;
 
 		*length = give_ready(pieces, bytes, capacity);
-		if (*length > 0 || pieces->current == pieces->count || capacity == 0)
+		if (*length > 0 || capacity == 0)
 			return OK;
+		if (pieces->current == pieces->count) {
+			drop_ready(pieces);
+			return OK;
+		}
 		piece = &pieces->items[pieces->current];
 		if (!pieces->begun)
 			begin_piece(pieces, piece);
@@ -114,8 +128,7 @@ static void pieces_rewind(struct source *source)
 
 	pieces->current = 0;
 	pieces->begun = false;
-	pieces->given = 0;
-	buffer_clear(&pieces->ready);
+	drop_ready(pieces);
 }
 
 struct pieces *pieces_create(void)
@@ -185,7 +198,7 @@ static bool has_eight_bit(const char *bytes, size_t length)
 enum error pieces_measure(struct pieces *pieces, const char *column, int64_t *size, bool *eight_bit,
                           struct words *words)
 {
-	char chunk[CHUNK_OCTETS];
+	char chunk[NEAR_OCTETS];
 	size_t got;
 
 	*size = 0;

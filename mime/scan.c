@@ -163,7 +163,8 @@ static void end_scan(struct text_scan *scan)
 enum error scan_body(const struct body *body, const char *mark, struct text_facts *facts)
 {
 	struct text_scan scan = { .facts = facts, .mark = mark, .line = 1, .in_head = true };
-	char chunk[CHUNK_OCTETS];
+	char room[CHUNK_OCTETS];
+	const char *chunk;
 	int64_t position = 0;
 	size_t got;
 	enum error error = OK;
@@ -171,7 +172,7 @@ enum error scan_body(const struct body *body, const char *mark, struct text_fact
 	*facts = (struct text_facts){ .ascii = true, .head_ascii = true };
 	scan.mark_length = mark ? strlen(mark) : 0;
 	do {
-		error = body_read(body, position, chunk, sizeof(chunk), &got);
+		error = body_look(body, position, room, sizeof(room), &chunk, &got);
 		if (error || !scan_chunk(&scan, chunk, got))
 			break;
 		position += (int64_t)got;
@@ -185,7 +186,8 @@ enum error scan_quoted(const struct body *body, int64_t *octets)
 {
 	struct encoder encoder;
 	struct buffer scratch;
-	char chunk[CHUNK_OCTETS];
+	char room[CHUNK_OCTETS];
+	const char *chunk;
 	int64_t position = 0;
 	size_t got;
 	enum error error;
@@ -196,7 +198,7 @@ enum error scan_quoted(const struct body *body, int64_t *octets)
 	do {
 		enum error unfit;
 
-		error = body_read(body, position, chunk, sizeof(chunk), &got);
+		error = body_look(body, position, room, sizeof(room), &chunk, &got);
 		if (error)
 			break;
 		unfit = got > 0 ? encoder_feed(&encoder, chunk, got, &scratch)

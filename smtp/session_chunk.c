@@ -12,7 +12,7 @@
 #include "smtp/body.h"
 #include "smtp/session_text.h"
 
-#define PIECE_BYTES 4096
+#define PIECE_BYTES 1024 /* on the stack, which is memory of each thread */
 /* Shorter texts go with their envelope; of longer ones the first chunk shows whether the rest is wanted. */
 #define ALONG_BYTES 262144
 #define FIRST_BYTES 65536

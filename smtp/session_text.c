@@ -9,7 +9,7 @@
 #include "smtp/body.h"
 #include "smtp/session_text.h"
 
-#define PIECE_BYTES 4096
+#define PIECE_BYTES 1024 /* on the stack, which is memory of each thread */
 /* So much text is left to go out together with the end of the data, in one segment or a few. */
 #define TOGETHER_BYTES 8192
 #define LOOK_BYTES     65536           /* how often a server that never makes us wait is listened to */

@@ -6,11 +6,14 @@
 #endif
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/wait.h"
 #include "daemon/thread.h"
 #include "tests/unit/daemon_test.h"
 
@@ -73,10 +76,54 @@ START_TEST(what_was_used_of_the_stack_once_is_given_back)
 }
 END_TEST
 
+struct long_wait {
+	atomic_uintptr_t deepest;
+	int pipe[2];
+	enum error answer;
+};
+
+static void *wait_long(void *argument)
+{
+	struct long_wait *wait = argument;
+
+	atomic_store(&wait->deepest, use_much());
+	wait->answer = wait_for(wait->pipe[0], POLLIN, deadline_after_ms(120000), NULL);
+	return NULL;
+}
+
+START_TEST(who_waits_for_long_gives_it_back_and_goes_on_waiting)
+{
+	struct long_wait wait = { .answer = ERROR_SYSTEM };
+	int64_t limit = clock_monotonic_ms() + 60000;
+	uintptr_t deepest;
+	pthread_t thread;
+	size_t left = 1;
+
+	ck_assert_int_eq(pipe(wait.pipe), 0);
+	ck_assert_int_eq(thread_start(&thread, "waits", wait_long, &wait), 0);
+	while (left > 0 && clock_monotonic_ms() < limit) {
+		deepest = atomic_load(&wait.deepest);
+		left = deepest ? in_memory(deepest) : 1;
+		(void)poll(NULL, 0, 1);
+#ifdef WITH_SANITIZER
+		left = 0;
+#endif
+	}
+	ck_assert_uint_eq(left, 0);
+	ck_assert_int_eq(write(wait.pipe[1], "x", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(wait.answer, OK);
+	close(wait.pipe[0]);
+	close(wait.pipe[1]);
+}
+END_TEST
+
 TCase *thread_tests(void)
 {
 	TCase *tests = tcase_create("thread");
 
 	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
+	tcase_add_test(tests, who_waits_for_long_gives_it_back_and_goes_on_waiting);
+	tcase_set_timeout(tests, 120);
 	return tests;
 }
