@@ -207,12 +207,20 @@ struct recipient *message_add_recipient(struct message *message, const char *add
 	return recipient;
 }
 
-bool recipient_same_address(const char *a, const char *b)
+int recipient_address_order(const char *a, const char *b)
 {
 	const char *domain_a = strrchr(a, '@'), *domain_b = strrchr(b, '@');
+	int order;
 
 	if (!domain_a || !domain_b)
-		return strcmp(a, b) == 0;
-	return domain_a - a == domain_b - b && strncmp(a, b, (size_t)(domain_a - a)) == 0 &&
-	       text_equal_nocase(domain_a, domain_b);
+		return domain_a ? 1 : domain_b ? -1 : strcmp(a, b);
+	if (domain_a - a != domain_b - b)
+		return domain_a - a < domain_b - b ? -1 : 1;
+	order = memcmp(a, b, (size_t)(domain_a - a));
+	return order != 0 ? order : text_order_nocase(domain_a, domain_b);
+}
+
+bool recipient_same_address(const char *a, const char *b)
+{
+	return recipient_address_order(a, b) == 0;
 }

@@ -130,5 +130,7 @@ struct recipient *message_add_recipient(struct message *message, const char *add
 
 /* RFC 5321 2.3.11 and 4.1.2: local parts compared as they are, domains without ASCII case. */
 bool recipient_same_address(const char *a, const char *b);
+/* An order for qsort() and searches, below, at or above 0: 0 for the same address, and for no other. */
+int recipient_address_order(const char *a, const char *b);
 
 #endif

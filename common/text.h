@@ -38,7 +38,11 @@ static inline bool text_is_control(uint32_t code_point)
 bool text_is_ascii(const char *text, size_t length);
 
 /* ASCII letters compared without case; the locale plays no part. */
-bool text_equal_nocase(const char *a, const char *b);
+int text_order_nocase(const char *a, const char *b); /* as strcmp() */
+static inline bool text_equal_nocase(const char *a, const char *b)
+{
+	return text_order_nocase(a, b) == 0;
+}
 bool text_starts_nocase(const char *text, const char *prefix);
 void text_lower_ascii(char *text);
 

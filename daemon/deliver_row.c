@@ -48,28 +48,70 @@ static bool is_held(const struct recipient *known)
 	return known->state == DELIVERY_UNCERTAIN && known->attempts > 0 && known->outcome.code == 0;
 }
 
-/* What the table already knows of a recipient decides whether it takes part. */
+static int compare_known(const void *left, const void *right)
+{
+	const struct recipient *a = *(const struct recipient *const *)left;
+	const struct recipient *b = *(const struct recipient *const *)right;
+	int order = recipient_address_order(a->address, b->address);
+
+	return order != 0 ? order : a < b ? -1 : a > b;
+}
+
+/* In the order of their addresses, the same ones in that of the table. The caller frees it. */
+static const struct recipient **in_order(const struct mail *mail)
+{
+	const struct recipient **known = memory_alloc((mail->known_count + 1) * sizeof(known[0]));
+
+	for (size_t k = 0; k < mail->known_count; k++)
+		known[k] = &mail->known[k];
+	qsort(known, mail->known_count, sizeof(known[0]), compare_known);
+	return known;
+}
+
+/* The first that does not stand before the address: count where all do. */
+static size_t first_of(const struct recipient *const *known, size_t count, const char *address)
+{
+	size_t low = 0;
+
+	while (low < count) {
+		size_t middle = low + (count - low) / 2;
+
+		if (recipient_address_order(known[middle]->address, address) < 0)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
+}
+
+static void adopt(struct recipient *recipient, const struct recipient *known, bool hold)
+{
+	recipient->state = known->state;
+	recipient->attempts = known->attempts;
+	recipient->once_uncertain = known->once_uncertain || known->state == DELIVERY_UNCERTAIN;
+	if (hold && is_held(known))
+		recipient->wanted = false;
+}
+
+/* What the table already knows of a recipient decides whether it takes part. There may be 30,000 of each. */
 static void adopt_known(struct message *message, const struct mail *mail, bool hold)
 {
+	const struct recipient **known = in_order(mail);
+
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		struct recipient *recipient = &message->recipients[i];
+		size_t k = first_of(known, mail->known_count, recipient->address);
 
-		for (size_t k = 0; k < mail->known_count; k++) {
-			if (!recipient_same_address(mail->known[k].address, recipient->address))
-				continue;
-			recipient->state = mail->known[k].state;
-			recipient->attempts = mail->known[k].attempts;
-			recipient->once_uncertain = mail->known[k].once_uncertain ||
-			                            recipient->state == DELIVERY_UNCERTAIN;
-			if (hold && is_held(&mail->known[k]))
-				recipient->wanted = false;
-		}
+		for (; k < mail->known_count && recipient_same_address(known[k]->address, recipient->address);
+		     k++)
+			adopt(recipient, known[k], hold);
 		if (recipient->state == DELIVERY_SENT || recipient->state == DELIVERY_FAILED)
 			recipient->wanted = false;
 		if (recipient->state == DELIVERY_UNCERTAIN ||
 		    (recipient->wanted && recipient->once_uncertain))
 			message->duplicate_possible = true;
 	}
+	free(known);
 }
 
 /* The composed message in struct message's terms. */

@@ -12,6 +12,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
@@ -506,6 +507,7 @@ def prompted(scratch, first, second):
     """Exit status and all that the terminal showed."""
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
         os.execv(os.path.join(BUILD, "outboxctl"),
                  ["outboxctl", "--database", scratch.path, "tenant", "set", "acme", "--password"])
     heard = talk(terminal, b"Password of acme: ")

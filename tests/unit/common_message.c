@@ -155,6 +155,26 @@ START_TEST(domains_are_compared_without_case_and_local_parts_with)
 }
 END_TEST
 
+/* Each against each: who is below, is below all that are above; the same stand together. */
+START_TEST(recipients_have_an_order)
+{
+	static const char *const ordered[] = {
+		"",    "Postmaster", "postmaster", "@b",    "@B",    "a@a",
+		"b@A", "b@a",        "b@B",        "b@b.c", "B.b@x", "aa@x",
+	};
+	static const int rank[COUNT(ordered)] = { 0, 1, 2, 3, 3, 4, 5, 5, 6, 7, 9, 8 };
+
+	for (size_t i = 0; i < COUNT(ordered); i++) {
+		for (size_t k = 0; k < COUNT(ordered); k++) {
+			int order = recipient_address_order(ordered[i], ordered[k]);
+
+			ck_assert_msg((order > 0) - (order < 0) == (rank[i] > rank[k]) - (rank[i] < rank[k]),
+			              "'%s' and '%s': %d", ordered[i], ordered[k], order);
+		}
+	}
+}
+END_TEST
+
 TCase *common_message_cases(void)
 {
 	TCase *cases = tcase_create("message");
@@ -163,5 +183,6 @@ TCase *common_message_cases(void)
 	tcase_add_test(cases, outcomes_are_copied_deeply);
 	tcase_add_test(cases, an_attempt_is_forgotten_and_the_row_kept);
 	tcase_add_test(cases, domains_are_compared_without_case_and_local_parts_with);
+	tcase_add_test(cases, recipients_have_an_order);
 	return cases;
 }

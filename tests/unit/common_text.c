@@ -104,6 +104,9 @@ START_TEST(case_is_that_of_ascii)
 	ck_assert(text_equal_nocase("StartTLS", "STARTtls"));
 	ck_assert(!text_equal_nocase("abc", "abcd"));
 	ck_assert(!text_equal_nocase("abcd", "abc"));
+	ck_assert_int_lt(text_order_nocase("abc", "ABCD"), 0);
+	ck_assert_int_gt(text_order_nocase("ABD", "abc"), 0);
+	ck_assert_int_gt(text_order_nocase("\xc3\x84", "z"), 0);
 	ck_assert(!text_equal_nocase("[", "{"));
 	ck_assert(!text_equal_nocase("@", "`"));
 	ck_assert(!text_equal_nocase("\xc3\x84", "\xc3\xa4"));
