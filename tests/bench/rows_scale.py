@@ -9,6 +9,17 @@ import rows_drain
 import service
 
 
+def wait_started(bed, path, tenants):
+    """Until the start is over: its last work is a row of outbox_tenant_status for each tenant, some hundred a second."""
+    connection, limit = bed.connect(path), time.monotonic() + beds.LONG
+    while connection.execute("SELECT count(*) FROM outbox_tenant_status").fetchone()[0] < tenants:
+        if time.monotonic() > limit:
+            raise beds.Void("the tenants' states were not written in %d s" % beds.LONG)
+        time.sleep(0.1)
+    connection.close()
+    time.sleep(2)
+
+
 class Memory(rows_drain.Row):
     """Of an active tenant (its one connection open, a message under way) and of an idle one."""
 
@@ -55,7 +66,7 @@ class Memory(rows_drain.Row):
         path = self.bed.outbox(tenants, self.plain.port)
         with self.bed.daemon(path) as daemon:
             daemon.wait_ready()
-            time.sleep(1)
+            wait_started(self.bed, path, tenants)
             memory, threads = beds.memory_kib(daemon.pid), daemon.threads()
         self.bed.forget(path)
         return memory, threads
@@ -85,26 +96,16 @@ def scheduled_ms(pid):
 
 
 class Idle(rows_drain.Row):
-    """1,000 tenants that have nothing to send, once the start is over: its last work is a row of
-    outbox_tenant_status for each, some hundred a second."""
+    """1,000 tenants that have nothing to send, once the start is over."""
 
     NAME = "idle"
     TENANTS, SECONDS = 1000, 6
-
-    def started(self, path):
-        connection, limit = self.bed.connect(path), time.monotonic() + beds.LONG
-        while connection.execute("SELECT count(*) FROM outbox_tenant_status").fetchone()[0] < self.TENANTS:
-            if time.monotonic() > limit:
-                raise beds.Void("the tenants' states were not written in %d s" % beds.LONG)
-            time.sleep(0.1)
-        connection.close()
 
     def once(self):
         path = self.bed.outbox(self.TENANTS, 25)
         with self.bed.daemon(path) as daemon:
             daemon.wait_ready()
-            self.started(path)
-            time.sleep(2)
+            wait_started(self.bed, path, self.TENANTS)
             begin, before = time.monotonic(), scheduled_ms(daemon.pid)
             time.sleep(self.SECONDS)
             used = (scheduled_ms(daemon.pid) - before) / (time.monotonic() - begin)
