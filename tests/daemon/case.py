@@ -13,7 +13,6 @@ or when a sanitizer reported something.
 
 import glob
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -244,12 +243,3 @@ class Case:
             one.close()
         for one in self.outboxes.values():
             one.close()
-
-
-def dead_port():
-    """A port of loopback that nobody listens on, to listen on later."""
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    port = s.getsockname()[1]
-    s.close()
-    return port

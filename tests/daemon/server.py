@@ -24,6 +24,22 @@ import patience
 
 CLOSE, RESET, SILENCE = object(), object(), object()
 LONG = 600      # seconds after which a test is given up anyway
+_own = []       # bound, so that nobody else is given their ports
+
+
+def bound(port):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", port))
+    return one
+
+
+def own_port():
+    """A port of loopback that is this process's until it ends. Whoever connects is refused,
+    until somebody listens there and once he has ended: a port that were free then would be
+    the next test's, and hear from an outboxd that has not given up this one's server."""
+    _own.append(bound(0))
+    return _own[-1].getsockname()[1]
 
 
 class Mail:
@@ -200,9 +216,7 @@ class Server:
             self.listen()
 
     def listen(self, port=0):
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener = bound(port or own_port())
         self.listener.listen(64)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self.listener,),

@@ -3,8 +3,7 @@
 import signal
 import time
 
-from case import dead_port
-from server import CLOSE
+from server import CLOSE, own_port
 
 
 def test_4xx_to_one_recipient(case):
@@ -128,7 +127,7 @@ def test_streak_guard_off(case):
 def test_down_probe_up(case):
     """In words, once; then a probe at a time; and up again by itself."""
     server = case.server(listen=False)
-    server.port = dead_port()
+    server.port = own_port()
     case.tenant("acme", server)
     box = case.outbox()
     for i in range(5):
@@ -157,7 +156,7 @@ def test_slow_start_after_an_outage(case):
     have 16 under way: told by SIGUSR1 while one is held."""
     server = case.server(listen=False, extensions=(
         "PIPELINING", "CHUNKING", "8BITMIME", "ENHANCEDSTATUSCODES"))
-    server.port = dead_port()
+    server.port = own_port()
     gates = [server.hold("dot", lambda session, mail, n=n:
                          len(server.mails) == n) for n in range(6)]
     case.tenant("acme", server, max_connections=1, pipeline_depth=16)

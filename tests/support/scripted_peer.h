@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 
-#define PEER_WAIT_MS 15000 /* nothing a test waits for takes so long */
+#define PEER_WAIT_MS 60000 /* nothing a test waits for takes so long */
 
 /*
  * A certificate made for the test, signed by itself, for localhost, 127.0.0.1
