@@ -392,8 +392,7 @@ static enum error refuse_early_bytes(struct stream *stream, const struct tenant_
 
 	stream->in_start = stream->in_end = 0;
 	if (early && tenant->tls == TLS_IMPLICIT)
-		words_set(words, "%s speaks in clear on port %d, where tls = implicit expects TLS",
-		          tenant->host, tenant->port);
+		tls_tell_clear(tenant, words);
 	else if (early)
 		words_set(words, "%s sent more in clear behind its answer to STARTTLS", tenant->host);
 	else if (error != OK)

@@ -200,7 +200,9 @@ static enum error handshake_trouble(struct tls *tls, int rc)
 		tls_identity_explain(tls, tls->words);
 		return ERROR_CLOSED;
 	}
-	if (!tls_wire_is_tls(&tls->wire))
+	if (!tls_wire_is_tls(&tls->wire) && tls->tenant->tls == TLS_IMPLICIT)
+		tls_tell_clear(tls->tenant, tls->words);
+	else if (!tls_wire_is_tls(&tls->wire))
 		words_set(tls->words, "%s answered the TLS handshake in something that is not TLS", host);
 	else if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED)
 		tell_alert(tls, host, " refused the TLS handshake: ", tls->words);

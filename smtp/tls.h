@@ -53,6 +53,12 @@ struct tls_settings {
 enum error tls_start(int fd, const struct tls_settings *settings, int64_t deadline_ms,
                      const struct interrupt *interrupt, struct tls **tls, struct words *words);
 
+/*
+ * The words for a server that speaks in clear where tls = implicit expects TLS, whether it spoke before our
+ * ClientHello or after it. Any thread.
+ */
+void tls_tell_clear(const struct tenant_settings *tenant, struct words *words);
+
 /* close_notify without waiting, then frees; leaves NULL. */
 void tls_close(struct tls **tls);
 

@@ -140,6 +140,12 @@ bool tls_wire_is_tls(const struct tls_wire *wire)
 	return !wire->heard || wire->first == 22 || wire->first == 21;
 }
 
+void tls_tell_clear(const struct tenant_settings *tenant, struct words *words)
+{
+	words_set(words, "%s speaks in clear on port %d, where tls = implicit expects TLS", tenant->host,
+	          tenant->port);
+}
+
 static enum error shake_hands(int fd, struct tls *tls, const char *host, int64_t deadline_ms,
                               const struct interrupt *interrupt, struct words *words)
 {

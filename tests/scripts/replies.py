@@ -161,8 +161,7 @@ ROWS = (
         OPENING, BOTH, opening, lambda line: TENANT,
         lambda stage: {"resolve": ["fails otherwise"],
                        "connect": ["fails otherwise"],
-                       "tls": ["closes or resets", "is silent",
-                               "fails otherwise"]}.get(
+                       "tls": LOST + ("fails otherwise",)}.get(
                            stage, LOST + ("4xx", "5xx"))),
     Row("AUTH: the login is refused", ("auth",), BOTH, login_refusal,
         lambda line: AUTH_FAILED,

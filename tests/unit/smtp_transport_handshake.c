@@ -220,17 +220,31 @@ static void *answer_hello(void *context)
 	return NULL;
 }
 
-static enum error start_tls_with(struct answer answer)
+static enum error start_tls_of(struct tenant_settings *tenant, struct answer answer)
 {
 	pthread_t thread;
 	enum error error;
 
 	ck_assert_int_eq(pthread_create(&thread, NULL, answer_hello, &answer), 0);
-	error = start_tls(peer_tenant(NULL));
+	error = start_tls(tenant);
 	pthread_join(thread, NULL);
 	close(ends[1]);
 	return error;
 }
+
+static enum error start_tls_with(struct answer answer)
+{
+	return start_tls_of(peer_tenant(NULL), answer);
+}
+
+START_TEST(a_greeting_in_clear_that_comes_late_is_told_in_the_same_words)
+{
+	ck_assert_int_eq(start_tls_of(peer_tenant("tls", "implicit", "port", "465", NULL),
+	                              (struct answer){ "220 mail ESMTP\r\n", 16, false }),
+	                 ERROR_PROTOCOL);
+	ck_assert_str_eq(words.text, HOST " speaks in clear on port 465, where tls = implicit expects TLS");
+}
+END_TEST
 
 START_TEST(an_answer_that_is_no_tls_is_told)
 {
@@ -413,6 +427,7 @@ TCase *smtp_transport_handshake_cases(void)
 	tcase_add_test(cases, octets_behind_the_220_end_it);
 	tcase_add_test(cases, octets_that_only_the_kernel_has_end_it_too);
 	tcase_add_test(cases, a_greeting_in_clear_where_tls_was_due_is_told);
+	tcase_add_test(cases, a_greeting_in_clear_that_comes_late_is_told_in_the_same_words);
 	tcase_add_test(cases, an_answer_that_is_no_tls_is_told);
 	tcase_add_test(cases, a_refusal_of_the_handshake_is_told);
 	tcase_add_test(cases, warnings_without_end_end_it);
