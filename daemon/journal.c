@@ -141,6 +141,15 @@ void journal_close(struct journal **journal, bool clean)
 	*journal = NULL;
 }
 
+/* Among those that journal_take() takes from. */
+static void put_back(struct journal *journal, int slot)
+{
+	pthread_mutex_lock(&journal->lock);
+	journal->next_free[slot] = journal->first_free;
+	journal->first_free = slot;
+	pthread_mutex_unlock(&journal->lock);
+}
+
 static bool has_counts(const struct journal_slot *slot)
 {
 	return atomic_load_explicit(&slot->crashes, memory_order_relaxed) > 0 ||
@@ -162,8 +171,13 @@ void journal_recover(struct journal *journal, journal_each *each, void *context)
 			.stalls = atomic_load_explicit(&slot->stalls, memory_order_relaxed),
 		};
 
-		atomic_store_explicit(&slot->owner, 0, memory_order_relaxed);
-		if (stage == JOURNAL_FREE || (stage != JOURNAL_PAST_END && !has_counts(slot))) {
+		if (atomic_load_explicit(&slot->owner, memory_order_relaxed) != 0)
+			atomic_store_explicit(&slot->owner, 0, memory_order_relaxed);
+		if (stage == JOURNAL_FREE) { /* nearly all of them: read, not written */
+			put_back(journal, i);
+			continue;
+		}
+		if (stage != JOURNAL_PAST_END && !has_counts(slot)) {
 			journal_give(journal, i);
 			continue;
 		}
@@ -261,10 +275,7 @@ void journal_give(struct journal *journal, int slot)
 	journal_release(journal, slot);
 	atomic_store_explicit(&slot_of(journal, slot)->stage, JOURNAL_FREE, memory_order_release);
 	fault_here("journal", slot_of(journal, slot)->tenant);
-	pthread_mutex_lock(&journal->lock);
-	journal->next_free[slot] = journal->first_free;
-	journal->first_free = slot;
-	pthread_mutex_unlock(&journal->lock);
+	put_back(journal, slot);
 }
 
 void journal_keep(struct journal *journal, int slot, const struct message *message)
