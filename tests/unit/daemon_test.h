@@ -13,6 +13,7 @@ TCase *place_tests(void);
 TCase *record_tests(void);
 TCase *thread_tests(void);
 TCase *judge_tests(void);
+TCase *limit_tests(void);
 TCase *quota_tests(void);
 TCase *timers_tests(void);
 TCase *waking_tests(void);
