@@ -338,6 +338,17 @@ def a_change_of_the_tenant_seals_its_files_anew_or_is_refused(scratch):
     assert files.texts() == last and scratch.sql("SELECT host FROM outbox_tenant") == [("mail.other.example",)]
 
 
+def a_change_of_one_of_two_that_share_a_file_is_refused(scratch):
+    files = Files(scratch)
+    scratch.run("tenant", "add", "same", "--host", "127.0.0.1", "--password-file", "pw")
+    scratch.run("secrets", "seal", *files.more)
+    before = files.texts()
+    scratch.run("tenant", "set", "acme", "--host", "mail.other.example", *files.more, status=78)
+    assert "pw is password_file of tenant acme and password_file of tenant same" in scratch.errors
+    assert files.texts() == before
+    assert {row["trouble"] for row in scratch.json("secrets", "status", *files.more)} == {None}
+
+
 STEPS = ["open", "write", "write", "sync", "rename", "sync"]      # one file is put in another's place
 
 

@@ -483,6 +483,8 @@ void contract_backend_tests(Suite *suite)
 	suite_add_tcase(suite, tests);
 	sqlite_places_tests(suite);
 	sqlite_retain_tests(suite);
+	sqlite_secrets_tests(suite);
+	sqlite_take_tests(suite);
 	sqlite_rules_tests(suite);
 	sqlite_clock_tests(suite);
 	sqlite_triggers_tests(suite);

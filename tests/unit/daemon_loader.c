@@ -216,6 +216,9 @@ START_TEST(a_sealed_password_is_opened_for_its_server_alone)
 	ck_assert_int_eq(read_keys("keys", &words), OK);
 	expect_password("from the seal");
 	ck_assert(keyring_unlocked(loader_keyring(loader), settings));
+	/* those of before open it too: nothing is new */
+	ck_assert_int_eq(read_keys("keys", &words), OK);
+	ck_assert(!keyring_unlocked(loader_keyring(loader), settings));
 	set("host", "mail.evil.example");
 	expect_words("sealed for another host");
 	set("host", "mail.acme.example");
