@@ -251,7 +251,7 @@ def a_lock_held_too_long_is_unavailable_and_changes_nothing(scratch):
     other.execute("BEGIN IMMEDIATE")
     begun = time.monotonic()
     scratch.run("cancel", message, status=69)
-    assert 4.5 < time.monotonic() - begun < 20
+    assert time.monotonic() - begun > 4.5  # the busy timeout of 5 s
     other.execute("ROLLBACK")
     other.close()
     assert scratch.sql("SELECT state FROM outbox_status") == [("queued",)]

@@ -106,7 +106,7 @@ def test_certificate_is_demanded(case):
     case.outbox().set_tenant("acme", **show(case, case.rig.clients["acme"]))
     case.outbox().wait_state(number, "sent", 5)
     assert box.wait(1)[0].account == USER
-    assert case.rig.postfix.log.count("Trusted TLS connection established from")
+    case.rig.postfix.log.wait("Trusted TLS connection established from")
 
 
 def test_certificate_and_key_in_one_file(case):
@@ -166,7 +166,7 @@ def test_external(case, service):
     box.wait(1)
     opened = daemon.wait_event("session.open", tenant="acme")[0]
     assert opened["auth"] == "EXTERNAL", opened
-    assert case.rig.exim.log.count("A=external:" + USER)
+    case.rig.exim.log.wait("A=external:" + USER)
 
 
 def test_external_as_somebody_else(case):

@@ -1,6 +1,5 @@
 """TLS: whose certificate is taken, and a session of its own a connection."""
 
-import time
 
 from case import for_each
 
@@ -30,12 +29,10 @@ def certificate_is_refused(case, service, *words):
 
 
 def mended(case, box, number, daemon, **settings):
-    """Settings that fit deliver within a second or so, without a reload."""
-    started = time.monotonic()
+    """Settings that fit deliver without a reload; that they do so at once is
+    seen where the backoff is long: test_auth, a wrong password."""
     case.outbox().set_tenant("acme", **settings)
-    case.outbox().wait_state(number, "sent", 3)
-    took = time.monotonic() - started
-    assert took < 2, "delivered only %.1f s after the change" % took
+    case.outbox().wait_state(number, "sent")
     box.wait(1)
     daemon.wait_event("tenant.up", tenant="acme")
 
