@@ -23,6 +23,7 @@ int main(void)
 	suite_add_tcase(suite, judge_tests());
 	suite_add_tcase(suite, limit_tests());
 	suite_add_tcase(suite, quota_tests());
+	suite_add_tcase(suite, result_tests());
 	suite_add_tcase(suite, timers_tests());
 	suite_add_tcase(suite, waking_tests());
 	suite_add_tcase(suite, journal_tests());

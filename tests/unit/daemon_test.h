@@ -11,6 +11,7 @@ TCase *breaker_tests(void);
 TCase *budget_tests(void);
 TCase *place_tests(void);
 TCase *record_tests(void);
+TCase *result_tests(void);
 TCase *thread_tests(void);
 TCase *judge_tests(void);
 TCase *limit_tests(void);
