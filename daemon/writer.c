@@ -19,25 +19,32 @@
 #include "daemon/rules.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
+#include "storage/checkpoint.h"
 
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS          250
 #define CHECKPOINT_MS      1000
+#define CHECKPOINT_BUSY_MS 250  /* while there is more than one commit's worth … */
+#define CHECKPOINT_TURNS   20   /* … and every so often others may make theirs, if they want to … */
+#define CHECKPOINT_FREE_MS 50   /* … for so long */
 #define REST_AFTER_MS      2000 /* without anything to commit */
 #define HELD_BYTES         (64 << 20)
 #define HELD_MS            10000
+
+enum checkpoints { CHECKPOINTS_AT_TIMES, CHECKPOINTS_MANY, CHECKPOINTS_END };
 
 struct writer {
 	struct outbox *outbox;
 	pthread_t storage, checkpoint;
 	struct queue settle, hold, status; /* each with an eventfd */
-	atomic_int stop;                   /* STOP_NOW ends the checkpoint thread's wait */
+	atomic_int checkpoints;            /* what the checkpoint thread is told: enum checkpoints */
 	atomic_int finish;                 /* supervisor: 1 = commit what is there, then end */
 	_Atomic int64_t finish_by_ms;
-	_Atomic int64_t jumped_ms; /* the wall clock was set by so much more … */
-	atomic_uint clock_jumps;   /* … and so often in all */
-	atomic_bool dirty;         /* something was committed since the last checkpoint */
-	bool complete;             /* storage's last word */
+	_Atomic int64_t jumped_ms;    /* the wall clock was set by so much more … */
+	atomic_uint clock_jumps;      /* … and so often in all */
+	atomic_bool checkpoints_busy; /* it looks by itself, soon */
+	atomic_bool dirty;            /* something was committed since the last checkpoint */
+	bool complete;                /* storage's last word */
 	/* the storage thread's own: what the next commits take, and */
 	struct queue_link *to_settle, *to_hold, *to_tell;
 	unsigned follow, followed;       /* jumps: told before to_settle was taken, in the table after it */
@@ -132,6 +139,16 @@ static void take_in_hand(struct writer *writer, struct queue_link *first)
 	}
 }
 
+/* There is more than went into this commit: the log grows fast. */
+static void hurry_checkpoint(struct writer *writer)
+{
+	int before = CHECKPOINTS_AT_TIMES;
+
+	if (atomic_compare_exchange_strong(&writer->checkpoints, &before, CHECKPOINTS_MANY) &&
+	    !atomic_load(&writer->checkpoints_busy))
+		wait_wake(writer->checkpoint);
+}
+
 /*
  * Commits a batch; repeats its settlements until they went through or we are to
  * finish and the time is over. Holds are never repeated: their workers wait.
@@ -160,6 +177,8 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 			batch_put_back(&batch->messages, &writer->to_settle);
 			batch_put_back(&batch->uncertain, &writer->to_hold);
 			report_settled(writer, batch->messages);
+			if (writer->to_settle)
+				hurry_checkpoint(writer);
 		} else {
 			atomic_fetch_add(&writer->outbox->commit_failures, 1);
 			tell_trouble(writer, &words);
@@ -330,24 +349,51 @@ static void watch_held(struct writer *writer, int64_t held_bytes)
 	writer->held_told_bytes = held_bytes;
 }
 
+/* How long until the next one; whether it was hurried since the last. */
+static bool wait_for_checkpoint(struct writer *writer, int *many)
+{
+	const int pause_ms = *many == 0 ? CHECKPOINT_MS : CHECKPOINT_BUSY_MS;
+	const struct interrupt interrupt = { &writer->checkpoints,
+		                             *many ? CHECKPOINTS_END : CHECKPOINTS_MANY };
+	int64_t until_ms = clock_monotonic_ms() + pause_ms;
+	int told = CHECKPOINTS_MANY;
+
+	atomic_store(&writer->checkpoints_busy, *many > 0);
+	while (wait_for(-1, 0, until_ms, &interrupt) == ERROR_UNAVAILABLE)
+		; /* woken for nothing */
+	if (atomic_load(&writer->checkpoints) == CHECKPOINTS_END)
+		return false;
+	*many = atomic_compare_exchange_strong(&writer->checkpoints, &told, CHECKPOINTS_AT_TIMES) ? *many + 1
+	                                                                                          : 0;
+	return true;
+}
+
 static void *checkpoint_main(void *argument)
 {
 	struct writer *writer = argument;
-	const struct interrupt interrupt = { &writer->stop, 1 };
+	struct storage *storage = writer->outbox->storage;
+	int many = 0; /* so many times in a row there was much */
 
-	while (wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_MS, &interrupt) != ERROR_INTERRUPTED) {
+	while (wait_for_checkpoint(writer, &many)) {
 		int64_t held_bytes = 0;
 		struct words words;
 
+		storage_checkpoint_leave(storage);
+		if (many > 0 && many % CHECKPOINT_TURNS == 0)
+			(void)wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_FREE_MS, NULL);
 		/* What it says in words is found again, with a reader, by the next commit: nobody else is
 		 * told. */
 		if (!atomic_exchange(&writer->dirty, false) && !writer->held_since_ms)
 			continue;
-		if (storage_checkpoint(writer->outbox->storage, &held_bytes, &words) != OK)
+		if (storage_checkpoint(storage, &held_bytes, &words) != OK) {
 			atomic_store(&writer->dirty, true);
-		else
-			watch_held(writer, held_bytes);
+			continue;
+		}
+		watch_held(writer, held_bytes);
+		if (many > 0)
+			storage_checkpoint_keep(storage);
 	}
+	storage_checkpoint_leave(storage);
 	return NULL;
 }
 
@@ -385,6 +431,13 @@ static void end_storage(struct writer *writer, int64_t grace_ms)
 	pthread_join(writer->storage, NULL);
 }
 
+static void end_checkpoints(struct writer *writer)
+{
+	atomic_store(&writer->checkpoints, CHECKPOINTS_END);
+	wait_wake(writer->checkpoint);
+	pthread_join(writer->checkpoint, NULL);
+}
+
 enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words)
 {
 	struct writer *made = memory_alloc(sizeof(*made));
@@ -402,11 +455,12 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 		free(made);
 		return ERROR_UNAVAILABLE;
 	}
-	code = thread_start(&made->storage, "storage", storage_main, made);
+	/* first the one that the other wakes */
+	code = thread_start(&made->checkpoint, "storage-ckpt", checkpoint_main, made);
 	if (code == 0) {
-		code = thread_start(&made->checkpoint, "storage-ckpt", checkpoint_main, made);
+		code = thread_start(&made->storage, "storage", storage_main, made);
 		if (code != 0)
-			end_storage(made, 0);
+			end_checkpoints(made);
 	}
 	if (code != 0) {
 		words_set_errno(words, code, "cannot start the storage threads");
@@ -455,9 +509,7 @@ bool writer_stop(struct writer **writer, int64_t grace_ms)
 	bool complete;
 
 	end_storage(ended, grace_ms);
-	atomic_store(&ended->stop, 1);
-	wait_wake(ended->checkpoint);
-	pthread_join(ended->checkpoint, NULL);
+	end_checkpoints(ended);
 	complete = ended->complete;
 	destroy(ended);
 	*writer = NULL;

@@ -17,6 +17,7 @@
 #include "common/pool.h"
 #include "storage/migrate.h"
 #include "storage/sqlite_look.h"
+#include "storage/checkpoint.h"
 #include "storage/sqlite_settle.h"
 
 #define OPEN_LIMIT_MS 10000
@@ -237,6 +238,7 @@ void storage_close(struct storage **storage)
 		return;
 	connection_close(&old->look);
 	connection_close(&old->writer);
+	storage_checkpoint_leave(old);
 	connection_close(&old->checkpointer);
 	storage_wake_fini(old);
 	if (old->readers.blocks)

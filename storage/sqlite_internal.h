@@ -78,9 +78,14 @@ struct storage {
 	int64_t commit_us;    /* what the last COMMIT took */
 	int64_t gap_until_us; /* the write lock stays free until then (CLOCK_MONOTONIC) */
 
-	struct connection checkpointer; /* checkpoint thread */
-	struct readers readers;         /* workers */
-	struct spool_places places;     /* likewise */
+	/* checkpoint thread */
+	struct connection checkpointer;
+	int wal_pages;        /* in the WAL at the last checkpoint */
+	bool checkpoint_held; /* storage_checkpoint_keep() */
+
+	/* workers */
+	struct readers readers;
+	struct spool_places places;
 };
 
 /* Supervisor's verbs: the first caller is the owner, and nobody else may come. */

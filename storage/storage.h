@@ -134,12 +134,6 @@ enum error storage_clock_jumped(struct storage *storage, int64_t jumped_ms, int6
                                 struct words *words);
 
 /*
- * checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. *held_bytes (may be NULL):
- * how long the WAL is where it could not be begun anew because somebody reads in it, else 0.
- */
-enum error storage_checkpoint(struct storage *storage, int64_t *held_bytes, struct words *words);
-
-/*
  * any thread: modes, owners, file system, the file still the same: words for what
  * is wrong. Opens nothing. ERROR_NOT_FOUND: the file is gone or another is in its
  * place (close and open anew); ERROR_UNAVAILABLE: left WAL; ERROR_REFUSED: file

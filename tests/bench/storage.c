@@ -18,6 +18,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "storage/checkpoint.h"
 #include "storage/storage.h"
 
 #define COMMIT_ROWS 256

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "storage/checkpoint.h"
 #include "common/clock.h"
 #include "tests/contract/bed.h"
 #include "tests/contract/suites.h"
@@ -77,6 +78,37 @@ START_TEST(a_checkpoint_moves_what_was_committed)
 	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words)); /* what cannot be now is no failure */
 	APP->unlock(bed.outbox);
 	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	ck_assert(APP->unpinned(bed.outbox));
+}
+END_TEST
+
+START_TEST(while_much_is_written_an_application_moves_nothing)
+{
+	const struct contract_message large = { .message_bytes = 3 * 1024 * 1024 };
+
+	bed_insert(&large);
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	storage_checkpoint_keep(bed.storage);
+	storage_checkpoint_keep(bed.storage); /* once is enough */
+	ck_assert(!APP->unpinned(bed.outbox));
+	bed_insert(&large);
+	/* ours goes on, and lets it go */
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	ck_assert(APP->unpinned(bed.outbox));
+	bed_insert(&large);
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	storage_checkpoint_keep(bed.storage);
+	storage_checkpoint_leave(bed.storage);
+	ck_assert(APP->unpinned(bed.outbox));
+	/* a short log is left to everybody */
+	bed_insert(&(struct contract_message){ 0 });
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	storage_checkpoint_keep(bed.storage);
+	ck_assert(APP->unpinned(bed.outbox));
+	bed_insert(&large); /* kept at the end: closing lets it go */
+	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
+	storage_checkpoint_keep(bed.storage);
+	storage_close(&bed.storage);
 	ck_assert(APP->unpinned(bed.outbox));
 }
 END_TEST
@@ -182,5 +214,6 @@ void contract_trouble(TCase *tests)
 	tcase_add_test(tests, a_lock_held_by_an_application_stops_no_reader);
 	tcase_add_test(tests, the_write_lock_stays_free_between_two_commits);
 	tcase_add_test(tests, a_checkpoint_moves_what_was_committed);
+	tcase_add_test(tests, while_much_is_written_an_application_moves_nothing);
 	tcase_add_test(tests, each_thread_does_its_own_verbs_at_once);
 }
