@@ -5,10 +5,21 @@
 
 #include "common/message.h"
 
-void batch_hold(struct storage_batch *batch, int64_t commit_us)
+void batch_hold(struct storage_batch *batch, int64_t commit_us, bool shared)
 {
-	batch->hold_us = commit_us > BATCH_HOLD_US ? commit_us : BATCH_HOLD_US;
+	int64_t hold_us = shared ? BATCH_HOLD_SHARED_US : BATCH_HOLD_US;
+
+	batch->hold_us = commit_us > hold_us ? commit_us : hold_us;
 	batch->hold_least = BATCH_HOLD_LEAST;
+}
+
+int64_t batch_gather(size_t waiting, int64_t committed_ms, int64_t now_ms)
+{
+	int64_t until_ms = committed_ms + BATCH_GATHER_MS, look_ms = now_ms + BATCH_GATHER_LOOK_MS;
+
+	if (waiting == 0 || waiting >= BATCH_GATHER_MESSAGES || now_ms >= until_ms)
+		return 0;
+	return look_ms < until_ms ? look_ms : until_ms;
 }
 
 static bool is_suspect(struct queue_link *link)
@@ -28,6 +39,15 @@ static struct queue_link *cut_chain(struct queue_link **rest)
 	*rest = last->next;
 	last->next = NULL;
 	return first;
+}
+
+bool batch_is_large(const struct queue_link *messages)
+{
+	int count = 0;
+
+	for (const struct queue_link *link = messages; link && count < BATCH_HOLD_LEAST; link = link->next)
+		count++;
+	return count == BATCH_HOLD_LEAST;
 }
 
 void batch_put_back(struct queue_link **chain, struct queue_link **rest)

@@ -15,17 +15,34 @@
  * takes, the write lock is held for some 3 ms: SQLite's busy handler asks for it after 1, 3 and 8 ms, and
  * then too seldom. Where COMMIT takes longer, as long as the last one: else it would be all that is done.
  */
-#define BATCH_HOLD_LEAST 32
-#define BATCH_HOLD_US    2500
+#define BATCH_HOLD_LEAST     32
+#define BATCH_HOLD_US        2500
+#define BATCH_HOLD_SHARED_US 1500 /* where others do commit: let in at the third question */
 
-/* How long messages are added to a batch, where the last COMMIT took commit_us (0 = none yet). */
-void batch_hold(struct storage_batch *batch, int64_t commit_us);
+/*
+ * How long messages are added to a batch, where the last COMMIT took commit_us (0 = none yet). shared:
+ * others commit too.
+ */
+void batch_hold(struct storage_batch *batch, int64_t commit_us, bool shared);
+
+/*
+ * Where others commit too, each commit of ours makes them wait: so that these are few, results are gathered
+ * for so long after the last one, but not while as many wait as are worth one. Until when (ms) one is to
+ * wait for more, looking again every so often; 0 = not at all.
+ */
+#define BATCH_GATHER_MS       30
+#define BATCH_GATHER_MESSAGES 128
+#define BATCH_GATHER_LOOK_MS  5
+int64_t batch_gather(size_t waiting, int64_t committed_ms, int64_t now_ms);
 
 /*
  * Moves the first messages of two chains, those to settle and those to hold, into
  * an empty batch. A suspect is a commit of its own, so that a crash in it names one.
  */
 void batch_cut(struct storage_batch *batch, struct queue_link **settle, struct queue_link **hold);
+
+/* So many messages that the write-ahead log grows fast where each commit has as many. */
+bool batch_is_large(const struct queue_link *messages);
 
 /* Likewise the first tenants' statuses. */
 void batch_cut_statuses(struct storage_batch *batch, struct queue_link **statuses);

@@ -15,6 +15,13 @@
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
 /*
+ * The calling thread is preferred to the others of this process by the scheduler (nice, ten less), where that
+ * is permitted (CAP_SYS_NICE; LimitNICE= in the service's file): for who holds what other processes wait for,
+ * and uses little. Where it is not, nothing happens. Does not block.
+ */
+void thread_prefer(void);
+
+/*
  * The calling thread is about to wait for long: the pages of its stack below the caller's frame
  * go back to the system (a conversation with TLS touches 24 KiB and more). One system call;
  * the pages come back, empty, as they are touched. Of a thread of thread_start() alone.

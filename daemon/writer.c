@@ -13,38 +13,28 @@
 #include "common/clock.h"
 #include "common/wait.h"
 #include "daemon/batch.h"
+#include "daemon/checkpoints.h"
 #include "daemon/fault.h"
 #include "daemon/report.h"
 #include "daemon/retention.h"
 #include "daemon/rules.h"
 #include "daemon/service_internal.h"
 #include "daemon/thread.h"
-#include "storage/checkpoint.h"
 
 #define COMMIT_DEADLINE_MS 10000
 #define REPEAT_MS          250
-#define CHECKPOINT_MS      1000
-#define CHECKPOINT_BUSY_MS 250  /* while there is more than one commit's worth … */
-#define CHECKPOINT_TURNS   20   /* … and every so often others may make theirs, if they want to … */
-#define CHECKPOINT_FREE_MS 50   /* … for so long */
 #define REST_AFTER_MS      2000 /* without anything to commit */
-#define HELD_BYTES         (64 << 20)
-#define HELD_MS            10000
-
-enum checkpoints { CHECKPOINTS_AT_TIMES, CHECKPOINTS_MANY, CHECKPOINTS_END };
 
 struct writer {
 	struct outbox *outbox;
-	pthread_t storage, checkpoint;
+	pthread_t storage;
+	struct checkpoints *checkpoints;
 	struct queue settle, hold, status; /* each with an eventfd */
-	atomic_int checkpoints;            /* what the checkpoint thread is told: enum checkpoints */
 	atomic_int finish;                 /* supervisor: 1 = commit what is there, then end */
 	_Atomic int64_t finish_by_ms;
-	_Atomic int64_t jumped_ms;    /* the wall clock was set by so much more … */
-	atomic_uint clock_jumps;      /* … and so often in all */
-	atomic_bool checkpoints_busy; /* it looks by itself, soon */
-	atomic_bool dirty;            /* something was committed since the last checkpoint */
-	bool complete;                /* storage's last word */
+	_Atomic int64_t jumped_ms; /* the wall clock was set by so much more … */
+	atomic_uint clock_jumps;   /* … and so often in all */
+	bool complete;             /* storage's last word */
 	/* the storage thread's own: what the next commits take, and */
 	struct queue_link *to_settle, *to_hold, *to_tell;
 	unsigned follow, followed;       /* jumps: told before to_settle was taken, in the table after it */
@@ -53,11 +43,8 @@ struct writer {
 	bool failing;
 	struct retention retention;
 	struct rules rules;
+	int64_t committed_ms;
 	int64_t rest_at_ms; /* storage_rest() then, DEADLINE_NEVER = it was, or nothing was committed */
-	/* the checkpoint thread's own */
-	struct log_batch checkpoint_log;
-	int64_t held_since_ms, held_since_s; /* somebody reads in a long write-ahead log; 0 = no */
-	int64_t held_told_bytes;             /* how long it was when that was told, 0 = not yet */
 };
 
 static void tell_trouble(struct writer *writer, const struct words *words)
@@ -139,16 +126,6 @@ static void take_in_hand(struct writer *writer, struct queue_link *first)
 	}
 }
 
-/* There is more than went into this commit: the log grows fast. */
-static void hurry_checkpoint(struct writer *writer)
-{
-	int before = CHECKPOINTS_AT_TIMES;
-
-	if (atomic_compare_exchange_strong(&writer->checkpoints, &before, CHECKPOINTS_MANY) &&
-	    !atomic_load(&writer->checkpoints_busy))
-		wait_wake(writer->checkpoint);
-}
-
 /*
  * Commits a batch; repeats its settlements until they went through or we are to
  * finish and the time is over. Holds are never repeated: their workers wait.
@@ -172,13 +149,14 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 			committed = true;
 			atomic_fetch_add(&writer->outbox->commits, 1);
 			tell_recovery(writer);
-			atomic_store(&writer->dirty, true);
+			checkpoints_note(writer->checkpoints);
+			writer->committed_ms = clock_monotonic_ms();
 			writer->rest_at_ms = now + REST_AFTER_MS;
 			batch_put_back(&batch->messages, &writer->to_settle);
 			batch_put_back(&batch->uncertain, &writer->to_hold);
+			if (writer->to_settle || batch_is_large(batch->messages))
+				checkpoints_hurry(writer->checkpoints);
 			report_settled(writer, batch->messages);
-			if (writer->to_settle)
-				hurry_checkpoint(writer);
 		} else {
 			atomic_fetch_add(&writer->outbox->commit_failures, 1);
 			tell_trouble(writer, &words);
@@ -197,6 +175,21 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 	if (batch->messages)
 		queue_push_chain(&writer->outbox->settled, batch->messages);
 	return committed || !batch->messages;
+}
+
+/* Waits for more to commit, where that is worth it; who waits with a message in hand ends it. */
+static void gather(struct writer *writer)
+{
+	const struct interrupt finish = { &writer->finish, 1 };
+	int64_t until_ms;
+
+	while (!writer->to_settle && !writer->to_hold) {
+		until_ms = batch_gather(queue_length(&writer->settle), writer->committed_ms,
+		                        clock_monotonic_ms());
+		if (until_ms == 0 ||
+		    wait_for(writer->hold.event_fd, POLLIN, until_ms, &finish) != ERROR_TIMEOUT)
+			break;
+	}
 }
 
 static bool clock_is_due(const struct writer *writer)
@@ -224,7 +217,7 @@ static void follow_clock(struct writer *writer)
 		tell_trouble(writer, &words);
 	} else {
 		tell_recovery(writer);
-		atomic_store(&writer->dirty, true);
+		checkpoints_note(writer->checkpoints);
 		writer->follow_ms = 0;
 		writer->followed = writer->follow;
 		atomic_store(&writer->outbox->clock_followed, writer->followed);
@@ -269,12 +262,17 @@ static void *storage_main(void *argument)
 {
 	struct writer *writer = argument;
 
+	/* applications wait for the lock that it holds: it is not to wait for workers meanwhile */
+	thread_prefer();
 	writer->complete = true;
 	for (;;) {
 		bool last = atomic_load(&writer->finish) != 0;
+		bool shared = storage_is_shared(writer->outbox->storage);
 		struct storage_batch batch = { 0 };
 
-		batch_hold(&batch, storage_commit_us(writer->outbox->storage));
+		batch_hold(&batch, storage_commit_us(writer->outbox->storage), shared);
+		if (!last && shared)
+			gather(writer);
 		take_settle(writer);
 		if (!writer->to_hold)
 			writer->to_hold = queue_take_all(&writer->hold);
@@ -299,101 +297,12 @@ static void *storage_main(void *argument)
 		/* Results come first, but not for ever. */
 		atomic_store(&writer->outbox->storage_since_ms, clock_monotonic_ms());
 		if (!last && rules_step(&writer->rules))
-			atomic_store(&writer->dirty, true);
+			checkpoints_note(writer->checkpoints);
 		if (!last && retention_step(&writer->retention))
-			atomic_store(&writer->dirty, true);
+			checkpoints_note(writer->checkpoints);
 		atomic_store(&writer->outbox->storage_since_ms, 0);
 	}
 	retention_tell(&writer->retention, true);
-	return NULL;
-}
-
-static void tell_held(struct writer *writer, const char *event, const char *error)
-{
-	log_begin(&writer->checkpoint_log, LOG_WARNING, event, writer->outbox->db, NULL);
-	log_text(&writer->checkpoint_log, "database", writer->outbox->path);
-	log_text(&writer->checkpoint_log, "error", error);
-	log_end(&writer->checkpoint_log);
-	log_push(&writer->checkpoint_log);
-}
-
-/*
- * A transaction that is only read in, and never ends, keeps the write-ahead log from being used
- * again: it grows with each commit until the disk is full. Told, and told again when it has doubled.
- */
-static void watch_held(struct writer *writer, int64_t held_bytes)
-{
-	int64_t now = clock_monotonic_ms();
-	int64_t most = fault_number("wal-held-bytes", HELD_BYTES);
-	struct words words;
-
-	atomic_store(&writer->outbox->wal_held_bytes, held_bytes);
-	if (held_bytes == 0) {
-		if (writer->held_told_bytes)
-			tell_held(writer, "storage.recovered", NULL);
-		writer->held_since_ms = writer->held_told_bytes = 0;
-		return;
-	}
-	if (!writer->held_since_ms) {
-		writer->held_since_ms = now;
-		writer->held_since_s = clock_wall_s();
-	}
-	if (held_bytes < most || held_bytes < 2 * writer->held_told_bytes ||
-	    now - writer->held_since_ms < fault_number("wal-held-ms", HELD_MS))
-		return;
-	words_set(&words,
-	          "the write-ahead log has grown to %lld MiB: for %lld s a program has been reading in one "
-	          "transaction, and until that ends it grows with every commit",
-	          (long long)(held_bytes >> 20), (long long)(clock_wall_s() - writer->held_since_s));
-	tell_held(writer, "storage.warning", words.text);
-	writer->held_told_bytes = held_bytes;
-}
-
-/* How long until the next one; whether it was hurried since the last. */
-static bool wait_for_checkpoint(struct writer *writer, int *many)
-{
-	const int pause_ms = *many == 0 ? CHECKPOINT_MS : CHECKPOINT_BUSY_MS;
-	const struct interrupt interrupt = { &writer->checkpoints,
-		                             *many ? CHECKPOINTS_END : CHECKPOINTS_MANY };
-	int64_t until_ms = clock_monotonic_ms() + pause_ms;
-	int told = CHECKPOINTS_MANY;
-
-	atomic_store(&writer->checkpoints_busy, *many > 0);
-	while (wait_for(-1, 0, until_ms, &interrupt) == ERROR_UNAVAILABLE)
-		; /* woken for nothing */
-	if (atomic_load(&writer->checkpoints) == CHECKPOINTS_END)
-		return false;
-	*many = atomic_compare_exchange_strong(&writer->checkpoints, &told, CHECKPOINTS_AT_TIMES) ? *many + 1
-	                                                                                          : 0;
-	return true;
-}
-
-static void *checkpoint_main(void *argument)
-{
-	struct writer *writer = argument;
-	struct storage *storage = writer->outbox->storage;
-	int many = 0; /* so many times in a row there was much */
-
-	while (wait_for_checkpoint(writer, &many)) {
-		int64_t held_bytes = 0;
-		struct words words;
-
-		storage_checkpoint_leave(storage);
-		if (many > 0 && many % CHECKPOINT_TURNS == 0)
-			(void)wait_for(-1, 0, clock_monotonic_ms() + CHECKPOINT_FREE_MS, NULL);
-		/* What it says in words is found again, with a reader, by the next commit: nobody else is
-		 * told. */
-		if (!atomic_exchange(&writer->dirty, false) && !writer->held_since_ms)
-			continue;
-		if (storage_checkpoint(storage, &held_bytes, &words) != OK) {
-			atomic_store(&writer->dirty, true);
-			continue;
-		}
-		watch_held(writer, held_bytes);
-		if (many > 0)
-			storage_checkpoint_keep(storage);
-	}
-	storage_checkpoint_leave(storage);
 	return NULL;
 }
 
@@ -416,7 +325,6 @@ static bool init_queues(struct writer *writer, struct words *words)
 static void destroy(struct writer *writer)
 {
 	log_batch_fini(&writer->log);
-	log_batch_fini(&writer->checkpoint_log);
 	queue_fini(&writer->settle);
 	queue_fini(&writer->hold);
 	queue_fini(&writer->status);
@@ -431,13 +339,6 @@ static void end_storage(struct writer *writer, int64_t grace_ms)
 	pthread_join(writer->storage, NULL);
 }
 
-static void end_checkpoints(struct writer *writer)
-{
-	atomic_store(&writer->checkpoints, CHECKPOINTS_END);
-	wait_wake(writer->checkpoint);
-	pthread_join(writer->checkpoint, NULL);
-}
-
 enum error writer_start(struct outbox *outbox, struct writer **writer, struct words *words)
 {
 	struct writer *made = memory_alloc(sizeof(*made));
@@ -447,7 +348,6 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 	made->rest_at_ms = DEADLINE_NEVER;
 	atomic_store(&outbox->clock_followed, 0);
 	log_batch_init(&made->log, outbox->service->log);
-	log_batch_init(&made->checkpoint_log, outbox->service->log);
 	retention_init(&made->retention, outbox, &made->log);
 	rules_init(&made->rules, outbox, &made->log);
 	if (!init_queues(made, words)) {
@@ -456,14 +356,14 @@ enum error writer_start(struct outbox *outbox, struct writer **writer, struct wo
 		return ERROR_UNAVAILABLE;
 	}
 	/* first the one that the other wakes */
-	code = thread_start(&made->checkpoint, "storage-ckpt", checkpoint_main, made);
-	if (code == 0) {
-		code = thread_start(&made->storage, "storage", storage_main, made);
-		if (code != 0)
-			end_checkpoints(made);
+	if (checkpoints_start(outbox, &made->checkpoints, words) != OK) {
+		destroy(made);
+		return ERROR_UNAVAILABLE;
 	}
+	code = thread_start(&made->storage, "storage", storage_main, made);
 	if (code != 0) {
-		words_set_errno(words, code, "cannot start the storage threads");
+		words_set_errno(words, code, "cannot start the storage thread");
+		checkpoints_stop(&made->checkpoints);
 		destroy(made);
 		return ERROR_UNAVAILABLE;
 	}
@@ -509,7 +409,7 @@ bool writer_stop(struct writer **writer, int64_t grace_ms)
 	bool complete;
 
 	end_storage(ended, grace_ms);
-	end_checkpoints(ended);
+	checkpoints_stop(&ended->checkpoints);
 	complete = ended->complete;
 	destroy(ended);
 	*writer = NULL;

@@ -41,8 +41,7 @@ struct feed {
 	int64_t all_up_to; /* or all of them up to this one, 0 = none */
 };
 
-/* What one commit deletes of it. */
-struct feed_cut {
+struct feed_cut { /* what one commit deletes of it */
 	int64_t *seqs;
 	size_t count;
 	int64_t up_to;
@@ -75,8 +74,10 @@ struct storage {
 	/* storage thread */
 	struct connection writer;
 	atomic_flag settling;
-	int64_t commit_us;    /* what the last COMMIT took */
-	int64_t gap_until_us; /* the write lock stays free until then (CLOCK_MONOTONIC) */
+	int64_t commit_us;      /* what the last COMMIT took */
+	int64_t writer_version; /* SQLite's count of others' commits, at the last one of ours; 0 = none */
+	bool shared;            /* it was another at the one before */
+	int64_t gap_until_us;   /* the write lock stays free until then (CLOCK_MONOTONIC) */
 
 	/* checkpoint thread */
 	struct connection checkpointer;

@@ -11,12 +11,10 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "storage/sqlite_settle.h"
 
-#define GAP_MIN_US   2000
 #define USAGE_KEPT_S (25 * 3600) /* a day, and what is left of the part that began before it */
 /* ?1 id, ?2 state, ?3 attempts, ?4 due_at, ?5 result, ?6 message_id, ?7 now, ?8 requeues */
 #define SETTLE_COLUMNS                                                                                       \
@@ -86,45 +84,10 @@ const char *const storage_settle_sql[SETTLE_STATEMENTS] = {
 	[RETAIN_ATTACHMENTS] = "SELECT rowid FROM outbox_attachment WHERE outbox_id = ?1",
 	[RETAIN_REMOVE] = "DELETE FROM outbox WHERE id = ?1 AND EXISTS (SELECT 1 FROM outbox_status"
 			  " WHERE outbox_id = ?1 AND state = ?2 AND finished_at_ms < ?3)",
+	[SETTLE_OTHERS] = "PRAGMA data_version",
 	[TRIGGERS_VERSION] = "PRAGMA schema_version",
 	[TRIGGERS_FOREIGN] = storage_triggers_foreign_sql,
 };
-
-int64_t storage_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-/* Leaves the write lock to the applications until the gap is over. */
-enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words)
-{
-	int64_t wait_us = storage->gap_until_us - storage_now_us();
-	int left_ms = deadline_left_ms(deadline_ms);
-	bool late = left_ms >= 0 && wait_us > (int64_t)left_ms * 1000;
-	struct timespec pause;
-
-	if (late)
-		wait_us = (int64_t)left_ms * 1000;
-	if (wait_us > 0) {
-		pause.tv_sec = wait_us / 1000000;
-		pause.tv_nsec = wait_us % 1000000 * 1000;
-		(void)nanosleep(&pause, NULL);
-	}
-	if (!late)
-		return OK;
-	words_set(words, "the write lock is left to the applications for as long as the last commit held it");
-	return ERROR_UNAVAILABLE;
-}
-
-void storage_lock_held(struct storage *storage, int64_t began_us)
-{
-	int64_t now_us = storage_now_us(), held_us = now_us - began_us;
-
-	storage->gap_until_us = now_us + (held_us > GAP_MIN_US ? held_us : GAP_MIN_US);
-}
 
 /* What the row says where it is not ours to settle. */
 struct found_row {
@@ -432,7 +395,9 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 			connection_close(writer); /* whatever is wrong with it does not stay */
 		return error;
 	}
-	rc = write_batch(storage, batch, cut, began_us, &at_id);
+	rc = storage_ask_others(storage);
+	if (rc == SQLITE_OK)
+		rc = write_batch(storage, batch, cut, began_us, &at_id);
 	written_us = storage_now_us();
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);

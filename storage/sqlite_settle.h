@@ -25,6 +25,7 @@ enum settle_statement {
 	RETAIN_FINISHED,
 	RETAIN_ATTACHMENTS,
 	RETAIN_REMOVE,
+	SETTLE_OTHERS,
 	TRIGGERS_VERSION,
 	TRIGGERS_FOREIGN,
 	SETTLE_STATEMENTS
@@ -33,10 +34,12 @@ enum settle_statement {
 /* The writing connection, opened where it is not, for a verb that may wait until deadline_ms for the lock. */
 enum error storage_open_writer(struct storage *storage, int64_t deadline_ms, struct words *words);
 
-/* What keeps the write lock free between two of our commits. */
+/* sqlite_gap.c: what keeps the write lock free between two of our commits. */
 int64_t storage_now_us(void); /* CLOCK_MONOTONIC */
 enum error storage_wait_for_gap(struct storage *storage, int64_t deadline_ms, struct words *words);
 void storage_lock_held(struct storage *storage, int64_t began_us); /* until now */
+/* The write lock is held: whether somebody else has committed since we did. An SQLite result code. */
+int storage_ask_others(struct storage *storage);
 #define CLOCK_SLACK_MS 60000 /* clocks that are kept right are set by less */
 
 /* In a writing transaction, before all else at the start: looks whether the clock was set back while no

@@ -106,6 +106,9 @@ void storage_look_rest(struct storage *storage); /* supervisor */
 /* storage: what the last COMMIT took, 0 = none yet: less than that is not worth a commit. */
 int64_t storage_commit_us(const struct storage *storage);
 
+/* storage: whether somebody else had committed between the last two commits. */
+bool storage_is_shared(const struct storage *storage);
+
 /* Finished messages of one state that are no longer kept. */
 struct storage_retention {
 	enum message_state state;   /* MESSAGE_SENT, MESSAGE_FAILED or MESSAGE_CANCELLED */

@@ -126,10 +126,31 @@ START_TEST(others_wait_for_the_lock_no_longer_than_for_a_commit)
 	for (size_t i = 0; i < sizeof(commits_us) / sizeof(commits_us[0]); i++) {
 		struct storage_batch batch = { 0 };
 
-		batch_hold(&batch, commits_us[i][0]);
+		batch_hold(&batch, commits_us[i][0], false);
 		ck_assert_int_eq(batch.hold_us, commits_us[i][1]);
 		ck_assert_int_eq(batch.hold_least, 32);
 	}
+}
+END_TEST
+
+/* Shorter, so that one is let in at its third question; and there are fewer commits. */
+START_TEST(beside_others_commits_are_short_and_few)
+{
+	struct storage_batch batch = { 0 };
+
+	batch_hold(&batch, 300, true);
+	ck_assert_int_eq(batch.hold_us, 1500);
+	ck_assert_int_eq(batch.hold_least, 32);
+	batch_hold(&batch, 1501, true);
+	ck_assert_int_eq(batch.hold_us, 1501);
+
+	ck_assert_int_eq(batch_gather(1, 1000, 1000), 1005);
+	ck_assert_int_eq(batch_gather(127, 1000, 1024), 1029);
+	ck_assert_int_eq(batch_gather(1, 1000, 1028), 1030);
+	ck_assert_int_eq(batch_gather(1, 1000, 1030), 0);
+	ck_assert_int_eq(batch_gather(1, 1000, 90000), 0); /* the first after a while is not kept */
+	ck_assert_int_eq(batch_gather(128, 1000, 1000), 0);
+	ck_assert_int_eq(batch_gather(0, 1000, 1000), 0); /* nothing is there: not looked for every 5 ms */
 }
 END_TEST
 
@@ -164,6 +185,7 @@ TCase *batch_tests(void)
 	tcase_add_test(tests, a_suspect_is_a_commit_of_its_own);
 	tcase_add_test(tests, what_a_commit_left_is_the_first_of_the_next);
 	tcase_add_test(tests, others_wait_for_the_lock_no_longer_than_for_a_commit);
+	tcase_add_test(tests, beside_others_commits_are_short_and_few);
 	tcase_add_test(tests, statuses_come_a_few_at_a_time);
 	return tests;
 }

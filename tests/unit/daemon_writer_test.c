@@ -111,6 +111,12 @@ void storage_checkpoint_leave(struct storage *storage)
 	(void)storage;
 }
 
+bool storage_is_shared(const struct storage *storage)
+{
+	(void)storage;
+	return false;
+}
+
 void retention_init(struct retention *retention, struct outbox *whose, struct log_batch *log)
 {
 	(void)retention;
