@@ -18,6 +18,7 @@
 
 #define PAUSE_MS      1000
 #define PAUSE_MANY_MS 250 /* while much is committed … */
+#define MANY_TURNS    8   /* … and for so long after it … */
 #define FREE_TURN     12  /* … and every so often … */
 #define FREE_MS       50  /* … others may make theirs, for so long */
 #define HELD_BYTES    (64 << 20)
@@ -33,7 +34,8 @@ struct checkpoints {
 	atomic_bool dirty; /* something was committed since the last checkpoint */
 	/* the thread's own */
 	struct log_batch log;
-	int many;                            /* so many times in a row there was much */
+	int many;                            /* so many times in a row there was much, or was just before */
+	int calm;                            /* since so many times there was not */
 	int64_t held_since_ms, held_since_s; /* somebody reads in a long write-ahead log; 0 = no */
 	int64_t held_told_bytes;             /* how long it was when that was told, 0 = not yet */
 };
@@ -99,9 +101,10 @@ static bool wait_for_next(struct checkpoints *checkpoints)
 	if (atomic_load(&checkpoints->told) == TOLD_END)
 		return false;
 	if (atomic_compare_exchange_strong(&checkpoints->told, &told, TOLD_NOTHING))
-		checkpoints->many++;
-	else
-		checkpoints->many = 0;
+		checkpoints->calm = 0;
+	else if (checkpoints->calm < MANY_TURNS)
+		checkpoints->calm++;
+	checkpoints->many = checkpoints->calm < MANY_TURNS ? checkpoints->many + 1 : 0;
 	return true;
 }
 
@@ -110,7 +113,6 @@ static void *checkpoints_main(void *argument)
 	struct checkpoints *checkpoints = argument;
 	struct storage *storage = checkpoints->outbox->storage;
 
-	thread_prefer(); /* as the storage thread: it may hold the write lock */
 	while (wait_for_next(checkpoints)) {
 		int64_t held_bytes = 0;
 		struct words words;
@@ -138,6 +140,7 @@ enum error checkpoints_start(struct outbox *outbox, struct checkpoints **checkpo
 	int code;
 
 	made->outbox = outbox;
+	made->calm = MANY_TURNS;
 	log_batch_init(&made->log, outbox->service->log);
 	code = thread_start(&made->thread, "storage-ckpt", checkpoints_main, made);
 	if (code != 0) {

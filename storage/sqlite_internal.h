@@ -81,8 +81,10 @@ struct storage {
 
 	/* checkpoint thread */
 	struct connection checkpointer;
-	int wal_pages;        /* in the WAL at the last checkpoint */
-	bool checkpoint_held; /* storage_checkpoint_keep() */
+	int wal_pages;         /* in the WAL at the last checkpoint */
+	bool wal_busy;         /* a reader was in the way */
+	int64_t restart_at_ms; /* not before, then */
+	bool checkpoint_held;  /* storage_checkpoint_keep() */
 
 	/* workers */
 	struct readers readers;

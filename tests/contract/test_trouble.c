@@ -108,6 +108,27 @@ START_TEST(a_checkpoint_moves_what_was_committed)
 }
 END_TEST
 
+/* What is to be begun anew is that by the next commit, whoever's: no lock is needed. Above 32 MiB it is. */
+START_TEST(a_long_log_is_moved_without_the_write_lock)
+{
+	int64_t held_bytes = -1;
+
+	bed_insert(&(struct contract_message){ .message_bytes = 20 * 1024 * 1024 });
+	APP->lock(bed.outbox);
+	ck_ok(storage_checkpoint(bed.storage, &held_bytes, &bed.words));
+	APP->unlock(bed.outbox);
+	ck_assert_int_eq(held_bytes, 0);
+	bed_insert(&(struct contract_message){ .message_bytes = 36 * 1024 * 1024 });
+	APP->lock(bed.outbox);
+	ck_ok(storage_checkpoint(bed.storage, &held_bytes, &bed.words));
+	APP->unlock(bed.outbox);
+	ck_assert_int_gt(held_bytes, 32 * 1024 * 1024);
+	ck_assert(APP->unpinned(bed.outbox));
+	ck_ok(storage_checkpoint(bed.storage, &held_bytes, &bed.words));
+	ck_assert_int_eq(held_bytes, 0);
+}
+END_TEST
+
 START_TEST(while_much_is_written_an_application_moves_nothing)
 {
 	const struct contract_message large = { .message_bytes = 3 * 1024 * 1024 };
@@ -241,6 +262,7 @@ void contract_trouble(TCase *tests)
 	tcase_add_test(tests, the_write_lock_stays_free_between_two_commits);
 	tcase_add_test(tests, where_an_application_commits_too_it_stays_free_for_longer);
 	tcase_add_test(tests, a_checkpoint_moves_what_was_committed);
+	tcase_add_test(tests, a_long_log_is_moved_without_the_write_lock);
 	tcase_add_test(tests, while_much_is_written_an_application_moves_nothing);
 	tcase_add_test(tests, each_thread_does_its_own_verbs_at_once);
 }

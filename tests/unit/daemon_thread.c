@@ -1,5 +1,5 @@
 /*
- * daemon_thread.c - what a thread that rests gives back.
+ * daemon_thread.c - what a thread that rests gives back, and one that is preferred.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -7,9 +7,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -118,12 +120,51 @@ START_TEST(who_waits_for_long_gives_it_back_and_goes_on_waiting)
 }
 END_TEST
 
+struct preferred {
+	int before, after, other; /* nice */
+	bool allowed;
+};
+
+static int nice_now(void)
+{
+	return getpriority(PRIO_PROCESS, (id_t)gettid());
+}
+
+static void *prefer(void *argument)
+{
+	struct preferred *seen = argument;
+
+	seen->before = nice_now();
+	thread_prefer();
+	seen->after = nice_now();
+	/* whether it may: the same by hand */
+	seen->allowed = setpriority(PRIO_PROCESS, (id_t)gettid(), seen->before - 10) == 0;
+	return NULL;
+}
+
+START_TEST(a_thread_is_preferred_to_the_others_where_that_is_permitted)
+{
+	struct preferred seen = { .other = nice_now() };
+	pthread_t thread;
+
+	ck_assert_int_eq(thread_start(&thread, "preferred", prefer, &seen), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(seen.before, seen.other);
+	ck_assert_int_eq(nice_now(), seen.other); /* it alone */
+	if (!seen.allowed)
+		ck_assert_int_eq(seen.after, seen.before);
+	else
+		ck_assert_int_eq(seen.after, seen.before - 10 < -20 ? -20 : seen.before - 10);
+}
+END_TEST
+
 TCase *thread_tests(void)
 {
 	TCase *tests = tcase_create("thread");
 
 	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
 	tcase_add_test(tests, who_waits_for_long_gives_it_back_and_goes_on_waiting);
+	tcase_add_test(tests, a_thread_is_preferred_to_the_others_where_that_is_permitted);
 	tcase_set_timeout(tests, 120);
 	return tests;
 }
