@@ -25,12 +25,13 @@ long long sqlite_backend_ask(struct outbox *outbox, const char *sql);
 bool sqlite_backend_elsewhere(struct outbox *outbox, const char *sql);
 void sqlite_backend_remove(struct outbox *outbox);
 
-void sqlite_places_tests(Suite *suite);   /* sqlite_places_test.c */
-void sqlite_retain_tests(Suite *suite);   /* sqlite_retain_test.c */
-void sqlite_secrets_tests(Suite *suite);  /* sqlite_secrets_test.c */
-void sqlite_clock_tests(Suite *suite);    /* sqlite_clock_test.c */
-void sqlite_rules_tests(Suite *suite);    /* sqlite_rules_test.c */
-void sqlite_take_tests(Suite *suite);     /* sqlite_take_test.c */
-void sqlite_triggers_tests(Suite *suite); /* sqlite_triggers_test.c */
+void sqlite_places_tests(Suite *suite);     /* sqlite_places_test.c */
+void sqlite_retain_tests(Suite *suite);     /* sqlite_retain_test.c */
+void sqlite_secrets_tests(Suite *suite);    /* sqlite_secrets_test.c */
+void sqlite_clock_tests(Suite *suite);      /* sqlite_clock_test.c */
+void sqlite_rules_tests(Suite *suite);      /* sqlite_rules_test.c */
+void sqlite_take_tests(Suite *suite);       /* sqlite_take_test.c */
+void sqlite_triggers_tests(Suite *suite);   /* sqlite_triggers_test.c */
+void sqlite_checkpoint_tests(Suite *suite); /* sqlite_checkpoint_test.c */
 
 #endif

@@ -481,6 +481,7 @@ void contract_backend_tests(Suite *suite)
 	tcase_add_test(tests, network_file_systems_are_known_by_name);
 	tcase_add_test(tests, too_many_changes_to_list_are_all);
 	suite_add_tcase(suite, tests);
+	sqlite_checkpoint_tests(suite);
 	sqlite_places_tests(suite);
 	sqlite_retain_tests(suite);
 	sqlite_secrets_tests(suite);

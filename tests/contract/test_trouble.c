@@ -49,24 +49,25 @@ static void pause_30_ms(void *context)
 	(void)poll(NULL, 0, 30);
 }
 
+/* From before the commit that makes the gap: it is over no sooner than that, however slow a machine is. */
 START_TEST(the_write_lock_stays_free_between_two_commits)
 {
 	struct tenant_status status = { .tenant = (char[]){ "acme" }, .state = "idle" };
 	struct storage_batch batch = { .statuses = &status.link };
-	int64_t ended;
+	int64_t began = clock_monotonic_ms();
+	enum error error;
 
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ended = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ck_assert_int_ge(clock_monotonic_ms() - ended, 1); /* 2 ms, of which one may fall to rounding */
+	ck_assert_int_ge(clock_monotonic_ms() - began, 1); /* 2 ms, of which one may fall to rounding */
 	/* as long as the last one held it */
 	APP->interpose(bed.outbox, "outbox_tenant_status", pause_30_ms, NULL);
+	began = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ended = clock_monotonic_ms();
-	ck_assert_int_eq(storage_settle(bed.storage, &batch, deadline_after_ms(5), &bed.words),
-	                 ERROR_UNAVAILABLE);
+	error = storage_settle(bed.storage, &batch, deadline_after_ms(5), &bed.words);
+	ck_assert(error == ERROR_UNAVAILABLE || clock_monotonic_ms() - began >= 59);
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ck_assert_int_ge(clock_monotonic_ms() - ended, 29);
+	ck_assert_int_ge(clock_monotonic_ms() - began, 59);
 }
 END_TEST
 
@@ -74,25 +75,26 @@ START_TEST(where_an_application_commits_too_it_stays_free_for_longer)
 {
 	struct tenant_status status = { .tenant = (char[]){ "acme" }, .state = "idle" };
 	struct storage_batch batch = { .statuses = &status.link };
-	int64_t ended;
+	int64_t began;
 
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
+	ck_assert(!storage_is_shared(bed.storage)); /* nothing is known of what was before */
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
 	ck_assert(!storage_is_shared(bed.storage)); /* our own commits are no others' */
 	bed_insert(&(struct contract_message){ 0 });
+	began = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
 	ck_assert(storage_is_shared(bed.storage));
-	ended = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ck_assert_int_ge(clock_monotonic_ms() - ended, 4); /* 5 ms, of which one may fall to rounding */
+	ck_assert_int_ge(clock_monotonic_ms() - began, 4); /* 5 ms, of which one may fall to rounding */
 	ck_assert(!storage_is_shared(bed.storage));
 	/* and twice as long as the last one held it, up to 25 ms more than that */
 	bed_insert(&(struct contract_message){ 0 });
 	APP->interpose(bed.outbox, "outbox_tenant_status", pause_30_ms, NULL);
+	began = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ended = clock_monotonic_ms();
 	ck_ok(storage_settle(bed.storage, &batch, deadline_after_ms(5000), &bed.words));
-	ck_assert_int_ge(clock_monotonic_ms() - ended, 54);
+	ck_assert_int_ge(clock_monotonic_ms() - began, 84);
 }
 END_TEST
 
@@ -145,6 +147,7 @@ START_TEST(while_much_is_written_an_application_moves_nothing)
 	bed_insert(&large);
 	ck_ok(storage_checkpoint(bed.storage, NULL, &bed.words));
 	storage_checkpoint_keep(bed.storage);
+	ck_assert(!APP->unpinned(bed.outbox));
 	storage_checkpoint_leave(bed.storage);
 	ck_assert(APP->unpinned(bed.outbox));
 	/* a short log is left to everybody */

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/wait.h"
 #include "daemon/batch.h"
+#include "daemon/checkpoints.h"
 #include "daemon/retention.h"
 #include "daemon/rules.h"
 #include "daemon/service_internal.h"
@@ -32,6 +33,12 @@ static int64_t jumped_ms;            /* in sum, of those that were followed */
 static int settle_fails, jump_fails; /* so often first */
 static bool settle_waits;            /* until the storage thread is told to end, or released */
 static sem_t entered, released, rest, happened, followed;
+static size_t settle_most;            /* that one commit has time for, 0 = all */
+static bool shared;                   /* others commit too */
+static size_t committed[16], commits; /* messages of each commit */
+static sem_t commit_done;
+static int hurries;               /* of the checkpoint thread */
+static _Atomic int64_t frozen_ms; /* the clock stands there; 0 = it goes */
 
 /* What happens at the so manieth look into a queue from now on, before or after it; -1 = nothing. */
 static atomic_int takes_left;
@@ -61,8 +68,17 @@ enum error storage_settle(struct storage *storage, const struct storage_batch *t
 		words_set(words, "not now");
 		return ERROR_UNAVAILABLE;
 	}
-	for (struct queue_link *link = taken->messages; link; link = link->next)
+	ck_assert_uint_lt(commits, sizeof(committed) / sizeof(committed[0]));
+	for (struct queue_link *link = taken->messages; link; link = link->next) {
+		if (settle_most > 0 && committed[commits] == settle_most)
+			break;
+		committed[commits]++;
 		QUEUE_ITEM(link, struct message, link)->settled = SETTLED_GONE;
+	}
+	for (struct queue_link *link = taken->uncertain; link; link = link->next)
+		QUEUE_ITEM(link, struct message, link)->settled = SETTLED;
+	commits++;
+	sem_post(&commit_done);
 	return OK;
 }
 
@@ -114,7 +130,7 @@ void storage_checkpoint_leave(struct storage *storage)
 bool storage_is_shared(const struct storage *storage)
 {
 	(void)storage;
-	return false;
+	return shared;
 }
 
 void retention_init(struct retention *retention, struct outbox *whose, struct log_batch *log)
@@ -214,6 +230,23 @@ void __wrap_wait_wake(pthread_t thread)
 	sem_post(&released);
 }
 
+void __real_checkpoints_hurry(struct checkpoints *checkpoints);
+void __wrap_checkpoints_hurry(struct checkpoints *checkpoints);
+void __wrap_checkpoints_hurry(struct checkpoints *checkpoints)
+{
+	hurries++;
+	__real_checkpoints_hurry(checkpoints);
+}
+
+int64_t __real_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void)
+{
+	int64_t at_ms = atomic_load(&frozen_ms);
+
+	return at_ms ? at_ms : __real_clock_monotonic_ms();
+}
+
 static void setup(void)
 {
 	struct words words;
@@ -222,7 +255,12 @@ static void setup(void)
 	memset(&outbox, 0, sizeof(outbox));
 	memset(asked, 0, sizeof(asked));
 	jumped_ms = settle_fails = jump_fails = 0;
-	settle_waits = after_take = false;
+	settle_waits = after_take = shared = false;
+	settle_most = commits = 0;
+	hurries = 0;
+	memset(committed, 0, sizeof(committed));
+	atomic_store(&frozen_ms, 0);
+	sem_init(&commit_done, 0, 0);
 	atomic_store(&takes_left, -1);
 	sem_init(&entered, 0, 0);
 	sem_init(&released, 0, 0);
@@ -334,6 +372,90 @@ START_TEST(where_it_cannot_be_in_time_it_ends_all_the_same)
 }
 END_TEST
 
+/* A commit has been, and the clock stands: who gathers does not stop because of the time. */
+static void commit_beside_others(void)
+{
+	shared = true;
+	atomic_store(&frozen_ms, __real_clock_monotonic_ms());
+	settle(1);
+	sem_wait(&commit_done);
+	/* and is over: it is told of last */
+	ck_assert_int_eq(wait_for(outbox.settled.event_fd, POLLIN, DEADLINE_NEVER, NULL), OK);
+}
+
+START_TEST(beside_others_results_are_gathered_until_there_are_many)
+{
+	commit_beside_others();
+	settle(BATCH_GATHER_MESSAGES - 1);
+	settle(1);
+	sem_wait(&commit_done);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SS");
+	ck_assert_uint_eq(committed[1], BATCH_GATHER_MESSAGES);
+}
+END_TEST
+
+START_TEST(or_until_they_have_waited_for_long)
+{
+	commit_beside_others();
+	settle(2);
+	atomic_fetch_add(&frozen_ms, BATCH_GATHER_MS);
+	sem_wait(&commit_done);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SS");
+}
+END_TEST
+
+/* Its transaction is open, past the data: the server waits. */
+START_TEST(or_until_one_waits_with_its_data_open)
+{
+	struct message *message = message_create(1000, "acme");
+	struct queue answers;
+
+	ck_assert_int_eq(queue_init(&answers, true), OK);
+	message->journal_slot = -1;
+	commit_beside_others();
+	settle(2);
+	writer_hold(writer, message, &answers);
+	sem_wait(&commit_done);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SS");
+	ck_assert_uint_eq(committed[1], 2);
+	ck_assert_ptr_eq(__real_queue_take_all(&answers), &message->link);
+	message_destroy(&message);
+	queue_fini(&answers);
+}
+END_TEST
+
+START_TEST(or_until_the_end)
+{
+	commit_beside_others();
+	settle(2);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SS");
+	ck_assert_uint_eq(committed[1], 2);
+}
+END_TEST
+
+START_TEST(where_much_is_committed_checkpoints_are_hurried)
+{
+	settle(BATCH_HOLD_LEAST - 1);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_int_eq(hurries, 0);
+	setup();
+	settle(BATCH_HOLD_LEAST);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "S");
+	ck_assert_int_eq(hurries, 1);
+	setup();
+	settle_most = 2; /* the rest of them is the next commits' */
+	settle(5);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SSS");
+	ck_assert_int_eq(hurries, 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("daemon: the storage thread");
@@ -351,6 +473,11 @@ int main(void)
 	tcase_add_test(tests, a_jump_is_followed_before_the_end);
 	tcase_add_test(tests, and_though_it_cannot_be_at_once);
 	tcase_add_test(tests, where_it_cannot_be_in_time_it_ends_all_the_same);
+	tcase_add_test(tests, beside_others_results_are_gathered_until_there_are_many);
+	tcase_add_test(tests, or_until_they_have_waited_for_long);
+	tcase_add_test(tests, or_until_one_waits_with_its_data_open);
+	tcase_add_test(tests, or_until_the_end);
+	tcase_add_test(tests, where_much_is_committed_checkpoints_are_hurried);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
