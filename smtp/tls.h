@@ -13,18 +13,7 @@
 #include "common/error.h"
 #include "common/tenant.h"
 #include "common/wait.h"
-
-/* Trusted authorities of one file (or the system's): constant, shared, counted. */
-struct tls_trust;
-
-/*
- * Reads a PEM file of authorities (a regular file of at most 1 MiB), NULL = the
- * system's. Blocks for the disk: the loader's thread only. ERROR_INVALID with
- * words naming the file.
- */
-enum error tls_trust_load(const char *ca_file, struct tls_trust **trust, struct words *words);
-struct tls_trust *tls_trust_hold(struct tls_trust *trust);
-void tls_trust_release(struct tls_trust **trust);
+#include "smtp/tls_trust.h"
 
 /*
  * Checks what the columns of TLS say without a connection or a file. ERROR_INVALID with
