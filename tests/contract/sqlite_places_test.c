@@ -24,6 +24,7 @@ static struct who {
 	struct place_wait wait;
 	pthread_t thread;
 	atomic_int got; /* -1 = waits */
+	int64_t deadline_ms;
 } all[WAITS_MAX];
 static int begun;
 
@@ -50,7 +51,7 @@ static void *one(void *context)
 {
 	struct who *who = context;
 
-	atomic_store(&who->got, (int)places_wait(&places, &who->wait, deadline_after_ms(PATIENCE)));
+	atomic_store(&who->got, (int)places_wait(&places, &who->wait, who->deadline_ms));
 	return NULL;
 }
 
@@ -61,6 +62,7 @@ static void start(struct who *who)
 
 	who->wait.prev = who->wait.next = NULL;
 	atomic_store(&who->got, -1);
+	who->deadline_ms = deadline_after_ms(PATIENCE);
 	ck_assert_int_eq(pthread_create(&who->thread, NULL, one, who), 0);
 	while (!in_line && atomic_load(&who->got) == -1) {
 		pause_briefly();
@@ -91,9 +93,14 @@ static bool waits(struct who *who)
 	return nothing;
 }
 
+/* So whoever got nothing is known at once, and whoever was not told of it by its deadline. */
 static void expect(struct who *who, enum place_given got)
 {
+	ck_assert_msg(atomic_load(&who->got) != -1 || !waits(who), "%s's message still waits",
+	              who->wait.tenant);
 	ck_assert_int_eq(pthread_join(who->thread, NULL), 0);
+	ck_assert_msg(deadline_left_ms(who->deadline_ms) > 0, "%s was not told what it got",
+	              who->wait.tenant);
 	ck_assert_int_eq(atomic_load(&who->got), (int)got);
 }
 
@@ -266,7 +273,7 @@ static void *one_of_many(void *context)
 	static const char *const tenants[] = { "a", "b", "c" };
 	size_t number = *(size_t *)context, tenant = number % 3;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < ROUNDS && broken == 0; i++) {
 		struct place_wait wait = { .kind = SPOOL_SPILL,
 			                   .tenant = tenants[tenant],
 			                   .bytes = i % 2 ? 100 : 0 };
