@@ -49,6 +49,7 @@ static void end_job(struct workplace *place, struct job *job)
 	place->troubled = place->troubled || message->outcome.trouble != TROUBLE_NONE;
 	deliver_give_back(place, job);
 	free(job);
+	log_push(&place->log); /* of its session before what becomes of it */
 	hand_give_result(place->worker, message);
 }
 

@@ -45,6 +45,7 @@ enum outbox_news { NEWS_OPENED, NEWS_REFUSED, NEWS_ENDED };
 enum { OUTBOX_OPENING, OUTBOX_SERVING, OUTBOX_FAILED };
 
 struct metrics_outbox;
+struct worker;
 struct writer;
 
 struct outbox {
@@ -57,6 +58,9 @@ struct outbox {
 	struct writer *writer;
 
 	struct budget_line places; /* who of it waits for one */
+
+	struct worker *spare; /* the supervisor's: worker_keep_spare() */
+	bool wants_spare;     /* likewise */
 
 	/* letters to the supervisor; each has an eventfd */
 	struct queue results;       /* struct message, from workers: an attempt's end */

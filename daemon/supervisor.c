@@ -338,6 +338,8 @@ static void turn(struct supervisor *supervisor)
 	connections_make_room(supervisor);
 	run_timers(supervisor);
 	log_push(&supervisor->log);
+	if (!supervisor->in_hand)
+		worker_keep_spare(supervisor->outbox);
 	on_disk(supervisor->outbox, false);
 }
 
@@ -414,6 +416,7 @@ static void close_outbox(struct supervisor *supervisor)
 	bool all_ended = stop_workers(supervisor);
 	bool complete;
 
+	worker_end_spare(outbox);
 	take_results(supervisor);
 	on_disk(outbox, true);
 	tenant_write_statuses(supervisor, true);

@@ -91,6 +91,11 @@ void thread_prefer(void)
 		(void)setpriority(PRIO_PROCESS, self, before - PREFERRED); /* -20 at least */
 }
 
+void thread_rename(const char *name)
+{
+	(void)prctl(PR_SET_NAME, name);
+}
+
 __attribute__((noinline)) void thread_rest(void)
 {
 #ifndef WITH_SANITIZER

@@ -14,6 +14,9 @@
  */
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
 
+/* The calling thread's new name, cut likewise. */
+void thread_rename(const char *name);
+
 /*
  * The calling thread is preferred to the others of this process by the scheduler (nice, ten less), where that
  * is permitted (CAP_SYS_NICE; LimitNICE= in the service's file): for who holds what other processes wait for,

@@ -1,5 +1,5 @@
 /*
- * worker.c - a worker's life: start, inbox, parking, exit. See worker.h.
+ * worker.c - what a worker does: inbox, session, parking. See worker.h.
  */
 #include "daemon/worker.h"
 
@@ -24,31 +24,6 @@
 
 #define REST_AFTER_MS 1000 /* parked for so long: it is not a pause between two messages */
 
-static pthread_key_t exit_key;
-
-/* The last breath of a worker thread, however it ends. */
-static void send_exit_letter(void *argument)
-{
-	struct worker *worker = argument;
-
-	/* Whatever it was in the middle of: no descriptor, connection or file outlives it. */
-	if (!atomic_load(&worker->clean))
-		atomic_store(&worker->stop, STOP_NOW);
-	deliver_end(worker->place);
-	session_close(&worker->place->session);
-	log_batch_fini(&worker->place->log);
-	queue_unbind(&worker->inbox);
-	queue_push(&worker->outbox->exits, &worker->exit_link);
-}
-
-void worker_setup(void)
-{
-	int code = pthread_key_create(&exit_key, send_exit_letter);
-
-	assert(code == 0);
-	(void)code;
-}
-
 static void observe_deadline(void *context, int64_t deadline_ms)
 {
 	struct workplace *place = context;
@@ -68,6 +43,15 @@ void workplace_no_deadline(struct workplace *place)
 	atomic_store(&place->worker->deadline_ms, DEADLINE_NEVER);
 }
 
+/* Lines that were put off so that MAIL leaves before them. */
+static void observe_turn(void *context)
+{
+	struct workplace *place = context;
+
+	log_push(&place->log);
+}
+
+/* The log hears of it as soon as MAIL has left, or it is clear that none will. */
 static void log_session_open(struct workplace *place)
 {
 	struct session_facts facts;
@@ -82,7 +66,6 @@ static void log_session_open(struct workplace *place)
 	log_text(&place->log, "auth", facts.auth ? facts.auth : "none");
 	log_text(&place->log, "fallback", facts.fallback);
 	log_end(&place->log);
-	log_push(&place->log);
 }
 
 static void log_token(struct workplace *place)
@@ -233,7 +216,7 @@ static struct message *next_message(struct worker *worker)
 	return QUEUE_ITEM(link, struct message, link);
 }
 
-static bool is_leaving(struct worker *worker)
+bool worker_is_leaving(const struct worker *worker)
 {
 	return atomic_load(&worker->leave) || atomic_load(&worker->stop) != STOP_NONE;
 }
@@ -260,7 +243,7 @@ static bool park(struct workplace *place)
 		workplace_close(place, words.text[0] ? words.text : "closed by the server");
 		return false;
 	}
-	while (!is_leaving(worker) && clock_monotonic_ms() < until) {
+	while (!worker_is_leaving(worker) && clock_monotonic_ms() < until) {
 		struct pollfd fd = { .fd = place->session ? session_fd(place->session) : -1,
 			             .events = POLLIN };
 		int64_t next = rest_at < until ? rest_at : until;
@@ -279,7 +262,7 @@ static bool park(struct workplace *place)
 			return false;
 		}
 	}
-	if (!is_leaving(worker))
+	if (!worker_is_leaving(worker))
 		workplace_close(place, "idle");
 	return false;
 }
@@ -317,7 +300,7 @@ void hand_give_result(struct worker *worker, struct message *message)
 	queue_push(&worker->outbox->results, &message->link);
 }
 
-static void serve(struct workplace *place)
+void workplace_serve(struct workplace *place)
 {
 	struct worker *worker = place->worker;
 
@@ -325,7 +308,7 @@ static void serve(struct workplace *place)
 		/* What has to go again goes first. Where the server is in trouble the rest of the inbox is
 		 * not tried on it. */
 		struct job *job = deliver_waiting(place);
-		bool takes = !job && !place->troubled && !is_leaving(worker);
+		bool takes = !job && !place->troubled && !worker_is_leaving(worker);
 		struct message *message = takes ? next_message(worker) : NULL;
 
 		if (job)
@@ -334,24 +317,13 @@ static void serve(struct workplace *place)
 			deliver_take(place, message);
 		else if (place->jobs)
 			deliver_finish(place);
-		else if (place->troubled || is_leaving(worker) || !park(place))
+		else if (place->troubled || worker_is_leaving(worker) || !park(place))
 			break;
 	}
-	workplace_close(place, is_leaving(worker) ? "told to leave" : "the server is in trouble");
+	workplace_close(place, worker_is_leaving(worker) ? "told to leave" : "the server is in trouble");
 }
 
-static void *worker_main(void *argument)
-{
-	struct worker *worker = argument;
-
-	queue_bind(&worker->inbox);
-	pthread_setspecific(exit_key, worker);
-	serve(worker->place);
-	atomic_store(&worker->clean, true);
-	return NULL;
-}
-
-static struct workplace *workplace_create(struct worker *worker)
+struct workplace *workplace_create(struct worker *worker)
 {
 	struct workplace *place = memory_alloc(sizeof(*place));
 
@@ -360,71 +332,10 @@ static struct workplace *workplace_create(struct worker *worker)
 		.context = place,
 		.deadline = observe_deadline,
 		.stage = observe_stage,
+		.turn = observe_turn,
 		.before_end = deliver_before_end,
 		.over = deliver_over,
 	};
 	log_batch_init(&place->log, worker->outbox->service->log);
 	return place;
-}
-
-struct worker *worker_start(struct outbox *outbox, struct tenant_settings *settings, int number,
-                            bool one_at_a_time, struct words *words)
-{
-	struct worker *worker = memory_alloc(sizeof(*worker));
-	char name[80];
-	int code;
-
-	worker->outbox = outbox;
-	worker->settings = tenant_settings_hold(settings);
-	worker->basis.settings = worker->settings;
-	worker->number = number;
-	worker->one_at_a_time = one_at_a_time;
-	worker->batch = 1;
-	atomic_store(&worker->deadline_ms, DEADLINE_NEVER);
-	worker->place = workplace_create(worker);
-	if (queue_init(&worker->inbox, false) != OK) {
-		words_set(words, "no queue for a worker");
-		goto fail;
-	}
-	if (number > 1)
-		snprintf(name, sizeof(name), "w:%s#%d", settings->name, number);
-	else
-		snprintf(name, sizeof(name), "w:%s", settings->name);
-	code = thread_start(&worker->thread, name, worker_main, worker);
-	if (code == 0)
-		return worker;
-	words_set_errno(words, code, "cannot start a worker");
-	queue_fini(&worker->inbox);
-fail:
-	free(worker->place);
-	tenant_settings_release(&worker->settings);
-	free(worker);
-	return NULL;
-}
-
-void worker_destroy(struct worker **worker)
-{
-	struct worker *ended = *worker;
-
-	assert(!ended->hand && !ended->kept);
-	pthread_join(ended->thread, NULL);
-	queue_fini(&ended->inbox);
-	free(ended->place);
-	quota_release(&ended->quota);
-	token_release(&ended->token);
-	tenant_settings_release(&ended->settings);
-	free(ended);
-	*worker = NULL;
-}
-
-void worker_tell_stop(struct worker *worker, int level)
-{
-	atomic_store(&worker->stop, level);
-	queue_wake(&worker->inbox);
-}
-
-void worker_tell_leave(struct worker *worker)
-{
-	atomic_store(&worker->leave, true);
-	queue_wake(&worker->inbox);
 }

@@ -1,7 +1,7 @@
 /*
  * worker_internal.h - what a worker has for itself: its session and the messages in hand.
  *
- * Internal to worker.c and deliver*.c; the worker's thread.
+ * Internal to worker*.c and deliver*.c; the worker's thread.
  */
 #ifndef OUTBOXD_DAEMON_WORKER_INTERNAL_H
 #define OUTBOXD_DAEMON_WORKER_INTERNAL_H
@@ -39,12 +39,17 @@ struct workplace {
 	int messages;      /* on this connection */
 };
 
+struct workplace *workplace_create(struct worker *worker); /* free(3) when it has ended; any thread */
+/* What is in the inbox, until it is time to leave. */
+void workplace_serve(struct workplace *place);
 /* Opens a session if none is open. Not OK: trouble says what. */
 enum error workplace_open(struct workplace *place, struct outcome *trouble);
 /* Closes it, if open, with the reason for the log. */
 void workplace_close(struct workplace *place, const char *reason);
 /* Tells the watchdog that what follows is not a step with a peer. */
 void workplace_no_deadline(struct workplace *place);
+/* It was told to end after the message in hand, or to stop. */
+bool worker_is_leaving(const struct worker *worker);
 /* Into the worker's hand, at its end; and out of it, wherever it goes. */
 void hand_add(struct worker *worker, struct message *message);
 void hand_remove(struct worker *worker, struct message *message);

@@ -36,6 +36,8 @@ struct session_observer {
 	/* The step that begins now ends by then: the watchdog's figure. */
 	void (*deadline)(void *context, int64_t deadline_ms);
 	void (*stage)(void *context, enum stage stage);
+	/* All that was said has left, and it is the server's turn: time for what was put off until now. */
+	void (*turn)(void *context);
 	/*
 	 * All but the last octets of the message is given; the end of the data
 	 * comes next. Not OK: the transaction ends here, UNTRIED, connection closed.

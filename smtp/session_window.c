@@ -446,6 +446,8 @@ void window_hear(struct session *session)
 		session_allow_ms(session, session->tenant->data_timeout * INT64_C(1000));
 	else
 		session_allow_command(session);
+	if (session->observer.turn)
+		session->observer.turn(session->observer.context);
 	error = session_hear(session, false);
 	session->interrupt.threshold = STOP_SOON;
 	if (error == OK)

@@ -1,5 +1,6 @@
 """A worker that fails is replaced. Needs a build with fault points."""
 
+import os
 import signal
 
 import outbox
@@ -168,3 +169,47 @@ def test_worker_that_does_not_move(case):
     assert len(server.mails) == 3
     case.until("a service that is well", lambda: len(
         daemon.events("daemon.start")) == 2)
+
+
+def threads(daemon):
+    """Names of the service's threads by their numbers."""
+    folder, names = "/proc/%d/task" % daemon.service_pid(), {}
+    for task in os.listdir(folder):
+        try:
+            with open("%s/%s/comm" % (folder, task)) as stream:
+                names[task] = stream.read().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            pass        # it has ended
+    return names
+
+
+def test_a_thread_is_there_before_it_is_wanted(case):
+    """Once a worker was started there is a thread for the next one, which
+    takes its tenant's name; and then another one for the one after it. There
+    is never more than one that waits, none is made while mail is in hand, and
+    outboxd ends with it."""
+    server = case.server()
+    gate = server.hold("dot")
+    names = ["acme", "beta", "gamma"]
+    for name in names:
+        case.tenant(name, server)
+    daemon = case.start(settings=["idle_timeout=1h"])
+    box = case.outbox()
+    spares = []
+    for name in names:
+        number = box.insert(name, "bob@example.net")
+        if name == "acme":
+            gate.reached()
+            assert "w:" not in threads(daemon).values()
+            gate.release()
+        box.wait_state(number, "sent", 60)
+        now = threads(daemon)
+        for spare in spares:
+            assert now[spare] != "w:", now
+        spares = case.until("a thread waits", lambda: [
+            task for task, comm in threads(daemon).items()
+            if comm == "w:" and task not in spares], 60)
+        assert len(spares) == 1
+    assert sorted(comm for comm in threads(daemon).values() if
+                  comm.startswith("w:")) == ["w:"] + ["w:%s" % n for n in names]
+    assert len(server.mails) == 3
