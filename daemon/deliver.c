@@ -289,7 +289,7 @@ static bool is_to_be_sent(struct workplace *place, struct job *job)
 	struct worker *worker = place->worker;
 	struct message *message = job->message;
 
-	if (job->mail)
+	if (job->mail && !job->read_ahead)
 		return deliver_compose_again(place, job);
 	message->opened_ms = clock_monotonic_ms();
 	if (!deliver_read(place, job))

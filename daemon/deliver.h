@@ -44,6 +44,8 @@ void deliver_stall(struct worker *worker);
 
 /* Nothing happened to it; it goes back to the line. */
 void deliver_set_untried(struct message *message, enum trouble trouble, const char *text);
+/* A session is being opened for the first that waits: reads it meanwhile, as the last read would. */
+void deliver_read_ahead(struct workplace *place);
 /* Reads the row and composes it. False: the outcome is set already. */
 bool deliver_read(struct workplace *place, struct job *job);
 /* For a new connection, whose server may offer other things. False likewise. */

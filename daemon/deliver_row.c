@@ -2,7 +2,8 @@
  * deliver_row.c - the last read of a message's row, and what is composed of it.
  *
  * "Never twice", rule d: it comes just before MAIL, and demands that state, tenant,
- * attempt and due time still hold, and that the worker's settings are still the tenant's.
+ * attempt and due time still hold, and that the worker's settings are still the tenant's. While a new
+ * connection's greeting is awaited it is made ahead, and counts where nobody has committed anything since.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 void deliver_give_back(struct workplace *place, struct job *job)
 {
+	job->read_ahead = false;
 	composed_destroy(&job->composed);
 	if (job->mail)
 		storage_give_back(place->worker->outbox->storage, &job->mail);
@@ -139,12 +141,12 @@ static bool offers_eight_bit_mime(const struct workplace *place)
 	return facts.eight_bit_mime;
 }
 
-/* For what this session's server offers. */
-static enum error compose(struct workplace *place, struct job *job, struct words *words)
+/* For a server that offers 8BITMIME or does not. */
+static enum error compose(struct workplace *place, struct job *job, bool eight_bit_mime, struct words *words)
 {
 	struct compose_options options = {
 		.instance = storage_instance(place->worker->outbox->storage),
-		.eight_bit_mime = offers_eight_bit_mime(place),
+		.eight_bit_mime = eight_bit_mime,
 	};
 	enum error error = dsn_parse(job->mail->dsn_notify, job->mail->dsn_return, &job->dsn, words);
 
@@ -163,19 +165,51 @@ static enum error compose(struct workplace *place, struct job *job, struct words
 	return error;
 }
 
+/* What was read ahead is the last read where that would give the same. */
+static enum error read_row(struct workplace *place, struct job *job, struct words *words)
+{
+	struct worker *worker = place->worker;
+	struct storage *storage = worker->outbox->storage;
+
+	if (job->read_ahead && storage_still_is(storage, job->mail))
+		return OK;
+	deliver_give_back(place, job);
+	job->message->basis = &worker->basis;
+	worker->basis.outdated = false;
+	return storage_take(storage, job->message, clock_monotonic_ms() + TAKE_DEADLINE_MS, &job->mail,
+	                    words);
+}
+
+void deliver_read_ahead(struct workplace *place)
+{
+	struct job *job = deliver_waiting(place);
+	struct worker *worker = place->worker;
+	struct words words;
+	enum error error;
+
+	if (job->mail)
+		return;
+	workplace_no_deadline(place);
+	job->message->basis = &worker->basis;
+	error = storage_take(worker->outbox->storage, job->message, STORAGE_AT_ONCE, &job->mail, &words);
+	if (error == OK)
+		error = compose(place, job, true, &words);
+	if (error == OK)
+		job->read_ahead = true;
+	else
+		deliver_give_back(place, job); /* whatever is wrong with it is found when its turn comes */
+}
+
 bool deliver_read(struct workplace *place, struct job *job)
 {
 	struct worker *worker = place->worker;
 	struct message *message = job->message;
-	struct outbox *outbox = worker->outbox;
+	bool eight_bit_mime = offers_eight_bit_mime(place);
 	struct words words = { "" };
 	enum error error;
 
 	workplace_no_deadline(place);
-	message->basis = &worker->basis;
-	worker->basis.outdated = false;
-	error = storage_take(outbox->storage, message, clock_monotonic_ms() + TAKE_DEADLINE_MS, &job->mail,
-	                     &words);
+	error = read_row(place, job, &words);
 	if (error == ERROR_NOT_FOUND) {
 		deliver_set_untried(message, TROUBLE_NONE, "no longer to be sent");
 		message->outdated = worker->basis.outdated;
@@ -187,8 +221,9 @@ bool deliver_read(struct workplace *place, struct job *job)
 		message->settled = SETTLED_LOST;
 		return false;
 	}
-	if (error == OK)
-		error = compose(place, job, &words);
+	if (error == OK && !(job->read_ahead && job->composed_eight_bit_mime == eight_bit_mime))
+		error = compose(place, job, eight_bit_mime, &words);
+	job->read_ahead = false;
 	if (error == OK)
 		error = mime_envelope_allowed(worker->settings->allowed_senders, &job->composed->envelope,
 		                              &words)
@@ -219,7 +254,7 @@ bool deliver_compose_again(struct workplace *place, struct job *job)
 
 	if (offers_eight_bit_mime(place) == job->composed_eight_bit_mime)
 		return true;
-	if (compose(place, job, &words) == OK) {
+	if (compose(place, job, offers_eight_bit_mime(place), &words) == OK) {
 		message->size = job->composed->size;
 		return true;
 	}

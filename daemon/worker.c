@@ -36,6 +36,8 @@ static void observe_stage(void *context, enum stage stage)
 	struct workplace *place = context;
 
 	atomic_store(&place->worker->stage, (int)stage);
+	if (stage == STAGE_GREETING)
+		deliver_read_ahead(place);
 }
 
 void workplace_no_deadline(struct workplace *place)

@@ -19,6 +19,7 @@ struct job {
 	int reconnects;
 	/* of the row, once it was read */
 	struct mail *mail;
+	bool read_ahead; /* it is not the last read yet */
 	struct composed *composed;
 	bool composed_eight_bit_mime; /* for a server that offers 8BITMIME */
 	struct dsn_request dsn;

@@ -96,10 +96,16 @@ static bool take_room(struct copying *copying, size_t size)
 	return true;
 }
 
+/* Ahead of its turn it waits for its server: what many such hold is not to be missing to all others. */
+static bool is_too_much_ahead(const struct copying *copying, int64_t size)
+{
+	return copying->deadline_ms == STORAGE_AT_ONCE && copying->lent->charged + size > ROOM_SMALL_BYTES;
+}
+
 /* Where a body goes; SPOOL_NOTHING: into memory, and room for it was taken. */
 static enum spooling place_of(struct copying *copying, int64_t size, bool behind)
 {
-	if (!fits_memory(copying->lent, size, behind))
+	if (is_too_much_ahead(copying, size) || !fits_memory(copying->lent, size, behind))
 		return SPOOL_LARGE;
 	if (take_room(copying, (size_t)size))
 		return SPOOL_NOTHING;

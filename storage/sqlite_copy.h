@@ -27,6 +27,10 @@ struct lent {
 	int fd;            /* spool file of all that is not in memory, -1 = none */
 	int64_t spooled;   /* its octets */
 	int64_t charged;   /* octets of storage's room */
+	/* storage_still_is(): of the WAL-index before the transaction, unless that cannot be had */
+	bool has_header;
+	uint32_t header[WAL_HEADER_WORDS];
+	int64_t expiry_s; /* it was not expired then */
 };
 struct lent *lent_create(void);
 void lent_return(struct storage *storage, struct lent **lent);

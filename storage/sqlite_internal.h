@@ -62,11 +62,13 @@ struct storage {
 	int inotify_fd;
 	int wal_watch;
 	int64_t data_version;
-	const volatile uint32_t *wal_index;    /* its header, mapped by `look`; NULL: it cannot be had */
 	uint32_t wal_header[WAL_HEADER_WORDS]; /* what it was before data_version was asked for last */
 	int64_t last_id;
 	int64_t schema; /* SQLite's count of the changes of the schema, at the last look */
 	const struct storage_due_query *look_query; /* while it is answered */
+
+	/* its header, mapped by `look`; NULL: it cannot be had. The supervisor sets it, anybody reads it. */
+	_Atomic(const volatile uint32_t *) wal_index;
 
 	struct feed feed;
 	_Atomic int64_t usage_ahead_ms; /* of the time since boot: storage_usage_s(); storage thread */
@@ -98,6 +100,8 @@ struct tenant_settings *storage_settings_of_row(struct statement *row, struct wo
 extern const char *const storage_take_sql[];
 
 /* sqlite_wake.c */
+bool wal_header_read(struct storage *storage,
+                     uint32_t header[WAL_HEADER_WORDS]); /* any thread; false: none */
 enum error storage_wake_init(struct storage *storage, struct words *words);
 void storage_wake_fini(struct storage *storage);
 /* storage thread: what the next commit is to delete; given back after it, and freed: deleted or not. */
@@ -108,6 +112,7 @@ void storage_feed_return(struct storage *storage, struct feed_cut *cut, bool del
  * is held. */
 enum error storage_readers_init(struct storage *storage, struct words *words);
 void storage_readers_fini(struct storage *storage);
+/* At STORAGE_AT_ONCE one that is open and free, or none. */
 enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct connection **connection,
                           struct words *words);
 void readers_give(struct storage *storage, struct connection *connection, bool well);

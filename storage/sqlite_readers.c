@@ -154,7 +154,7 @@ enum error readers_borrow(struct storage *storage, int64_t deadline_ms, struct c
                           struct words *words)
 {
 	struct readers *readers = &storage->readers;
-	struct connection *found = wait_for_one(readers, false, deadline_ms);
+	struct connection *found = wait_for_one(readers, deadline_ms == STORAGE_AT_ONCE, deadline_ms);
 
 	if (!found)
 		words_set(words, "all %d reading connections are in use", READERS_MAX);

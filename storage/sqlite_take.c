@@ -115,6 +115,8 @@ static void mail_begin(struct take *take)
 	mail->id = take->message->id;
 	mail->body_text.fd = mail->body_html.fd = mail->message.fd = -1;
 	mail->lent = take->copying.lent = lent_create();
+	take->copying.lent->expiry_s = clock_wall_s();
+	take->copying.lent->has_header = wal_header_read(take->copying.storage, take->copying.lent->header);
 	take->mail = mail;
 }
 
@@ -232,7 +234,7 @@ static enum error copy_row(struct take *take, bool present[BODIES])
 	statement_int(&row, 4, message->attempts);
 	statement_int(&row, 5, message->requeue);
 	statement_int(&row, 6, message->due_at);
-	statement_int(&row, 7, clock_wall_s());
+	statement_int(&row, 7, take->copying.lent->expiry_s);
 	statement_int(&row, 8, message->offline);
 	found = statement_row(&row);
 	if (found)
@@ -395,8 +397,21 @@ enum error storage_take(struct storage *storage, const struct message *message, 
 	enum error error = take_once(&take);
 
 	/* a place of a higher kind each time, but for who hears of memory that another has then */
-	while (error == OK && take.copying.needs > take.copying.may_spool)
+	while (error == OK && take.copying.needs > take.copying.may_spool && deadline_ms != STORAGE_AT_ONCE)
 		error = take_spooling(&take, &wait, deadline_ms);
 	*mail = take.mail; /* NULL but after OK and ERROR_INVALID */
+	if (error == OK && !take.mail) {
+		words_set(words, "it is too long to be read ahead");
+		error = ERROR_UNAVAILABLE;
+	}
 	return error;
+}
+
+bool storage_still_is(struct storage *storage, const struct mail *mail)
+{
+	const struct lent *lent = mail->lent;
+	uint32_t now[WAL_HEADER_WORDS];
+
+	return lent->has_header && wal_header_read(storage, now) &&
+	       memcmp(now, lent->header, sizeof now) == 0 && clock_wall_s() == lent->expiry_s;
 }

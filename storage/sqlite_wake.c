@@ -110,25 +110,22 @@ static const volatile uint32_t *map_wal_index(struct connection *look)
  * A commit is seen when this header changes: SQLite itself compares no more than that. What is torn differs,
  * and SQLite is asked.
  */
-static bool header_differs(struct storage *storage, bool keep)
+bool wal_header_read(struct storage *storage, uint32_t header[WAL_HEADER_WORDS])
 {
-	bool same = storage->wal_index != NULL;
+	const volatile uint32_t *mapped = atomic_load(&storage->wal_index);
 
-	for (int i = 0; i < WAL_HEADER_WORDS && storage->wal_index; i++) {
-		uint32_t word = __atomic_load_n(&storage->wal_index[i], __ATOMIC_ACQUIRE);
-
-		same = same && word == storage->wal_header[i];
-		if (keep)
-			storage->wal_header[i] = word;
-	}
-	return !same;
+	for (int i = 0; i < WAL_HEADER_WORDS && mapped; i++)
+		header[i] = __atomic_load_n(&mapped[i], __ATOMIC_ACQUIRE);
+	return mapped != NULL;
 }
 
 bool storage_stirred(struct storage *storage)
 {
+	uint32_t now[WAL_HEADER_WORDS];
+
 	storage_assert_home(storage);
 	drain(storage);
-	return header_differs(storage, false);
+	return !wal_header_read(storage, now) || memcmp(now, storage->wal_header, sizeof now) != 0;
 }
 
 bool storage_changed(struct storage *storage)
@@ -139,7 +136,7 @@ bool storage_changed(struct storage *storage)
 	storage_assert_home(storage);
 	drain(storage);
 	/* before SQLite is asked: what is committed in between is asked for once more */
-	(void)header_differs(storage, true);
+	(void)wal_header_read(storage, storage->wal_header);
 	storage->look.deadline_ms = clock_monotonic_ms();
 	version = statement_begin(&storage->look, LOOK_DATA_VERSION);
 	if (statement_row(&version))
@@ -147,8 +144,8 @@ bool storage_changed(struct storage *storage)
 	/* one that cannot be asked is to be looked at: the look says why */
 	if (statement_end(&version) != SQLITE_OK)
 		return true;
-	if (!storage->wal_index)
-		storage->wal_index = map_wal_index(&storage->look);
+	if (!atomic_load(&storage->wal_index))
+		atomic_store(&storage->wal_index, map_wal_index(&storage->look));
 	if (now == storage->data_version)
 		return false;
 	storage->data_version = now;

@@ -7,6 +7,7 @@
  *               (its verbs are in storage/look.h)
  *   storage     one thread: owns the writing connection
  *   worker      any thread: borrows a connection of the readers' pool
+ *               (its verbs are in storage/take.h)
  * Verbs that take a deadline may answer ERROR_UNAVAILABLE (busy, disk trouble;
  * with words): the same call may do later and nothing was lost.
  */
@@ -21,6 +22,7 @@
 #include "common/mail.h"
 #include "common/message.h"
 #include "storage/look.h"
+#include "storage/take.h"
 
 struct storage;
 
@@ -47,19 +49,6 @@ void storage_close(struct storage **storage);
 
 /* 32 hex digits that name this outbox (outbox_meta 'instance'); constant while open. Any thread. */
 const char *storage_instance(const struct storage *storage);
-
-/*
- * worker: the last read before MAIL. In one short read transaction demands that state, tenant, attempts,
- * requeue and due time of message still hold, that its tenant is enabled, that message->basis (NULL = none)
- * is its row, and that it has not expired (none of these where message->offline), and copies columns, bodies
- * (up to 256 KiB each in memory, larger ones and those without room in an unlinked file), attachments by
- * position (256 KiB of all in memory; none where offline) and known recipients. ERROR_NOT_FOUND: no longer to
- * be sent (cancelled, suspended, gone, message->basis->outdated); ERROR_INVALID: it never can be (too many
- * attachments, too long), with words, and *mail is there without what is wrong; ERROR_UNAVAILABLE: not now.
- */
-enum error storage_take(struct storage *storage, const struct message *message, int64_t deadline_ms,
-                        struct mail **mail, struct words *words);
-void storage_give_back(struct storage *storage, struct mail **mail);
 
 /* outbox_tenant_status, as the supervisor knows it. */
 struct tenant_status {

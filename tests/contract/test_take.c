@@ -384,6 +384,58 @@ START_TEST(a_take_goes_by_the_settings_that_are_in_force)
 }
 END_TEST
 
+/* It is worth as much as one that is made now, until somebody commits anything. */
+START_TEST(a_take_is_still_what_it_was_while_nobody_commits)
+{
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert_plain();
+	(void)storage_changed(bed.storage); /* from then on it can be told */
+	message = bed_due_one();
+	mail = bed_take(message);
+	for (int i = 0; i < 5 && !storage_still_is(bed.storage, mail); i++) { /* the second may have ended */
+		storage_give_back(bed.storage, &mail);
+		mail = bed_take(message);
+	}
+	ck_assert(storage_still_is(bed.storage, mail));
+	clock_jump_wall_ms(1000); /* it might have expired meanwhile */
+	ck_assert(!storage_still_is(bed.storage, mail));
+	clock_jump_wall_ms(-1000);
+	APP->set_tenant(bed.outbox, "acme", "max_connections", "7");
+	ck_assert(!storage_still_is(bed.storage, mail));
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+}
+END_TEST
+
+/* What waits for a server's greeting with its body would keep others from memory. */
+START_TEST(a_take_at_once_waits_for_nothing_and_holds_little)
+{
+	const struct contract_message large = { .to = "a@example.net", .message_bytes = 16384 };
+	struct message *message;
+	struct mail *mail;
+
+	bed_insert_plain();
+	message = bed_due_one();
+	/* there is no connection yet, and it opens none */
+	ck_assert_int_eq(bed_try(message, STORAGE_AT_ONCE, &mail), ERROR_UNAVAILABLE);
+	ck_assert_ptr_null(mail);
+	mail = bed_take(message);
+	storage_give_back(bed.storage, &mail);
+	ck_ok(bed_try(message, STORAGE_AT_ONCE, &mail));
+	storage_give_back(bed.storage, &mail);
+	bed_judge(message, MESSAGE_SENT, "250 ok");
+	bed_settle(message);
+	message_destroy(&message);
+	bed_insert(&large);
+	message = bed_due_one();
+	ck_assert_int_eq(bed_try(message, STORAGE_AT_ONCE, &mail), ERROR_UNAVAILABLE);
+	ck_assert_ptr_null(mail);
+	message_destroy(&message);
+}
+END_TEST
+
 void contract_take(TCase *tests)
 {
 	tcase_add_test(tests, a_take_copies_the_row);
@@ -399,4 +451,6 @@ void contract_take(TCase *tests)
 	tcase_add_test(tests, a_reader_is_waited_for_until_the_deadline);
 	tcase_add_test(tests, a_take_demands_an_enabled_tenant_and_a_message_that_has_not_expired);
 	tcase_add_test(tests, a_take_goes_by_the_settings_that_are_in_force);
+	tcase_add_test(tests, a_take_is_still_what_it_was_while_nobody_commits);
+	tcase_add_test(tests, a_take_at_once_waits_for_nothing_and_holds_little);
 }

@@ -50,6 +50,36 @@ def test_queued_before_its_result_is_heard_of(case):
     assert len(servers["acme"].mails) == 1
 
 
+def test_cancelled_while_the_server_greets(case):
+    """What was read while the greeting was awaited is not what is sent: the
+    last read comes before MAIL. Nor are the settings of then the ones that
+    count."""
+    servers = {name: case.server() for name in ("acme", "beta", "warm")}
+    for name, server in servers.items():
+        case.tenant(name, server)
+    gates = {name: servers[name].hold("EHLO") for name in ("acme", "beta")}
+    case.start()
+    box = case.outbox()
+    # so that there is a connection to read it by
+    box.wait_state(box.insert("warm", "bob@example.net"), "sent", 60)
+    first = box.insert("acme", "bob@example.net", subject="first")
+    gates["acme"].reached()
+    box.execute("UPDATE outbox_status SET state = 'cancelled' WHERE outbox_id "
+                "= ?", first)
+    gates["acme"].release()
+    second = box.insert("acme", "bob@example.net", subject="second")
+    box.wait_state(second, "sent", 60)
+    assert box.state(first) == "cancelled"
+    assert servers["acme"].subjects() == ["second"]
+    third = box.insert("beta", "bob@example.net", subject="third")
+    gates["beta"].reached()
+    box.execute("UPDATE outbox_tenant SET allowed_senders = '@else.example' "
+                "WHERE name = 'beta'")
+    gates["beta"].release()
+    box.wait_state(third, "failed", 60)
+    assert not servers["beta"].mails
+
+
 def test_databases_are_separate(case):
     """The same tenant name in two files is two tenants."""
     servers = {name: case.server() for name in ("one.db", "two.db")}

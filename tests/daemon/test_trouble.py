@@ -243,6 +243,22 @@ def test_new_connection_without_8bitmime(case):
     assert not daemon.events("tenant.down")
 
 
+def test_first_message_for_a_server_without_8bitmime(case):
+    """It was composed before the server had said what it offers."""
+    server = case.server()
+    other = case.server(extensions=["PIPELINING"])
+    case.tenant("warm", server)
+    case.tenant("acme", other)
+    case.start()
+    box = case.outbox()
+    # so that there is a connection to read the row by
+    box.wait_state(box.insert("warm", "bob@example.net"), "sent", 60)
+    number = box.insert("acme", "bob@example.net", body_text="Gr\u00fc\u00dfe")
+    box.wait_state(number, "sent", 60)
+    assert "Content-Transfer-Encoding: base64" in other.mails[0].lines
+    assert "BODY=8BITMIME" not in other.commands("MAIL")[0]
+
+
 def test_421_on_a_new_connection_is_the_tenants(case):
     server = case.server()
     server.on("MAIL", "421 4.3.2 no")
