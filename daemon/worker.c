@@ -100,10 +100,10 @@ static enum error no_session(struct outcome *trouble, enum error error, enum tro
 }
 
 /* What the session needs from files, programs and token endpoints; password is what it logs in with. */
-static enum error gather(struct workplace *place, struct materials *materials, struct token_given *given,
-                         struct outcome *trouble)
+static enum error gather(struct workplace *place, struct token_given *given, struct outcome *trouble)
 {
 	struct worker *worker = place->worker;
+	struct materials *materials = &place->materials;
 	const struct interrupt interrupt = { &worker->stop, STOP_SOON };
 	int64_t deadline_ms = clock_monotonic_ms() + worker->settings->connect_timeout * INT64_C(1000);
 	struct words words;
@@ -133,17 +133,17 @@ static enum error gather(struct workplace *place, struct materials *materials, s
 static enum error open_session(struct workplace *place, struct token_given *given, struct outcome *trouble)
 {
 	struct worker *worker = place->worker;
-	struct materials materials = { 0 };
+	struct materials *materials = &place->materials;
 	struct session_settings settings;
-	enum error error = gather(place, &materials, given, trouble);
+	enum error error = gather(place, given, trouble);
 
 	if (error != OK)
 		return error;
 	settings = (struct session_settings){
 		.tenant = worker->settings,
-		.password = secret_is_set(&materials.password) ? &materials.password : NULL,
-		.trust = materials.trust,
-		.identity = materials.identity,
+		.password = secret_is_set(&materials->password) ? &materials->password : NULL,
+		.trust = materials->trust,
+		.identity = materials->identity,
 		.resolver = worker->outbox->service->resolver,
 		.stop = &worker->stop,
 		.observer = &place->observer,
@@ -151,7 +151,7 @@ static enum error open_session(struct workplace *place, struct token_given *give
 	};
 	error = session_open(&settings, &place->session, trouble);
 	workplace_no_deadline(place);
-	materials_fini(&materials);
+	materials_fini(materials);
 	return error;
 }
 

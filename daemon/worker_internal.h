@@ -7,6 +7,7 @@
 #define OUTBOXD_DAEMON_WORKER_INTERNAL_H
 
 #include "common/mail.h"
+#include "daemon/loader.h"
 #include "daemon/worker.h"
 #include "mime/compose.h"
 #include "smtp/session.h"
@@ -29,7 +30,8 @@ struct job {
 /* What a worker thread has for itself. */
 struct workplace {
 	struct worker *worker;
-	struct session *session; /* NULL = none open */
+	struct session *session;    /* NULL = none open */
+	struct materials materials; /* while one is being opened */
 	struct session_observer observer;
 	struct log_batch log;
 	struct job *jobs; /* in hand, the oldest first */

@@ -31,6 +31,7 @@ static void send_exit_letter(void *argument)
 		atomic_store(&worker->stop, STOP_NOW);
 	deliver_end(worker->place);
 	session_close(&worker->place->session);
+	materials_fini(&worker->place->materials);
 	log_batch_fini(&worker->place->log);
 	queue_unbind(&worker->inbox);
 	queue_push(&worker->outbox->exits, &worker->exit_link);

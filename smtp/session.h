@@ -64,7 +64,8 @@ struct session;
  * Resolve, connect, greeting, EHLO (HELO), STARTTLS, EHLO again, AUTH. Blocks for
  * at most the tenant's timeouts. Not OK: no session, and *trouble says why:
  * scope TENANT, or VERDICT_UNTRIED without trouble when we stop
- * (ERROR_INTERRUPTED) or lack descriptors (ERROR_UNAVAILABLE).
+ * (ERROR_INTERRUPTED) or lack descriptors (ERROR_UNAVAILABLE). Where the observer ends the thread
+ * *session is what there is so far, to be closed.
  */
 enum error session_open(const struct session_settings *settings, struct session **session,
                         struct outcome *trouble);

@@ -335,7 +335,7 @@ enum error session_open(const struct session_settings *settings, struct session 
 	struct words words;
 	enum error error;
 
-	*session = NULL;
+	*session = made;
 	hold_settings(made, settings);
 	error = session_settings_check(made->tenant, &words);
 	if (error != OK) {
@@ -352,7 +352,6 @@ enum error session_open(const struct session_settings *settings, struct session 
 	}
 out:
 	if (error != OK)
-		session_close(&made);
-	*session = made;
+		session_close(session);
 	return error;
 }

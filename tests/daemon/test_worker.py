@@ -171,6 +171,28 @@ def test_worker_that_does_not_move(case):
         daemon.events("daemon.start")) == 2)
 
 
+def test_worker_that_ends_while_the_server_greets(case):
+    """It reads the row meanwhile: nothing has happened to the message, and
+    the connection does not outlive its worker."""
+    server = case.server()
+    gate = server.hold("connect", lambda session, what: session.number == 2)
+    for name in ("warm", "acme"):
+        case.tenant(name, server)
+    daemon = start(case, "deliver-compose:acme:1:end")
+    box = case.outbox()
+    # so that there is a connection to read the row by
+    box.wait_state(box.insert("warm", "bob@example.net"), "sent", 60)
+    number = box.insert("acme", "bob@example.net")
+    gate.reached()
+    failed = daemon.wait_event("worker.failed", tenant="acme")[0]
+    assert failed["id"] == str(number)
+    assert box.wait_state(number, "sent", 60)["attempts"] == 1
+    assert server.sessions[1].has_more(60)      # its end
+    assert not server.sessions[1].commands
+    assert len(server.mails) == 2
+    daemon.exactly(1, "worker.failed")
+
+
 def threads(daemon):
     """Names of the service's threads by their numbers."""
     folder, names = "/proc/%d/task" % daemon.service_pid(), {}
