@@ -159,6 +159,21 @@ START_TEST(of_one_moment_all_are_looked_at_once)
 }
 END_TEST
 
+/* However many there are: a round ends at once, and has no need of the lock. */
+START_TEST(what_is_younger_is_not_looked_at)
+{
+	struct storage_retention retention = { .state = MESSAGE_SENT, .before_ms = 1001 };
+
+	for (int i = 0; i < 7; i++)
+		sqlite_backend_run(bed.outbox, TEN_ARE_SENT);
+	APP->lock(bed.outbox);
+	assert_goes(&retention, 0, false);
+	APP->unlock(bed.outbox);
+	retention.before_ms = 1002;
+	assert_goes(&retention, 1, false);
+}
+END_TEST
+
 static void finish_anew(void *context)
 {
 	sqlite_backend_run(bed.outbox,
@@ -225,6 +240,7 @@ void sqlite_retain_tests(Suite *suite)
 	tcase_add_test(tests, a_trigger_that_ends_the_transaction_removes_nothing);
 	tcase_add_loop_test(tests, every_part_of_a_message_counts, 0, PARTS);
 	tcase_add_test(tests, of_one_moment_all_are_looked_at_once);
+	tcase_add_test(tests, what_is_younger_is_not_looked_at);
 	tcase_add_test(tests, what_is_finished_anew_meanwhile_stays);
 	tcase_add_test(tests, the_lock_is_left_to_others_as_long_as_it_was_held);
 	tcase_add_test(tests, what_is_freed_is_not_written_over);
