@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/room.h"
 #include "common/text.h"
 
 static const char *const stage_names[STAGE_COUNT] = {
@@ -49,7 +50,10 @@ static const char *const message_names[] = {
 	[MESSAGE_CANCELLED] = "cancelled",
 };
 
-#define COUNT(names) (sizeof(names) / sizeof((names)[0]))
+/* Room for them doubles. */
+#define RECIPIENT_OCTETS (2 * (int64_t)sizeof(struct recipient))
+
+#define COUNT(names)     (sizeof(names) / sizeof((names)[0]))
 
 static const char *name_of(const char *const *names, size_t count, size_t value)
 {
@@ -156,6 +160,26 @@ static void clear_text(char **text)
 	*text = NULL;
 }
 
+/* With what the allocator adds. */
+static int64_t octets_of(const char *text)
+{
+	return text ? (int64_t)strlen(text) + 24 : 0;
+}
+
+void message_charge(struct message *message, struct room *room)
+{
+	int64_t octets = 0;
+
+	if (message->recipient_count == 0)
+		return;
+	for (size_t i = 0; i < message->recipient_count; i++)
+		octets += RECIPIENT_OCTETS + octets_of(message->recipients[i].address) +
+		          octets_of(message->recipients[i].outcome.text);
+	room_charge(room, octets);
+	message->room = room;
+	message->charged += octets;
+}
+
 void message_reset_attempt(struct message *message)
 {
 	for (size_t i = 0; i < message->recipient_count; i++) {
@@ -165,6 +189,9 @@ void message_reset_attempt(struct message *message)
 	free(message->recipients);
 	message->recipients = NULL;
 	message->recipient_count = 0;
+	if (message->charged > 0)
+		room_give(message->room, message->charged);
+	message->charged = 0;
 	outcome_clear(&message->outcome);
 	clear_text(&message->from);
 	clear_text(&message->message_id);
@@ -181,6 +208,7 @@ void message_reset_attempt(struct message *message)
 	message->lost_in_company = message->outdated = false;
 	message->basis = NULL;
 	message->cancelled = false;
+	message->named_octets = 0;
 }
 
 void message_destroy(struct message **message)

@@ -14,6 +14,7 @@
 #include "common/outcome.h"
 #include "common/queue.h"
 
+struct room;
 struct tenant_basis;
 struct tenant_settings;
 
@@ -85,6 +86,8 @@ struct message {
 	struct recipient *recipients;
 	size_t recipient_count;
 	struct outcome outcome;  /* for the message as a whole */
+	struct room *room;       /* charged with its recipients and their replies until they are freed … */
+	int64_t charged;         /* … this much; 0 = with nothing */
 	bool duplicate_possible; /* an earlier try may have arrived */
 	bool invalid;            /* the row cannot be composed: message.invalid */
 	bool offline;            /* needs no session: it has expired, or was in hand at a crash */
@@ -96,6 +99,10 @@ struct message {
 	bool limited;            /* somebody was left out of its transactions by a limit of the tenant's */
 	bool outdated;           /* its worker's settings were no longer its tenant's: nothing was said */
 	bool start_reserved;     /* a start is reserved for it in its tenant's quota */
+	bool in_company;         /* its worker has read others that are not over: no waiting for what is
+	                            scarce, and what one worker may have is those' */
+	int64_t named_octets;    /* for those whom its own header names, as a first read has found out: room
+	                            that is asked for with its columns'; 0 = unknown, or in the columns */
 	size_t granted;          /* recipients of the transaction under way that the quota has set apart */
 	int64_t usage;    /* recipients that were named to the server, to be remembered with its result */
 	int64_t ready_ms; /* monotonic: in the supervisor's line since then */
@@ -121,10 +128,16 @@ struct message {
 	enum settled settled;
 };
 
+/* What one in hand takes beside the octets of its address: see storage/sqlite_take.c. */
+#define MESSAGE_RECIPIENT_OCTETS 320
+#define MESSAGE_RECIPIENTS_MAX   30000 /* more are refused when it is composed */
+
 struct message *message_create(int64_t id, const char *tenant_name);
 void message_destroy(struct message **message);
 /* Frees the recipients and the texts of an attempt, keeps what storage_due() gave. */
 void message_reset_attempt(struct message *message);
+/* Charges the room with the recipients and what was said of them, until message_reset_attempt(). */
+void message_charge(struct message *message, struct room *room);
 /* Adds a recipient that takes part; returns it (valid until the next addition). */
 struct recipient *message_add_recipient(struct message *message, const char *address);
 

@@ -17,7 +17,7 @@ void room_init(struct room *room, int64_t max_bytes)
 
 void room_fini(struct room *room)
 {
-	assert(!room->askers);
+	assert(!room->askers && atomic_load(&room->claimed_bytes) == 0);
 	pthread_mutex_destroy(&room->lock);
 }
 
@@ -26,12 +26,18 @@ static int64_t bound_of(const struct room *room, bool small)
 {
 	int64_t max = atomic_load(&room->max_bytes);
 
-	return small ? max : max - max / 4;
+	return small ? max : max - max / 4 - atomic_load(&room->claimed_bytes);
 }
 
-bool room_take(struct room *room, int64_t bytes, bool small)
+static int64_t bound_of_claimed(const struct room *room)
 {
-	int64_t bound = bound_of(room, small);
+	int64_t max = atomic_load(&room->max_bytes);
+
+	return max - max / 4;
+}
+
+static bool take_below(struct room *room, int64_t bytes, int64_t bound)
+{
 	int64_t used = atomic_load(&room->used_bytes);
 
 	assert(bytes >= 0);
@@ -39,6 +45,25 @@ bool room_take(struct room *room, int64_t bytes, bool small)
 		if (bytes > 0 && used > bound - bytes)
 			return false;
 	} while (!atomic_compare_exchange_weak(&room->used_bytes, &used, used + bytes));
+	return true;
+}
+
+bool room_take(struct room *room, int64_t bytes, bool small)
+{
+	return take_below(room, bytes, bound_of(room, small));
+}
+
+bool room_take_whole(struct room *room, int64_t bytes, bool claimed, int64_t *asked)
+{
+	int64_t half = atomic_load(&room->max_bytes) / 2;
+
+	*asked = 0;
+	if (bytes > ROOM_ANYWAY_BYTES) {
+		*asked = bytes < half ? bytes : half;
+		if (!take_below(room, *asked, claimed ? bound_of_claimed(room) : bound_of(room, false)))
+			return false;
+	}
+	room_charge(room, bytes - *asked);
 	return true;
 }
 
@@ -51,6 +76,16 @@ void room_charge(struct room *room, int64_t bytes)
 bool room_fits(const struct room *room, int64_t bytes, bool small)
 {
 	return atomic_load(&room->used_bytes) <= bound_of(room, small) - bytes;
+}
+
+bool room_fits_claimed(const struct room *room, int64_t bytes)
+{
+	return atomic_load(&room->used_bytes) <= bound_of_claimed(room) - bytes;
+}
+
+void room_claim(struct room *room, int64_t bytes)
+{
+	atomic_fetch_add(&room->claimed_bytes, bytes);
 }
 
 /* Of several outboxes each is the first to be called in its turn. */
@@ -79,6 +114,17 @@ void room_give(struct room *room, int64_t bytes)
 	assert(bytes >= 0 && before >= bytes);
 	(void)before;
 	if (atomic_load(&room->waiting) > 0)
+		call_askers(room);
+}
+
+/* What it leaves may be enough for who waits as one that may take what is not claimed. */
+void room_unclaim(struct room *room, int64_t bytes)
+{
+	int64_t before = atomic_fetch_sub(&room->claimed_bytes, bytes);
+
+	assert(bytes >= 0 && before >= bytes);
+	(void)before;
+	if (bytes > 0 && atomic_load(&room->waiting) > 0)
 		call_askers(room);
 }
 

@@ -3,8 +3,10 @@
  *
  * Whoever finds no room goes another way at once (a file). Who must wait there tells so, and
  * hears of octets that are given back meanwhile. The last quarter is kept for what is small,
- * so that large messages of some do not send the small ones of all others to the disk. Any
- * thread. Does not block, but for a lock that is held for a moment where somebody waits.
+ * so that large messages of some do not send the small ones of all others to the disk. Who has no
+ * other way than to wait claims what it waits for: what is not small leaves that alone meanwhile, and
+ * goes its other way. Any thread. Does not block, but for a lock that is held for a moment where
+ * somebody waits.
  */
 #ifndef OUTBOXD_COMMON_ROOM_H
 #define OUTBOXD_COMMON_ROOM_H
@@ -14,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ROOM_SMALL_BYTES 16384 /* who has no more than that altogether is small */
+#define ROOM_SMALL_BYTES  16384 /* who has no more than that altogether is small */
+#define ROOM_ANYWAY_BYTES 65536 /* up to that, what cannot go elsewhere waits for nobody */
 
 /* Who would have octets if there were any. */
 struct room_asker {
@@ -27,6 +30,7 @@ struct room_asker {
 struct room {
 	_Atomic int64_t max_bytes; /* may change at any time: what is in use above it only goes down */
 	_Atomic int64_t used_bytes;
+	_Atomic int64_t claimed_bytes;
 	_Atomic uint64_t spilled;  /* bodies that found none; counted by who puts them elsewhere */
 	atomic_int waiting;        /* askers are called while it is above 0; counted by them, before they
 	                              look at room_fits() for the last time */
@@ -51,6 +55,18 @@ void room_give(struct room *room, int64_t bytes);
 
 /* Whether room_take() would find them now. */
 bool room_fits(const struct room *room, int64_t bytes, bool small);
+
+/*
+ * Takes what cannot go elsewhere and may be large: room or not up to ROOM_ANYWAY_BYTES, and what of it is
+ * more than half of all there is (so that it goes when little else is in hand). False: *asked octets must be
+ * free for it. claimed: these are claimed by the caller.
+ */
+bool room_take_whole(struct room *room, int64_t bytes, bool claimed, int64_t *asked);
+
+/* So many are waited for, until they are unclaimed. */
+void room_claim(struct room *room, int64_t bytes);
+void room_unclaim(struct room *room, int64_t bytes);
+bool room_fits_claimed(const struct room *room, int64_t bytes);
 
 /* Is called from now on, until it parts; after that no call of it is under way. */
 void room_join(struct room *room, struct room_asker *asker);

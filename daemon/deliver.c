@@ -47,6 +47,7 @@ static void end_job(struct workplace *place, struct job *job)
 	message->ended_ms = clock_monotonic_ms();
 	place->served = true;
 	place->troubled = place->troubled || message->outcome.trouble != TROUBLE_NONE;
+	message_charge(message, &place->worker->outbox->service->room); /* until its commit */
 	deliver_give_back(place, job);
 	free(job);
 	log_push(&place->log); /* of its session before what becomes of it */
@@ -283,40 +284,62 @@ void deliver_stall(struct worker *worker)
 		pause();
 }
 
-/* False: it has its outcomes, without a transaction. */
-static bool is_to_be_sent(struct workplace *place, struct job *job)
+/* DELIVER_OVER: it has its outcomes, without a transaction. */
+static enum deliver_reading prepare(struct workplace *place, struct job *job)
 {
 	struct worker *worker = place->worker;
 	struct message *message = job->message;
+	enum deliver_reading reading;
 
 	if (job->mail && !job->read_ahead)
-		return deliver_compose_again(place, job);
+		return deliver_compose_again(place, job) ? DELIVER_READ : DELIVER_OVER;
 	message->opened_ms = clock_monotonic_ms();
-	if (!deliver_read(place, job))
-		return false;
+	reading = deliver_read(place, job);
+	if (reading != DELIVER_READ)
+		return reading;
 	if (message->offline) {
 		finish_offline(message);
 		if (message->recovered)
 			limit_recovered(worker->quota, message);
-		return false;
+		return DELIVER_OVER;
 	}
 	if (nobody_wanted(message)) {
 		message->outcome.verdict = VERDICT_NONE;
-		return false;
+		return DELIVER_OVER;
 	}
 	if (deliver_fault(worker, "mail")) {
 		deliver_set_untried(message, TROUBLE_NONE, "a fault of a test");
-		return false;
+		return DELIVER_OVER;
 	}
-	return true;
+	return DELIVER_READ;
+}
+
+/* What the others have is for this one as well, and is not there twice: they come to their end first. */
+static void end_all_but(struct workplace *place, const struct job *job)
+{
+	struct job *other;
+
+	do {
+		while (place->session && session_under_way(place->session) > 0)
+			deliver_finish(place);
+		for (other = place->jobs; other && (other == job || !other->mail);)
+			other = other->next;
+		if (other) /* it goes again: with fewer recipients, or one of few reconnects less */
+			deliver_give(place, other);
+	} while (other);
 }
 
 void deliver_give(struct workplace *place, struct job *job)
 {
 	struct message *message = job->message;
+	enum deliver_reading reading = DELIVER_BUSY;
 
-	if ((message->offline || have_session(place, message)) && is_to_be_sent(place, job) &&
-	    limit_begin(place->worker->quota, message))
+	while (reading == DELIVER_BUSY && (message->offline || have_session(place, message))) {
+		reading = prepare(place, job);
+		if (reading == DELIVER_BUSY)
+			end_all_but(place, job);
+	}
+	if (reading == DELIVER_READ && limit_begin(place->worker->quota, message))
 		transact(place, job);
 	else
 		end_job(place, job);

@@ -46,8 +46,12 @@ void deliver_stall(struct worker *worker);
 void deliver_set_untried(struct message *message, enum trouble trouble, const char *text);
 /* A session is being opened for the first that waits: reads it meanwhile, as the last read would. */
 void deliver_read_ahead(struct workplace *place);
-/* Reads the row and composes it. False: the outcome is set already. */
-bool deliver_read(struct workplace *place, struct job *job);
+enum deliver_reading {
+	DELIVER_READ, /* and composed */
+	DELIVER_OVER, /* the outcome is set already */
+	DELIVER_BUSY  /* not beside the others in hand: again when they are over */
+};
+enum deliver_reading deliver_read(struct workplace *place, struct job *job);
 /* For a new connection, whose server may offer other things. False likewise. */
 bool deliver_compose_again(struct workplace *place, struct job *job);
 void deliver_give_back(struct workplace *place, struct job *job);

@@ -21,6 +21,9 @@ void deliver_give_back(struct workplace *place, struct job *job)
 {
 	job->read_ahead = false;
 	composed_destroy(&job->composed);
+	if (job->charged > 0)
+		room_give(&place->worker->outbox->service->room, job->charged);
+	job->charged = 0;
 	if (job->mail)
 		storage_give_back(place->worker->outbox->storage, &job->mail);
 }
@@ -165,6 +168,38 @@ static enum error compose(struct workplace *place, struct job *job, bool eight_b
 	return error;
 }
 
+/*
+ * Those whom a complete message names itself: storage has counted the addresses of columns. False: they are
+ * many, and there is no room for them; the row is to be read again, in turn with others that wait for room.
+ */
+static bool charge_named(struct workplace *place, struct job *job)
+{
+	const struct envelope *envelope = &job->composed->envelope;
+	const struct mail *mail = job->mail;
+	int64_t octets = 0, asked;
+
+	if (job->message->named_octets > 0 || mail->to_addresses || mail->cc_addresses || mail->bcc_addresses)
+		return true;
+	for (size_t i = 0; i < envelope->recipient_count; i++)
+		octets += MESSAGE_RECIPIENT_OCTETS + 2 * (int64_t)strlen(envelope->recipients[i]);
+	if (room_take_whole(&place->worker->outbox->service->room, octets, false, &asked)) {
+		job->charged = octets;
+		return true;
+	}
+	job->message->named_octets = octets;
+	return false;
+}
+
+/* Whether others of the worker's have been read, and are not over. */
+static bool has_company(const struct workplace *place)
+{
+	for (const struct job *job = place->jobs; job; job = job->next) {
+		if (job->mail)
+			return true;
+	}
+	return false;
+}
+
 /* What was read ahead is the last read where that would give the same. */
 static enum error read_row(struct workplace *place, struct job *job, struct words *words)
 {
@@ -175,6 +210,7 @@ static enum error read_row(struct workplace *place, struct job *job, struct word
 		return OK;
 	deliver_give_back(place, job);
 	job->message->basis = &worker->basis;
+	job->message->in_company = has_company(place);
 	worker->basis.outdated = false;
 	return storage_take(storage, job->message, clock_monotonic_ms() + TAKE_DEADLINE_MS, &job->mail,
 	                    words);
@@ -191,6 +227,7 @@ void deliver_read_ahead(struct workplace *place)
 		return;
 	workplace_no_deadline(place);
 	job->message->basis = &worker->basis;
+	job->message->in_company = has_company(place);
 	error = storage_take(worker->outbox->storage, job->message, STORAGE_AT_ONCE, &job->mail, &words);
 	if (error == OK)
 		error = compose(place, job, true, &words);
@@ -200,7 +237,7 @@ void deliver_read_ahead(struct workplace *place)
 		deliver_give_back(place, job); /* whatever is wrong with it is found when its turn comes */
 }
 
-bool deliver_read(struct workplace *place, struct job *job)
+enum deliver_reading deliver_read(struct workplace *place, struct job *job)
 {
 	struct worker *worker = place->worker;
 	struct message *message = job->message;
@@ -210,16 +247,18 @@ bool deliver_read(struct workplace *place, struct job *job)
 
 	workplace_no_deadline(place);
 	error = read_row(place, job, &words);
+	if (error == ERROR_BUSY)
+		return DELIVER_BUSY;
 	if (error == ERROR_NOT_FOUND) {
 		deliver_set_untried(message, TROUBLE_NONE, "no longer to be sent");
 		message->outdated = worker->basis.outdated;
 		message->settled = SETTLED_GONE;
-		return false;
+		return DELIVER_OVER;
 	}
 	if (error != OK && error != ERROR_INVALID) {
 		deliver_set_untried(message, TROUBLE_NONE, words.text);
 		message->settled = SETTLED_LOST;
-		return false;
+		return DELIVER_OVER;
 	}
 	if (error == OK && !(job->read_ahead && job->composed_eight_bit_mime == eight_bit_mime))
 		error = compose(place, job, eight_bit_mime, &words);
@@ -232,15 +271,19 @@ bool deliver_read(struct workplace *place, struct job *job)
 	if (error == ERROR_INVALID || error == ERROR_LIMIT) {
 		message->reference = memory_strdup(job->mail->reference);
 		set_invalid(message, words.text);
-		return false;
+		return DELIVER_OVER;
 	}
 	if (error != OK) {
 		deliver_set_untried(message, TROUBLE_NONE, words.text);
 		message->settled = SETTLED_LOST;
-		return false;
+		return DELIVER_OVER;
+	}
+	if (!charge_named(place, job)) {
+		deliver_give_back(place, job);
+		return DELIVER_BUSY;
 	}
 	adopt_composed(worker, message, job->mail, job->composed);
-	return true;
+	return DELIVER_READ;
 }
 
 /*

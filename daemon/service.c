@@ -27,6 +27,7 @@
 #include "common/wait.h"
 #include "daemon/crash.h"
 #include "daemon/disk.h"
+#include "daemon/descriptors.h"
 #include "daemon/fault.h"
 #include "daemon/keyring.h"
 #include "daemon/metrics.h"
@@ -39,11 +40,9 @@
 #include "config.h"
 #endif
 
-#define HEARTBEAT_MS         1000
-#define LOG_FLUSH_MS         1000
-#define SPARE_DESCRIPTORS    128   /* of the process beside its workers */
-#define DESCRIPTORS_A_WORKER 2     /* socket, spool file */
-#define STALL_EXIT_MS        40000 /* commits on a slow disk may take their time */
+#define HEARTBEAT_MS  1000
+#define LOG_FLUSH_MS  1000
+#define STALL_EXIT_MS 40000 /* commits on a slow disk may take their time */
 
 /* What main alone knows. */
 struct main_state {
@@ -61,22 +60,14 @@ struct main_state {
 	bool monitor_gone;
 };
 
-/* As many descriptors as the system lets us have; workers follow from it. */
-static int places_of(const struct config *config)
+static void adopt_places(struct service *service, const struct config *config)
 {
-	struct rlimit limit;
-	int places = config->max_workers;
+	const struct descriptor_share share = descriptors_share(descriptors_raise(), config->database_count,
+	                                                        config->max_workers, config->max_probes);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return places;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-		return places;
-	if (limit.rlim_cur < SPARE_DESCRIPTORS + DESCRIPTORS_A_WORKER)
-		return 1;
-	if ((rlim_t)places > (limit.rlim_cur - SPARE_DESCRIPTORS) / DESCRIPTORS_A_WORKER)
-		places = (int)((limit.rlim_cur - SPARE_DESCRIPTORS) / DESCRIPTORS_A_WORKER);
-	return places;
+	atomic_store(&service->budget.max_workers, share.workers);
+	atomic_store(&service->budget.max_probes, share.probes);
+	room_set_max(&service->files, fault_number("spare-files", share.files));
 }
 
 static void adopt_config(struct service *service, const struct config *config)
@@ -89,8 +80,7 @@ static void adopt_config(struct service *service, const struct config *config)
 	atomic_store(&service->keep_failed_ms, config->keep_failed_ms);
 	atomic_store(&service->unsettled_max, config->unsettled_max);
 	room_set_max(&service->room, config->memory_max_bytes);
-	atomic_store(&service->budget.max_workers, places_of(config));
-	atomic_store(&service->budget.max_probes, config->max_probes);
+	adopt_places(service, config);
 }
 
 /* A secret must not be found in a core file or by another process of the same user. */
@@ -364,7 +354,6 @@ static bool start_all(struct main_state *state)
 		return false;
 	}
 	budget_init(&service->budget);
-	room_init(&service->room, config->memory_max_bytes);
 	service->loader = loader_create(config->secrets_dir, config->command_dir);
 	read_keys(state, config);
 	if (queue_init(&service->news, true) != OK) {
@@ -409,7 +398,9 @@ static bool all_clean(const struct main_state *state)
 static void free_all(struct main_state *state)
 {
 	assert(atomic_load(&state->service.room.used_bytes) == 0);
+	assert(atomic_load(&state->service.files.used_bytes) == 0);
 	room_fini(&state->service.room);
+	room_fini(&state->service.files);
 	for (size_t i = 0; i < state->count; i++) {
 		struct outbox *outbox = &state->outboxes[i];
 
@@ -458,6 +449,8 @@ int service_run(const struct service_start *start)
 	crash_setup(start->note);
 	wait_setup();
 	worker_setup();
+	room_init(&state.service.room, 0);
+	room_init(&state.service.files, 0);
 	adopt_config(&state.service, start->config);
 	state.service.config = start->config;
 	atomic_store(&state.service.ready, start->restarted);

@@ -33,7 +33,8 @@ struct service {
 	struct loader *loader;
 	struct resolver *resolver;
 	struct budget budget;
-	struct room room;  /* for what is in hand: bodies in memory (memory_max) */
+	struct room room;  /* for what is in hand, in memory (memory_max) */
+	struct room files; /* spool files of workers that have one already */
 	atomic_bool ready; /* daemon.ready was said, now or by an earlier service */
 	atomic_bool stall; /* a worker does not move: the process ends and is started anew */
 	struct queue news; /* eventfd: outboxes tell main that they opened, failed, ended */

@@ -104,6 +104,7 @@ static enum error open_once(struct supervisor *supervisor, struct words *words)
 		.spool_dir = outbox->service->config->spool_dir,
 		.create = true,
 		.room = &outbox->service->room,
+		.files = &outbox->service->files,
 	};
 	enum error error;
 

@@ -22,6 +22,7 @@ struct job {
 	struct mail *mail;
 	bool read_ahead; /* it is not the last read yet */
 	struct composed *composed;
+	int64_t charged;              /* octets of the service's room, beside what the row has */
 	bool composed_eight_bit_mime; /* for a server that offers 8BITMIME */
 	struct dsn_request dsn;
 	struct transaction transaction;

@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/message.h"
 #include "common/text.h"
 #include "mime/assemble.h"
 #include "mime/domain.h"
 
-#define RECIPIENTS_MAX (RECIPIENT_KINDS * ADDRESS_LIST_MAX)
+#define RECIPIENTS_MAX MESSAGE_RECIPIENTS_MAX
+_Static_assert(RECIPIENTS_MAX == RECIPIENT_KINDS * ADDRESS_LIST_MAX, "each column as many as it may have");
 
 /* An address as it is compared: domain in lower case (RFC 5321 2.4). */
 struct key {

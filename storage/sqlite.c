@@ -216,6 +216,7 @@ enum error storage_open(const struct storage_settings *settings, struct storage 
 	new->file = file;
 	new->spool_dir = spool_folder(settings);
 	new->largest_bytes = settings->largest_bytes > 0 ? settings->largest_bytes : LARGEST_BYTES;
+	new->files = settings->files;
 	new->room = settings->room ? settings->room : &new->unbounded;
 	room_init(&new->unbounded, INT64_MAX);
 	new->inotify_fd = -1;

@@ -45,6 +45,8 @@ void lent_return(struct storage *storage, struct lent **lent)
 		pool_give(storage->readers.blocks, (*lent)->blocks[i]);
 	if ((*lent)->fd >= 0)
 		close((*lent)->fd);
+	if ((*lent)->fd_counted)
+		room_give(storage->files, 1);
 	room_give(storage->room, (*lent)->charged);
 	free(*lent);
 	*lent = NULL;
@@ -52,8 +54,23 @@ void lent_return(struct storage *storage, struct lent **lent)
 
 void lent_charge(struct storage *storage, struct lent *lent, int64_t bytes)
 {
-	room_charge(storage->room, bytes);
+	if (bytes > 0)
+		room_charge(storage->room, bytes);
 	lent->charged += bytes;
+}
+
+bool copy_begin(struct copying *copying, int64_t octets)
+{
+	struct room *room = copying->storage->room;
+
+	copying->needs_room = (copying->in_company && !room_fits(room, 0, true)) ||
+	                      !room_take_whole(room, octets, copying->claimed_bytes > 0,
+	                                       &copying->wants_bytes);
+	copying->wants_small = false;
+	if (copying->needs_room)
+		return false;
+	copying->lent->charged += octets;
+	return true;
 }
 
 static enum error memory_is_short(struct copying *copying)
@@ -163,6 +180,22 @@ static enum error copy_to_memory(struct copying *copying, sqlite3_blob *blob, st
 	return OK;
 }
 
+/* In company the worker's own file is another's: one more is of those that are counted. */
+static enum error open_file(struct copying *copying)
+{
+	struct room *files = copying->storage->files;
+	struct lent *lent = copying->lent;
+
+	if (files && copying->in_company) {
+		if (!room_take(files, 1, true)) {
+			words_set(copying->words, "no file is free for a further message");
+			return ERROR_BUSY;
+		}
+		lent->fd_counted = true;
+	}
+	return spool_open(copying->storage->spool_dir, &lent->fd, copying->words);
+}
+
 static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, struct body *body,
                                enum spooling spooling)
 {
@@ -172,7 +205,7 @@ static enum error copy_to_file(struct copying *copying, sqlite3_blob *blob, stru
 	void *slice;
 
 	if (lent->fd < 0)
-		error = spool_open(dir, &lent->fd, copying->words);
+		error = open_file(copying);
 	if (error != OK)
 		return error;
 	slice = pool_take(copying->storage->readers.blocks);

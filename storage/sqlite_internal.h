@@ -51,6 +51,7 @@ struct storage {
 	struct storage_file *file;
 	char *spool_dir;
 	int64_t largest_bytes; /* of one message */
+	struct room *files;    /* NULL = any number */
 	struct room *room;     /* for what mail holds in memory: shared, or the next */
 	struct room unbounded;
 	char instance[33];

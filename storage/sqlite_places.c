@@ -172,34 +172,63 @@ static void hand_out(struct spool_places *places, enum spooling kind)
 	}
 }
 
-/* Under the room's lock; as many as have room are told, a tenant's first, then the next one's. */
-static void room_freed(struct room_asker *asker)
+/* Who waits for nothing but memory has claimed it. */
+static bool fits(const struct spool_places *places, const struct place_wait *wait, int64_t promised)
 {
-	struct spool_places *places = (struct spool_places *)(void *)((char *)asker -
-	                                                              offsetof(struct spool_places, asker));
+	if (wait->kind == SPOOL_NOTHING)
+		return room_fits_claimed(places->room, promised + wait->bytes);
+	return room_fits(places->room, promised + wait->bytes, wait->small);
+}
+
+/*
+ * As many as have room are told, a tenant's first, then the next one's; what is promised to them is added.
+ * Who waits for nothing else is overtaken by nobody: one that is large would never have its turn.
+ */
+static void tell_of_room(struct spool_places *places, enum spooling kind, int64_t *promised)
+{
 	struct place_turn *turn, *next;
-	int64_t promised = 0;
 	int looked_at = 0;
 
-	pthread_mutex_lock(&places->lock);
-	for (turn = places->turns[SPOOL_SPILL]; turn && looked_at < TURNS_LOOKED_AT; turn = next) {
+	for (turn = places->turns[kind]; turn && looked_at < TURNS_LOOKED_AT; turn = next) {
 		const struct place_wait *wait = turn->waits;
 
 		looked_at++;
 		next = turn->next;
-		if (wait->bytes == 0 || !room_fits(places->room, promised + wait->bytes, wait->small))
+		if (wait->bytes == 0 || !fits(places, wait, *promised)) {
+			if (kind == SPOOL_NOTHING)
+				break;
 			continue;
-		promised += wait->bytes;
+		}
+		*promised += wait->bytes;
 		serve_first(places, turn, PLACE_ROOM);
-		go_behind(places, SPOOL_SPILL, turn);
+		go_behind(places, kind, turn);
 		if (!next && turn->waits)
 			next = turn; /* it was the last, and is again */
-		drop_idle(places, SPOOL_SPILL, turn);
+		drop_idle(places, kind, turn);
 	}
+}
+
+/* Under the room's lock. First those for whom nothing else would do. */
+static void room_freed(struct room_asker *asker)
+{
+	struct spool_places *places = (struct spool_places *)(void *)((char *)asker -
+	                                                              offsetof(struct spool_places, asker));
+	int64_t promised = 0;
+
+	pthread_mutex_lock(&places->lock);
+	tell_of_room(places, SPOOL_NOTHING, &promised);
+	tell_of_room(places, SPOOL_SPILL, &promised);
 	pthread_mutex_unlock(&places->lock);
 }
 
 /* --- who wants one ------------------------------------------------------------------------ */
+
+/* Where nobody may be overtaken: whether it stands before all others. */
+static bool is_next(const struct spool_places *places, const struct place_turn *turn,
+                    const struct place_wait *wait)
+{
+	return wait->kind != SPOOL_NOTHING || (places->turns[SPOOL_NOTHING] == turn && turn->waits == wait);
+}
 
 /* Counted before the last look at the room: see room.c. */
 static enum place_given wait_in_line(struct spool_places *places, struct place_turn *turn,
@@ -210,7 +239,8 @@ static enum place_given wait_in_line(struct spool_places *places, struct place_t
 	add_wait(places, turn, wait);
 	if (asks)
 		atomic_fetch_add(&places->room->waiting, 1);
-	if (asks && deadline_left_ms(deadline_ms) != 0 && room_fits(places->room, wait->bytes, wait->small)) {
+	if (asks && deadline_left_ms(deadline_ms) != 0 && is_next(places, turn, wait) &&
+	    fits(places, wait, 0)) {
 		wait->ticket = turn->ticket;
 		remove_wait(places, turn, wait);
 		drop_idle(places, wait->kind, turn);

@@ -17,7 +17,7 @@
 
 /* What of a message may be copied to a file: each a place of its kind, since large copies take long. */
 enum spooling {
-	SPOOL_NOTHING,
+	SPOOL_NOTHING, /* there is no such place: who waits for one waits for memory */
 	SPOOL_SPILL, /* what is small and found no room in memory, together no more than fits there otherwise
 	              */
 	SPOOL_LARGE, /* anything */

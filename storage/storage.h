@@ -31,7 +31,8 @@ struct storage_settings {
 	const char *spool_dir; /* for unlinked files of large bodies; NULL = $TMPDIR or /var/tmp */
 	bool create;           /* make file and schema if absent or empty */
 	int64_t largest_bytes; /* of a message's bodies and attachments together; 0 = 1000000000 */
-	struct room *room;     /* memory for bodies, shared, outlives the storage; NULL = no bound */
+	struct room *room;     /* memory for what is in hand; shared, outlives the storage; NULL = no bound */
+	struct room *files;    /* likewise files, beyond one for each worker: for who is in_company */
 };
 
 /*
@@ -87,8 +88,7 @@ struct storage_batch {
 enum error storage_settle(struct storage *storage, const struct storage_batch *batch, int64_t deadline_ms,
                           struct words *words);
 
-/* Each of the two for its own connection: nothing is to be done for a while, the pages that it keeps go back.
- */
+/* Each of the two for its own connection: nothing is to be done for a while, its pages go back. */
 void storage_rest(struct storage *storage);      /* storage */
 void storage_look_rest(struct storage *storage); /* supervisor */
 

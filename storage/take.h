@@ -22,7 +22,7 @@ struct storage;
  * (up to 256 KiB each in memory, larger ones and those without room in an unlinked file), attachments by
  * position (256 KiB of all in memory; none where offline) and known recipients. ERROR_NOT_FOUND: no longer to
  * be sent (cancelled, suspended, gone, message->basis->outdated); ERROR_INVALID: it never can be (too many
- * attachments, too long), with words, and *mail is there without what is wrong; ERROR_UNAVAILABLE: not now.
+ * attachments, too long), with words, *mail without what is wrong; ERROR_BUSY: not in_company; _UNAVAILABLE.
  * With STORAGE_AT_ONCE for the deadline it waits for nothing, writes no file and takes no body with which the
  * row has more than 16 KiB: that is ERROR_UNAVAILABLE.
  */

@@ -72,14 +72,19 @@ static void start(struct who *who)
 	}
 }
 
-/* With bytes: room for them would do. */
-static struct who *stand(const char *tenant, int64_t bytes)
+static struct who *stand_for(enum spooling kind, const char *tenant, int64_t bytes)
 {
 	struct who *who = &all[begun++];
 
-	who->wait = (struct place_wait){ .kind = SPOOL_SPILL, .tenant = tenant, .bytes = bytes };
+	who->wait = (struct place_wait){ .kind = kind, .tenant = tenant, .bytes = bytes };
 	start(who);
 	return who;
+}
+
+/* With bytes: room for them would do. */
+static struct who *stand(const char *tenant, int64_t bytes)
+{
+	return stand_for(SPOOL_SPILL, tenant, bytes);
 }
 
 /* Whatever it gets is settled by who gives it, before its own thread runs. */
@@ -263,6 +268,45 @@ START_TEST(who_was_woken_for_nothing_has_its_turn_back)
 }
 END_TEST
 
+/* Where there is no other way a large one would never have its turn if small ones went on. */
+START_TEST(who_waits_for_nothing_but_memory_is_not_overtaken)
+{
+	struct who *large, *small, *last, *elsewhere;
+
+	room_charge(&room, 1000 * KIB);
+	room_claim(&room, 400 * KIB);
+	hold_both();
+	large = stand_for(SPOOL_NOTHING, "a", 400 * KIB);
+	small = stand_for(SPOOL_NOTHING, "b", 20 * KIB);
+	elsewhere = stand("c", 20 * KIB);
+	room_give(&room, 500 * KIB); /* 268 below the bound: enough for all but the first */
+	last = stand_for(SPOOL_NOTHING, "d", 20 * KIB);
+	ck_assert(waits(large) && waits(small) && waits(last));
+	ck_assert(waits(elsewhere)); /* what is claimed is none of its */
+	room_give(&room, 150 * KIB); /* 418 below it */
+	expect(large, PLACE_ROOM);
+	ck_assert(waits(small) && waits(last) && waits(elsewhere));
+	room_charge(&room, 400 * KIB); /* which it takes */
+	room_give(&room, 50 * KIB);
+	expect(small, PLACE_ROOM);
+	expect(last, PLACE_ROOM);
+	ck_assert(waits(elsewhere));
+	room_unclaim(&room, 400 * KIB);
+	expect(elsewhere, PLACE_ROOM);
+	/* one that gave up is in nobody's way */
+	room_charge(&room, 224 * KIB);
+	large = &all[begun++];
+	large->wait = (struct place_wait){ .kind = SPOOL_NOTHING, .tenant = "a", .bytes = 300 * KIB };
+	ck_assert_int_eq(places_wait(&places, &large->wait, deadline_after_ms(1)), PLACE_NONE);
+	last = stand_for(SPOOL_NOTHING, "d", 20 * KIB);
+	room_give(&room, 224 * KIB);
+	expect(last, PLACE_ROOM);
+	give("x");
+	give("y");
+	room_give(&room, 700 * KIB);
+}
+END_TEST
+
 #define CROWD  8
 #define ROUNDS 500
 
@@ -326,6 +370,7 @@ void sqlite_places_tests(Suite *suite)
 	tcase_add_test(tests, memory_that_is_given_back_wakes_whom_it_is_enough_for);
 	tcase_add_test(tests, all_of_a_tenants_are_woken_where_there_is_room_for_all);
 	tcase_add_test(tests, who_was_woken_for_nothing_has_its_turn_back);
+	tcase_add_test(tests, who_waits_for_nothing_but_memory_is_not_overtaken);
 	tcase_add_test(tests, of_a_crowd_each_gets_its_turn);
 	suite_add_tcase(suite, tests);
 }

@@ -90,7 +90,8 @@ END_TEST
 
 START_TEST(a_block_costs_what_of_it_is_used)
 {
-	int64_t columns = (int64_t)strlen("bob@example.netpbx@acme.example");
+	/* four times the columns, and what one recipient takes */
+	int64_t columns = 4 * (int64_t)strlen("bob@example.netpbx@acme.example") + 320;
 	struct message *message;
 	struct mail *mail;
 	int64_t id;
@@ -113,7 +114,8 @@ START_TEST(a_block_costs_what_of_it_is_used)
 		            &(struct contract_attachment){ .position = i, .bytes = STEP - 1 });
 	message = bed_due_of("acme");
 	mail = bed_take(message);
-	ck_assert_int_eq(used(), columns + 2 * STEP);
+	ck_assert_int_gt(used(), columns + 2 * STEP); /* and what an attachment has beside its content */
+	ck_assert_int_lt(used(), columns + 2 * STEP + 2 * 512);
 	ck_assert_ptr_nonnull(mail->attachments[1].content.memory);
 	storage_give_back(bed.storage, &mail);
 	message_destroy(&message);
@@ -294,6 +296,169 @@ START_TEST(who_waits_for_a_place_takes_memory_that_is_given_back)
 }
 END_TEST
 
+static struct message *insert_in_company(const char *tenant, size_t bytes)
+{
+	struct message *message = insert_of(tenant, &(struct contract_message){ .message_bytes = bytes });
+
+	message->in_company = true;
+	return message;
+}
+
+START_TEST(a_worker_has_one_file_and_further_ones_are_counted)
+{
+	enum { MESSAGES = 4, BYTES = 300000 };
+	struct message *messages[MESSAGES];
+	struct mail *mails[MESSAGES], *none;
+	struct room files;
+	char name[16];
+
+	room_init(&room, 1024 * KIB);
+	room_init(&files, 1);
+	bed_open_anew(&(struct storage_settings){ .room = &room, .files = &files });
+	for (int i = 0; i < MESSAGES; i++) {
+		(void)snprintf(name, sizeof name, "t%d", i);
+		messages[i] = insert_in_company(name, BYTES);
+	}
+	messages[0]->in_company = false;
+	mails[0] = bed_take(messages[0]);
+	ck_assert_int_eq(atomic_load(&files.used_bytes), 0);
+	mails[1] = bed_take(messages[1]);
+	ck_assert_int_eq(atomic_load(&files.used_bytes), 1);
+	ck_assert_int_eq(bed_try(messages[2], deadline_after_ms(5000), &none), ERROR_BUSY);
+	ck_assert_ptr_null(none);
+	ck_assert(APP->unpinned(bed.outbox));
+	messages[2]->in_company = false; /* of another worker: its first */
+	mails[2] = bed_take(messages[2]);
+	ck_assert_int_eq(bed_try(messages[3], deadline_after_ms(5000), &none), ERROR_BUSY);
+	storage_give_back(bed.storage, &mails[1]);
+	ck_assert_int_eq(atomic_load(&files.used_bytes), 0);
+	mails[1] = bed_take(messages[3]);
+	bed_assert_pattern(&mails[1]->message, 0, BYTES);
+	for (int i = 0; i < MESSAGES; i++)
+		message_destroy(&messages[i]);
+	for (int i = 0; i < 3; i++)
+		storage_give_back(bed.storage, &mails[i]);
+	ck_assert_int_eq(atomic_load(&files.used_bytes), 0);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+/* So many addresses, "a0@b.example, a1@b.example, …"; freed by the caller. */
+static char *many_addresses(int count)
+{
+	struct buffer text;
+
+	buffer_init(&text, SIZE_MAX);
+	for (int i = 0; i < count; i++)
+		buffer_printf(&text, "%sa%d@b.example", i ? ", " : "", i);
+	return buffer_take(&text);
+}
+
+static struct message *insert_to_many(const char *tenant, const char *to)
+{
+	return insert_of(tenant, &(struct contract_message){ .to = to, .text = "x" });
+}
+
+static void *take_it(void *context)
+{
+	struct mail *mail;
+
+	ck_ok(bed_try(context, deadline_after_ms(60000), &mail));
+	return mail;
+}
+
+START_TEST(many_addresses_wait_for_room_and_few_do_not)
+{
+	char *to = many_addresses(1200); /* 320 a recipient, and 4 times its text: about 450 KiB */
+	struct message *first, *second, *small, *body;
+	struct mail *mail, *others, *none;
+	pthread_t waits;
+	void *taken;
+
+	open_with(1024 * KIB, NULL);
+	first = insert_to_many("t0", to);
+	second = insert_to_many("t1", to);
+	small = insert_of("t2", &(struct contract_message){ .text = "x" });
+	body = insert_of("t3", &(struct contract_message){ .message_bytes = 100 * KIB });
+	mail = bed_take(first);
+	ck_assert_int_ge(used(), 320 * 1200 + 4 * (int64_t)strlen(to));
+	ck_assert_int_le(used(), 512 * KIB);
+	/* beside others of its worker's: not now; alone it waits */
+	second->in_company = true;
+	ck_assert_int_eq(bed_try(second, deadline_after_ms(60000), &none), ERROR_BUSY);
+	second->in_company = false;
+	ck_assert_int_eq(bed_try(second, deadline_after_ms(1), &none), ERROR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "addresses and header fields (memory_max)"));
+	ck_assert_int_eq(pthread_create(&waits, NULL, take_it, second), 0);
+	while (atomic_load(&room.waiting) == 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	/* what is small waits for nobody */
+	small->in_company = true;
+	others = bed_take(small);
+	storage_give_back(bed.storage, &others);
+	/* nor for what is claimed, which what is not small leaves alone */
+	ck_assert_int_le(used() + 100 * KIB, 768 * KIB);
+	others = bed_take(body);
+	ck_assert_int_ge(others->message.fd, 0);
+	storage_give_back(bed.storage, &others);
+	storage_give_back(bed.storage, &mail);
+	pthread_join(waits, &taken);
+	mail = taken;
+	ck_assert_str_eq(mail->to_addresses, to);
+	others = bed_take(body);
+	ck_assert_ptr_nonnull(others->message.memory);
+	storage_give_back(bed.storage, &others);
+	storage_give_back(bed.storage, &mail);
+	/* what its header names, as was found when it was read, waits likewise */
+	room_charge(&room, 400 * KIB);
+	mail = bed_take(small);
+	storage_give_back(bed.storage, &mail);
+	small->named_octets = 500 * KIB;
+	ck_assert_int_eq(bed_try(small, deadline_after_ms(60000), &none), ERROR_BUSY);
+	room_give(&room, 400 * KIB);
+	mail = bed_take(small);
+	ck_assert_int_gt(used(), 500 * KIB);
+	storage_give_back(bed.storage, &mail);
+	small->named_octets = 0;
+	/* where more is in use than there is, what has company does not even begin */
+	room_charge(&room, 1025 * KIB);
+	ck_assert_int_eq(bed_try(small, deadline_after_ms(5000), &none), ERROR_BUSY);
+	small->in_company = false;
+	room_give(&room, 1025 * KIB);
+	/* larger than all the room: beside little else */
+	room_set_max(&room, 300 * KIB);
+	mail = bed_take(first);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&first);
+	message_destroy(&second);
+	message_destroy(&small);
+	message_destroy(&body);
+	free(to);
+	close_and_see_all_given_back();
+}
+END_TEST
+
+/* Nobody can have others find no room by a column that is no list of addresses. */
+START_TEST(no_more_addresses_count_than_a_message_may_have)
+{
+	enum { OCTETS = 900000 };
+	char *to = malloc(OCTETS + 1);
+	struct message *message;
+	struct mail *mail;
+
+	memset(to, '@', OCTETS);
+	to[OCTETS] = '\0';
+	open_with(1024 * KIB, NULL);
+	message = insert_to_many("t0", to);
+	mail = bed_take(message);
+	ck_assert_int_le(used(), (int64_t)4 * (OCTETS + 100) + 30000 * 320);
+	storage_give_back(bed.storage, &mail);
+	message_destroy(&message);
+	free(to);
+	close_and_see_all_given_back();
+}
+END_TEST
+
 START_TEST(small_attachments_that_are_many_count_as_large)
 {
 	struct message *messages[5];
@@ -344,5 +509,8 @@ void contract_room(TCase *tests)
 	tcase_add_test(tests, two_outboxes_share_it);
 	tcase_add_test(tests, what_finds_no_room_waits_for_no_large_copy);
 	tcase_add_test(tests, who_waits_for_a_place_takes_memory_that_is_given_back);
+	tcase_add_test(tests, a_worker_has_one_file_and_further_ones_are_counted);
+	tcase_add_test(tests, many_addresses_wait_for_room_and_few_do_not);
+	tcase_add_test(tests, no_more_addresses_count_than_a_message_may_have);
 	tcase_add_test(tests, small_attachments_that_are_many_count_as_large);
 }

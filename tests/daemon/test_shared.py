@@ -311,11 +311,11 @@ def test_a_mount_that_hangs_is_its_tenants_own(case):
 LARGE = 200_000     # octets: of a message that is held in memory where there is room
 
 
-def large_message(subject):
+def large_message(subject, size=LARGE):
     """A complete message, which leaves as it is but for Date and Message-ID;
     no two lines are alike."""
     lines = ["%s line %06d" % (subject, n)
-             for n in range(LARGE // (len(subject) + 14))]
+             for n in range(size // (len(subject) + 14))]
     return ("From: a@box.example\r\nTo: b@box.example\r\nSubject: %s\r\n\r\n"
             % subject + "\r\n".join(lines) + "\r\n"), lines
 
@@ -328,14 +328,14 @@ def is_whole(server, lines_of):
         assert body == lines_of[mail.subject], mail.subject
 
 
-def held_at_once(case, box, server, names, tag):
+def held_at_once(case, box, server, names, tag, size=LARGE):
     """All of them are in hand at once, and stay there: (gate, lines by
     subject)."""
     subjects = {}
     gate = server.hold("dot", lambda session, mail:
                        (mail.subject or "").startswith(tag))
     for name in names:
-        text, lines = large_message(tag + name)
+        text, lines = large_message(tag + name, size)
         subjects[tag + name] = lines
         box.insert(name, "b@box.example", message=text)
     for _ in names:
@@ -392,6 +392,109 @@ def test_messages_beyond_the_memory_go_by_the_spool(case):
     box.wait_all(seconds=LONG)
     is_whole(server, {**lines_of, **more})
     once(well, small)
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+
+
+PIPELINED = ("PIPELINING", "CHUNKING", "8BITMIME", "ENHANCEDSTATUSCODES")
+
+
+def test_spooled_messages_need_no_further_files(case):
+    """A session has eight under way, and none finds room in memory: with one
+    file for all of them each is there as it becomes free, and all go whole,
+    in their order."""
+    server, holds = case.server(extensions=PIPELINED), case.server()
+    case.tenant("acme", server, max_connections=1, pipeline_depth=8)
+    for n in range(3):
+        case.tenant("fill%d" % n, holds)
+    box = case.outbox()
+    case.start_faulty("spare-files=0,metrics-ms=100", set(), settings=[
+        "memory_max=1M", "metrics_file=" + case.path("figures")])
+    full, subjects = held_at_once(case, box, holds, ["fill0", "fill1", "fill2"],
+                                  "full", 240_000)
+    lines_of, numbers = {}, []
+    box.begin()
+    for n in range(16):
+        subject = "m%d" % n
+        text, lines_of[subject] = large_message(subject, 60_000)
+        numbers.append(box.insert("acme", "b@box.example", message=text))
+    box.commit()
+    for number in numbers:
+        box.wait_state(number, "sent", LONG)
+    assert len(server.sessions) == 1
+    is_whole(server, lines_of)
+    full.release()
+    box.wait_all(seconds=LONG)
+    is_whole(holds, subjects)
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+    assert metric(case, "memory_spilled_total") >= len(numbers)
+
+
+def test_many_recipients_go_one_after_another_where_memory_is_short(case):
+    """Two tenants' messages to 1,200 recipients each, the second one's named
+    in its header, are more than there is memory for: one waits until the
+    other is over, while small mail goes on; then a session sends several of
+    them, and none beside another."""
+    servers = [case.server(extensions=PIPELINED) for _ in range(2)]
+    well = case.server()
+    many = ", ".join("a%d@box.example" % n for n in range(1200))
+    for n, server in enumerate(servers):
+        case.tenant("many%d" % n, server, max_connections=1, pipeline_depth=8)
+    case.tenant("well", well)
+    box = case.outbox()
+    # A machine that is slow for half a minute has it wait in the queue.
+    case.start_faulty("metrics-ms=100", {"storage.failed",
+                                         "storage.recovered"}, settings=[
+        "memory_max=1M", "metrics_file=" + case.path("figures")])
+    came = []
+    gates = [server.hold("dot", lambda session, mail: came.append(1) or True)
+             for server in servers]
+    numbers = [box.insert("many0", many, subject="s0")]
+    case.until("one of them is in hand", lambda: came, LONG)
+    numbers.append(box.insert(
+        "many1", None, message="From: a@box.example\r\nSubject: s1\r\nTo: %s\r\n"
+        "\r\nx\r\n" % many.replace(", ", ",\r\n ")))
+    case.until("the other has a session", lambda: servers[1].sessions, LONG)
+    for n in range(5):
+        box.wait_state(box.insert("well", "a@box.example", subject="m%d" % n),
+                       "sent", LONG)
+    assert len(came) == 1
+    assert metric(case, "memory_bytes") <= 1 << 20
+    for gate in gates:
+        gate.release()
+    numbers += [box.insert("many0", many, subject="t%d" % n) for n in range(3)]
+    for number in numbers:
+        box.wait_state(number, "sent", LONG)
+    once(servers[0], ["s0", "t0", "t1", "t2"])
+    once(servers[1], ["s1"])
+    assert all(len(mail.recipients) == 1200
+               for server in servers for mail in server.mails)
+    once(well, ["m%d" % n for n in range(5)])
+    case.until("all is given back",
+               lambda: metric(case, "memory_bytes") == 0, LONG)
+
+
+def test_what_waits_for_its_commit_counts(case):
+    """A message to 300 has been sent and cannot be recorded: its recipients
+    and what was said of them count until it is, and nothing else of it."""
+    server = case.server()
+    case.tenant("acme", server)
+    box = case.outbox()
+    case.start_faulty("metrics-ms=100", {"storage.failed",
+                                         "storage.recovered"}, settings=[
+        "metrics_file=" + case.path("figures")])
+    gate = server.hold("dot", lambda session, mail: True)
+    number = box.insert("acme", ", ".join("a%d@box.example" % n
+                                          for n in range(300)), subject="s0")
+    gate.reached(LONG)
+    lock = Lock(box.path)
+    gate.release()
+    case.until("what is left of it counts", lambda: 300 * 100 < (
+        metric(case, "memory_bytes") or 0) < 300 * 300, LONG)
+    lock.release()
+    box.wait_state(number, "sent", LONG)
+    once(server, ["s0"])
     case.until("all is given back",
                lambda: metric(case, "memory_bytes") == 0, LONG)
 

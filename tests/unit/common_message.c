@@ -3,6 +3,8 @@
  */
 #include "common/message.h"
 
+#include "common/room.h"
+
 #include <stdio.h>
 
 #include "common/buffer.h"
@@ -128,6 +130,34 @@ START_TEST(an_attempt_is_forgotten_and_the_row_kept)
 }
 END_TEST
 
+/* What was said of its recipients is in memory until it is recorded, and so long in the figures. */
+START_TEST(what_is_kept_of_an_attempt_is_charged_until_it_is_freed)
+{
+	struct message *message = message_create(42, "acme");
+	struct room room;
+	int64_t used;
+
+	room_init(&room, 1000);
+	message_charge(message, &room);
+	ck_assert_int_eq(atomic_load(&room.used_bytes), 0);
+	message_reset_attempt(message);
+	for (int i = 0; i < 100; i++)
+		outcome_say(&message_add_recipient(message, "bob@example.net")->outcome, "250 ok");
+	message_charge(message, &room);
+	used = atomic_load(&room.used_bytes);
+	ck_assert_int_ge(used, 100 * (int64_t)(sizeof(struct recipient) + 16 + 7));
+	ck_assert_int_le(used, 100 * 400);
+	message_reset_attempt(message);
+	ck_assert_int_eq(atomic_load(&room.used_bytes), 0);
+	message_add_recipient(message, "bob@example.net");
+	message_charge(message, &room);
+	ck_assert_int_gt(atomic_load(&room.used_bytes), 0);
+	message_destroy(&message);
+	ck_assert_int_eq(atomic_load(&room.used_bytes), 0);
+	room_fini(&room);
+}
+END_TEST
+
 START_TEST(domains_are_compared_without_case_and_local_parts_with)
 {
 	static const struct {
@@ -182,6 +212,7 @@ TCase *common_message_cases(void)
 	tcase_add_test(cases, names_are_those_of_the_tables);
 	tcase_add_test(cases, outcomes_are_copied_deeply);
 	tcase_add_test(cases, an_attempt_is_forgotten_and_the_row_kept);
+	tcase_add_test(cases, what_is_kept_of_an_attempt_is_charged_until_it_is_freed);
 	tcase_add_test(cases, domains_are_compared_without_case_and_local_parts_with);
 	tcase_add_test(cases, recipients_have_an_order);
 	return cases;

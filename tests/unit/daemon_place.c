@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include "daemon/descriptors.h"
+#include "daemon/loader_line.h"
 #include "daemon/service_internal.h"
 #include "daemon/supervisor_place.h"
 #include "tests/unit/daemon_test.h"
@@ -130,6 +132,38 @@ START_TEST(who_waits_keeps_its_turn)
 }
 END_TEST
 
+/* Nobody is promised what the others may have taken: loaders that a mount holds up, each database's own. */
+START_TEST(sessions_share_what_the_process_leaves)
+{
+	const int64_t loaders = 2 * (LOADER_THREADS + LOADER_LATE_MAX), databases = 2 * (2 * 11 + 5);
+	struct descriptor_share share = descriptors_share(-1, 1, 1000, 200);
+
+	ck_assert_int_eq(share.workers, 1000);
+	ck_assert_int_eq(share.probes, 200);
+	ck_assert_int_eq(share.files, INT32_MAX);
+	for (int64_t limit = 1000; limit < 20000; limit += 7) {
+		int64_t sessions;
+
+		share = descriptors_share(limit, 2, 5000, 200);
+		sessions = share.workers + 2 * share.probes; /* as many as probes are set aside */
+		ck_assert_int_ge(share.workers, sessions / 2);
+		ck_assert_int_ge(share.files, 0);
+		ck_assert_int_le(2 * sessions + share.files + loaders + databases + 64 + 20, limit);
+		ck_assert(share.workers == 5000 || share.files < 2);
+	}
+	ck_assert_int_eq(share.workers, 5000);
+	ck_assert_int_eq(share.probes, 200);
+	ck_assert_int_ge(share.files, 5000);
+	/* too few for anything: half of them, and at least one place of each kind */
+	share = descriptors_share(64, 1, 1000, 200);
+	ck_assert_int_eq(share.workers, 16 - 2 * 2);
+	share = descriptors_share(2, 1, 1000, 200);
+	ck_assert_int_eq(share.workers, 1);
+	ck_assert_int_eq(share.probes, 1);
+	ck_assert_int_eq(descriptors_share(1000000, 1, 3, 1).workers, 3);
+}
+END_TEST
+
 TCase *place_tests(void)
 {
 	TCase *tests = tcase_create("place");
@@ -138,5 +172,6 @@ TCase *place_tests(void)
 	tcase_add_test(tests, who_leaves_comes_behind);
 	tcase_add_test(tests, a_further_session_is_in_no_line);
 	tcase_add_test(tests, who_waits_keeps_its_turn);
+	tcase_add_test(tests, sessions_share_what_the_process_leaves);
 	return tests;
 }
