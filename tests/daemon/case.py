@@ -13,6 +13,7 @@ or when a sanitizer reported something.
 
 import glob
 import os
+import re
 import subprocess
 import sys
 import time
@@ -201,6 +202,19 @@ class Case:
         db.execute(sql, *values)
         db.execute(mark, 0)
         db.commit()
+
+    def figure(self, name, **labels):
+        """A figure of the metrics_file "figures", None if it is not there."""
+        try:
+            with open(self.path("figures")) as stream:
+                text = stream.read()
+        except FileNotFoundError:
+            return None
+        want = ",".join('%s="%s"' % pair for pair in labels.items())
+        if want:
+            want = r"\{%s\}" % want
+        found = re.search(r"^outboxd_%s%s (\S+)$" % (name, want), text, re.M)
+        return float(found.group(1)) if found else None
 
     def until(self, words, condition, seconds=20):
         """Waits until condition() is true; answers its value."""

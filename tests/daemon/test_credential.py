@@ -96,6 +96,28 @@ def test_one_session_for_all(case):
         ("acme, beta", "2", "1"), event
 
 
+def test_a_session_that_ends_calls_only_who_may_have_it(case):
+    """Each tenant of a long line once, and not the whole line each time; where
+    places are fewer than sessions (max_workers), the one for whom one is kept."""
+    server = case.server(extensions=EXTENSIONS)
+    names = ["t%02d" % i for i in range(40)]
+    for name in names:
+        tenant(case, name, server, max_connections=4)
+    box = case.outbox()
+    box.begin()
+    for name in names:
+        box.insert(name, "bob@example.net")
+    box.commit()
+    case.start_faulty("metrics-ms=200", set(), settings=PARKED + [
+        "max_workers=2", "metrics_file=" + case.path("figures")])
+    box.wait_all()
+    case.until("the figures tell", lambda: case.figure(
+        "delivery_delay_seconds_count", db="outbox") == len(names), 60)
+    count = case.figure("dispatches_total", db="outbox")
+    print("# dispatches: %d" % count)
+    assert len(names) <= count < 10 * len(names), count
+
+
 def test_fewer_sessions_come_live(case):
     """The one that sets a smaller number is another than the one that has them."""
     server = case.server(extensions=EXTENSIONS)

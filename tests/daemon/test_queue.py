@@ -106,10 +106,12 @@ def test_priority_first(case):
     box = case.outbox()
     box.insert("acme", "bob@example.net", subject="first")
     gate.reached()
+    box.begin()     # all of them are seen, or none is
     box.insert("acme", "bob@example.net", subject="second", priority=9)
     for priority in (-9, 3, 0, 8, 3, -2):
         box.insert("acme", "bob@example.net", subject="p%d" % priority,
                    priority=priority)
+    box.commit()
     gate.release()
     box.wait_all()
     assert server.subjects()[:2] == ["first", "second"]

@@ -4,7 +4,6 @@ in doc/INDEPENDENCE.md."""
 
 import fcntl
 import os
-import re
 import resource
 import select
 import signal
@@ -163,20 +162,6 @@ class Disk:
         os.unlink(self.flag)
 
 
-def metric(case, name, **labels):
-    """A figure of metrics_file, None if it is not there."""
-    try:
-        with open(case.path("figures")) as stream:
-            text = stream.read()
-    except FileNotFoundError:
-        return None
-    want = ",".join('%s="%s"' % pair for pair in labels.items())
-    if want:
-        want = r"\{%s\}" % want
-    found = re.search(r"^outboxd_%s%s (\S+)$" % (name, want), text, re.M)
-    return float(found.group(1)) if found else None
-
-
 def test_a_disk_that_hangs_is_one_outbox_s(case):
     """Two outboxes; the disk of one does not answer: the other's mail goes on,
     with the only places there are; log and figures name it. Then it answers,
@@ -205,14 +190,12 @@ def test_a_disk_that_hangs_is_one_outbox_s(case):
     for number in range(5):
         two.wait_state(two.insert("acme", "b@box.example",
                                   subject="m%d" % number), "sent", LONG)
-    case.until("the figures tell", lambda: metric(
-        case, "storage_failing", db="one") == 1, LONG)
+    case.until("the figures tell", lambda: case.figure("storage_failing", db="one") == 1, LONG)
     disk.answer()
     daemon.wait_event("storage.recovered", db="one", seconds=LONG)
     for number in numbers:
         one.wait_state(number, "sent", LONG)
-    case.until("the figures tell", lambda: metric(
-        case, "storage_failing", db="one") == 0, LONG)
+    case.until("the figures tell", lambda: case.figure("storage_failing", db="one") == 0, LONG)
     once(server, ["first"] + ["m%d" % n for n in range(5)])
     once(other, ["m%d" % n for n in range(5)])
 
@@ -363,37 +346,35 @@ def test_messages_beyond_the_memory_go_by_the_spool(case):
     write("1M")
     daemon = case.start(config=config, faults="metrics-ms=100")
     case.until("the figures tell",
-               lambda: metric(case, "memory_max_bytes") == limit, LONG)
+               lambda: case.figure("memory_max_bytes") == limit, LONG)
     gate, lines_of = held_at_once(case, box, server, names, "short")
-    case.until("the figures tell", lambda: (metric(
-        case, "memory_spilled_total") or 0) >= 5, LONG)
+    case.until("the figures tell", lambda: (case.figure("memory_spilled_total") or 0) >= 5, LONG)
     small = ["m%d" % n for n in range(5)]
     for subject in small:
         box.wait_state(box.insert("well", "a@box.example", subject=subject),
                        "sent", LONG)
-        assert metric(case, "memory_bytes") <= limit
+        assert case.figure("memory_bytes") <= limit
     assert not server.mails
-    assert metric(case, "memory_bytes") >= LARGE    # it is used all the same
+    assert case.figure("memory_bytes") >= LARGE    # it is used all the same
     gate.release()
     box.wait_all(seconds=LONG)
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
     # With more of it, told while outboxd runs, all of them have room.
-    spilled = metric(case, "memory_spilled_total")
+    spilled = case.figure("memory_spilled_total")
     write("16M")
     daemon.signal(signal.SIGHUP)
     case.until("the figures tell",
-               lambda: metric(case, "memory_max_bytes") == 16 * limit, LONG)
+               lambda: case.figure("memory_max_bytes") == 16 * limit, LONG)
     gate, more = held_at_once(case, box, server, names, "wide")
-    case.until("the figures tell", lambda: metric(
-        case, "memory_bytes") >= len(names) * LARGE, LONG)
-    assert metric(case, "memory_spilled_total") == spilled
+    case.until("the figures tell", lambda: case.figure("memory_bytes") >= len(names) * LARGE, LONG)
+    assert case.figure("memory_spilled_total") == spilled
     gate.release()
     box.wait_all(seconds=LONG)
     is_whole(server, {**lines_of, **more})
     once(well, small)
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
 
 
 PIPELINED = ("PIPELINING", "CHUNKING", "8BITMIME", "ENHANCEDSTATUSCODES")
@@ -427,8 +408,8 @@ def test_spooled_messages_need_no_further_files(case):
     box.wait_all(seconds=LONG)
     is_whole(holds, subjects)
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
-    assert metric(case, "memory_spilled_total") >= len(numbers)
+               lambda: case.figure("memory_bytes") == 0, LONG)
+    assert case.figure("memory_spilled_total") >= len(numbers)
 
 
 def test_many_recipients_go_one_after_another_where_memory_is_short(case):
@@ -460,7 +441,7 @@ def test_many_recipients_go_one_after_another_where_memory_is_short(case):
         box.wait_state(box.insert("well", "a@box.example", subject="m%d" % n),
                        "sent", LONG)
     assert len(came) == 1
-    assert metric(case, "memory_bytes") <= 1 << 20
+    assert case.figure("memory_bytes") <= 1 << 20
     for gate in gates:
         gate.release()
     numbers += [box.insert("many0", many, subject="t%d" % n) for n in range(3)]
@@ -472,7 +453,7 @@ def test_many_recipients_go_one_after_another_where_memory_is_short(case):
                for server in servers for mail in server.mails)
     once(well, ["m%d" % n for n in range(5)])
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
 
 
 def test_what_waits_for_its_commit_counts(case):
@@ -491,12 +472,12 @@ def test_what_waits_for_its_commit_counts(case):
     lock = Lock(box.path)
     gate.release()
     case.until("what is left of it counts", lambda: 300 * 100 < (
-        metric(case, "memory_bytes") or 0) < 300 * 300, LONG)
+        case.figure("memory_bytes") or 0) < 300 * 300, LONG)
     lock.release()
     box.wait_state(number, "sent", LONG)
     once(server, ["s0"])
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
 
 
 def test_workers_that_end_give_their_memory_back(case):
@@ -527,14 +508,14 @@ def test_workers_that_end_give_their_memory_back(case):
         daemon.exactly(1, "worker.failed", tenant=name)
     box.set_tenant("closed", enabled=0)     # it would be tried again for ever
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
     # and it is in use while one is in hand: what was looked at is no constant
     gate, _ = held_at_once(case, box, server, ["taken"], "again")
-    case.until("in use", lambda: metric(case, "memory_bytes") >= LARGE, LONG)
+    case.until("in use", lambda: case.figure("memory_bytes") >= LARGE, LONG)
     gate.release()
     box.wait("sent", lambda: box.count("sent") == len(stages), LONG)
     case.until("all is given back",
-               lambda: metric(case, "memory_bytes") == 0, LONG)
+               lambda: case.figure("memory_bytes") == 0, LONG)
 
 
 # --- SQLite -----------------------------------------------------------------------
@@ -608,8 +589,7 @@ def test_a_reader_that_never_ends_is_told(case):
     event, = daemon.wait_event("storage.warning", seconds=LONG)
     assert "write-ahead log has grown to" in event["error"], event
     assert "reading in one transaction" in event["error"], event
-    case.until("the figures tell", lambda: (metric(
-        case, "wal_held_bytes", db="outbox") or 0) > 20_000_000, LONG)
+    case.until("the figures tell", lambda: (case.figure("wal_held_bytes", db="outbox") or 0) > 20_000_000, LONG)
     box.wait_state(box.insert("acme", "a@box.example", subject="m2"), "sent",
                    LONG)
     reader.execute("COMMIT")

@@ -328,6 +328,23 @@ def test_each_fault_of_an_endpoint_is_told_once_and_loses_nothing(case):
     assert SECRET not in daemon.log.text()
 
 
+def test_a_closed_port_is_told_and_loses_nothing(case):
+    """With the right address everything is sent, without a restart."""
+    bed = Bed(case)
+    server = case.server(lambda: Server("token"))
+    bed.tenant("acme", server, oauth_token_url="https://localhost:%d/token" % scripted.own_port())
+    box = case.outbox()
+    daemon = bed.start()
+    number = box.insert("acme", "bob@example.net")
+    error = daemon.wait_event("tenant.down", tenant="acme", seconds=LONG)[0]["error"]
+    assert error.startswith("localhost cannot be asked for a token: ") and "connect" in error, error
+    assert daemon.wait_event("token.failed", tenant="acme", seconds=LONG)[0]["error"] == error
+    assert box.state(number) == "queued"
+    box.set_tenant("acme", oauth_token_url=bed.endpoint.url)
+    box.wait_state(number, "sent", LONG)
+    daemon.exactly(1, "token.fetched", tenant="acme")
+
+
 def test_an_endpoint_that_hangs_delays_nobody_else(case):
     """Nor is it asked by each of the tenant's sessions."""
     bed = Bed(case)
