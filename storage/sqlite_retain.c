@@ -127,9 +127,7 @@ static enum error remove_all(struct storage *storage, const struct leaving *leav
 		return OK;
 	}
 	error = connection_error(writer, rc, "cannot remove finished messages", words);
-	if (!sqlite3_get_autocommit(writer->db))
-		(void)connection_run(writer, "ROLLBACK");
-	connection_close(writer);
+	connection_close(writer); /* takes back what there is */
 	return error;
 }
 

@@ -67,6 +67,29 @@ START_TEST(a_trigger_that_ends_the_transaction_removes_nothing)
 }
 END_TEST
 
+/* Whatever fails in the middle takes all of it back and leaves the lock to others. */
+START_TEST(a_failure_in_the_middle_removes_nothing)
+{
+	const struct storage_retention before = { .state = MESSAGE_SENT, .before_ms = clock_wall_ms() };
+	struct storage_retention retention = before;
+
+	sqlite_backend_run(bed.outbox, TEN_ARE_SENT);
+	sqlite_backend_run(bed.outbox, "CREATE TRIGGER breaks BEFORE DELETE ON outbox WHEN OLD.id = 3"
+	                               " BEGIN SELECT abs(-9223372036854775807 - 1); END");
+	ck_assert_int_eq(storage_retain(bed.storage, &retention, deadline_after_ms(5000), &bed.words),
+	                 ERROR_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "cannot remove finished messages"));
+	ck_assert_ptr_nonnull(strstr(bed.words.text, "integer overflow"));
+	ck_assert_int_eq(retention.removed, 0);
+	ck_assert_int_eq(retention.after_id, before.after_id);
+	ck_assert_int_eq(sqlite_backend_ask(bed.outbox, "SELECT count(*) FROM outbox"), 10);
+	sqlite_backend_run(bed.outbox, "DROP TRIGGER breaks");
+	ck_ok(storage_retain(bed.storage, &retention, deadline_after_ms(5000), &bed.words));
+	ck_assert_int_eq(retention.removed, 10);
+	ck_assert_str_eq(bed.words.text, "");
+}
+END_TEST
+
 /* What it says are sent, the next one a moment after each. */
 static void all_are_sent(void)
 {
@@ -238,6 +261,7 @@ void sqlite_retain_tests(Suite *suite)
 	tcase_add_test(tests, what_is_to_go_is_found_by_the_index);
 	tcase_add_test(tests, what_a_trigger_of_the_owner_keeps_is_passed_over);
 	tcase_add_test(tests, a_trigger_that_ends_the_transaction_removes_nothing);
+	tcase_add_test(tests, a_failure_in_the_middle_removes_nothing);
 	tcase_add_loop_test(tests, every_part_of_a_message_counts, 0, PARTS);
 	tcase_add_test(tests, of_one_moment_all_are_looked_at_once);
 	tcase_add_test(tests, what_is_younger_is_not_looked_at);
