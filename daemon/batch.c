@@ -13,11 +13,12 @@ void batch_hold(struct storage_batch *batch, int64_t commit_us, bool shared)
 	batch->hold_least = BATCH_HOLD_LEAST;
 }
 
-int64_t batch_gather(size_t waiting, int64_t committed_ms, int64_t now_ms)
+int64_t batch_gather(size_t waiting, size_t committed, int64_t committed_ms, int64_t now_ms)
 {
 	int64_t until_ms = committed_ms + BATCH_GATHER_MS, look_ms = now_ms + BATCH_GATHER_LOOK_MS;
 
-	if (waiting == 0 || waiting >= BATCH_GATHER_MESSAGES || now_ms >= until_ms)
+	if (waiting == 0 || waiting >= BATCH_GATHER_MESSAGES || waiting + committed < BATCH_GATHER_LEAST ||
+	    now_ms >= until_ms)
 		return 0;
 	return look_ms < until_ms ? look_ms : until_ms;
 }
@@ -41,13 +42,13 @@ static struct queue_link *cut_chain(struct queue_link **rest)
 	return first;
 }
 
-bool batch_is_large(const struct queue_link *messages)
+size_t batch_count(const struct queue_link *messages)
 {
-	int count = 0;
+	size_t count = 0;
 
-	for (const struct queue_link *link = messages; link && count < BATCH_HOLD_LEAST; link = link->next)
+	for (const struct queue_link *link = messages; link; link = link->next)
 		count++;
-	return count == BATCH_HOLD_LEAST;
+	return count;
 }
 
 void batch_put_back(struct queue_link **chain, struct queue_link **rest)

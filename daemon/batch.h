@@ -28,12 +28,14 @@ void batch_hold(struct storage_batch *batch, int64_t commit_us, bool shared);
 /*
  * Where others commit too, each commit of ours makes them wait: so that these are few, results are gathered
  * for so long after the last one, but not while as many wait as are worth one. Until when (ms) one is to
- * wait for more, looking again every so often; 0 = not at all.
+ * wait for more, looking again every so often; 0 = not at all. What is committed at once is over before an
+ * application that commits now and then does so again; what waits meets the next of its commits.
  */
 #define BATCH_GATHER_MS       30
 #define BATCH_GATHER_MESSAGES 128
 #define BATCH_GATHER_LOOK_MS  5
-int64_t batch_gather(size_t waiting, int64_t committed_ms, int64_t now_ms);
+#define BATCH_GATHER_LEAST    4 /* with those of the last commit: where there are fewer they come seldom */
+int64_t batch_gather(size_t waiting, size_t committed, int64_t committed_ms, int64_t now_ms);
 
 /*
  * Moves the first messages of two chains, those to settle and those to hold, into
@@ -41,8 +43,8 @@ int64_t batch_gather(size_t waiting, int64_t committed_ms, int64_t now_ms);
  */
 void batch_cut(struct storage_batch *batch, struct queue_link **settle, struct queue_link **hold);
 
-/* So many messages that the write-ahead log grows fast where each commit has as many. */
-bool batch_is_large(const struct queue_link *messages);
+/* How many a chain has. */
+size_t batch_count(const struct queue_link *messages);
 
 /* Likewise the first tenants' statuses. */
 void batch_cut_statuses(struct storage_batch *batch, struct queue_link **statuses);

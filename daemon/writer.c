@@ -44,6 +44,7 @@ struct writer {
 	struct retention retention;
 	struct rules rules;
 	int64_t committed_ms;
+	size_t committed;   /* results, then */
 	int64_t rest_at_ms; /* storage_rest() then, DEADLINE_NEVER = it was, or nothing was committed */
 };
 
@@ -154,7 +155,9 @@ static bool commit(struct writer *writer, struct storage_batch *batch)
 			writer->rest_at_ms = now + REST_AFTER_MS;
 			batch_put_back(&batch->messages, &writer->to_settle);
 			batch_put_back(&batch->uncertain, &writer->to_hold);
-			if (writer->to_settle || batch_is_large(batch->messages))
+			writer->committed = batch_count(batch->messages);
+			/* the write-ahead log grows fast where each commit has as many */
+			if (writer->to_settle || writer->committed >= BATCH_HOLD_LEAST)
 				checkpoints_hurry(writer->checkpoints);
 			report_settled(writer, batch->messages);
 		} else {
@@ -184,8 +187,8 @@ static void gather(struct writer *writer)
 	int64_t until_ms;
 
 	while (!writer->to_settle && !writer->to_hold) {
-		until_ms = batch_gather(queue_length(&writer->settle), writer->committed_ms,
-		                        clock_monotonic_ms());
+		until_ms = batch_gather(queue_length(&writer->settle), writer->committed,
+		                        writer->committed_ms, clock_monotonic_ms());
 		if (until_ms == 0 ||
 		    wait_for(writer->hold.event_fd, POLLIN, until_ms, &finish) != ERROR_TIMEOUT)
 			break;

@@ -144,13 +144,15 @@ START_TEST(beside_others_commits_are_short_and_few)
 	batch_hold(&batch, 1501, true);
 	ck_assert_int_eq(batch.hold_us, 1501);
 
-	ck_assert_int_eq(batch_gather(1, 1000, 1000), 1005);
-	ck_assert_int_eq(batch_gather(127, 1000, 1024), 1029);
-	ck_assert_int_eq(batch_gather(1, 1000, 1028), 1030);
-	ck_assert_int_eq(batch_gather(1, 1000, 1030), 0);
-	ck_assert_int_eq(batch_gather(1, 1000, 90000), 0); /* the first after a while is not kept */
-	ck_assert_int_eq(batch_gather(128, 1000, 1000), 0);
-	ck_assert_int_eq(batch_gather(0, 1000, 1000), 0); /* nothing is there: not looked for every 5 ms */
+	ck_assert_int_eq(batch_gather(1, 3, 1000, 1000), 1005);
+	ck_assert_int_eq(batch_gather(3, 1, 1000, 1000), 1005);
+	ck_assert_int_eq(batch_gather(2, 1, 1000, 1000), 0); /* few come: each at once */
+	ck_assert_int_eq(batch_gather(127, 0, 1000, 1024), 1029);
+	ck_assert_int_eq(batch_gather(1, 9, 1000, 1028), 1030);
+	ck_assert_int_eq(batch_gather(1, 9, 1000, 1030), 0);
+	ck_assert_int_eq(batch_gather(1, 9, 1000, 90000), 0); /* the first after a while is not kept */
+	ck_assert_int_eq(batch_gather(128, 9, 1000, 1000), 0);
+	ck_assert_int_eq(batch_gather(0, 9, 1000, 1000), 0); /* nothing is there: not looked for every 5 ms */
 }
 END_TEST
 

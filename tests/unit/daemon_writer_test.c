@@ -377,7 +377,7 @@ static void commit_beside_others(void)
 {
 	shared = true;
 	atomic_store(&frozen_ms, __real_clock_monotonic_ms());
-	settle(1);
+	settle(BATCH_GATHER_LEAST);
 	sem_wait(&commit_done);
 	/* and is over: it is told of last */
 	ck_assert_int_eq(wait_for(outbox.settled.event_fd, POLLIN, DEADLINE_NEVER, NULL), OK);
@@ -392,6 +392,19 @@ START_TEST(beside_others_results_are_gathered_until_there_are_many)
 	ck_assert(stop(GRACE_MS));
 	ck_assert_str_eq(asked, "SS");
 	ck_assert_uint_eq(committed[1], BATCH_GATHER_MESSAGES);
+}
+END_TEST
+
+START_TEST(few_are_committed_at_once)
+{
+	shared = true;
+	atomic_store(&frozen_ms, __real_clock_monotonic_ms());
+	settle(1);
+	sem_wait(&commit_done);
+	settle(1);
+	sem_wait(&commit_done);
+	ck_assert(stop(GRACE_MS));
+	ck_assert_str_eq(asked, "SS");
 }
 END_TEST
 
@@ -473,6 +486,7 @@ int main(void)
 	tcase_add_test(tests, a_jump_is_followed_before_the_end);
 	tcase_add_test(tests, and_though_it_cannot_be_at_once);
 	tcase_add_test(tests, where_it_cannot_be_in_time_it_ends_all_the_same);
+	tcase_add_test(tests, few_are_committed_at_once);
 	tcase_add_test(tests, beside_others_results_are_gathered_until_there_are_many);
 	tcase_add_test(tests, or_until_they_have_waited_for_long);
 	tcase_add_test(tests, or_until_one_waits_with_its_data_open);
