@@ -7,8 +7,10 @@
 #include "storage/storage.h"
 
 /*
- * checkpoint thread: moves the WAL into the file; PASSIVE, RESTART above 16 MiB. *held_bytes (may be NULL):
- * how long the WAL is where it could not be begun anew because somebody reads in it, else 0.
+ * checkpoint thread: moves the WAL into the file, without the write lock. Above 16 MiB it is to be begun
+ * anew: by whoever commits next, or with the write lock, which is held for 50 ms at most. *held_bytes (may be
+ * NULL): how long the WAL is where it could not be begun anew because somebody reads in it, else 0. Blocks
+ * for the disk. ERROR_UNAVAILABLE with words; the next call tries again.
  */
 enum error storage_checkpoint(struct storage *storage, int64_t *held_bytes, struct words *words);
 
