@@ -18,7 +18,8 @@
 #include "daemon/fault.h"
 #include "daemon/limit.h"
 
-#define RECONNECTS_MAX 3 /* of one message, after reused connections that were closed */
+#define RECONNECTS_MAX 3    /* of one message, after reused connections that were closed */
+#define QUICKLY_US     1000 /* an answer: reading the next message is a good part of the time between two */
 
 /* --- jobs ------------------------------------------------------------------------ */
 
@@ -140,6 +141,7 @@ void deliver_over(void *context, struct transaction *transaction)
 	session_facts(place->session, &facts);
 	message->lost_in_company = facts.lost_in_company;
 	job->under_way = false;
+	place->quick = clock_monotonic_us() - place->turn_us < QUICKLY_US;
 	outcome_clear(&message->outcome);
 	message->outcome = transaction->outcome;
 	transaction->outcome = (struct outcome){ .text = NULL };
@@ -345,7 +347,8 @@ void deliver_give(struct workplace *place, struct job *job)
 		end_job(place, job);
 }
 
-void deliver_take(struct workplace *place, struct message *message)
+/* NULL: it is done with already. */
+static struct job *begin(struct workplace *place, struct message *message)
 {
 	struct worker *worker = place->worker;
 	struct job *job = add_job(place, message);
@@ -359,14 +362,32 @@ void deliver_take(struct workplace *place, struct message *message)
 		deliver_set_untried(message, TROUBLE_NONE, "the in-flight journal is full");
 		message->settled = SETTLED_LOST;
 		end_job(place, job);
-		return;
+		return NULL;
 	}
 	if (fault_here("worker-stall", worker->settings->name))
 		deliver_stall(worker);
 	if (deliver_fault(worker, "taken")) {
 		deliver_set_untried(message, TROUBLE_NONE, "a fault of a test");
 		end_job(place, job);
-		return;
+		return NULL;
 	}
-	deliver_give(place, job);
+	return job;
+}
+
+void deliver_take(struct workplace *place, struct message *message)
+{
+	struct job *job = begin(place, message);
+
+	if (job)
+		deliver_give(place, job);
+}
+
+void deliver_take_ahead(struct workplace *place, struct message *message)
+{
+	int64_t deadline_ms = atomic_load(&place->worker->deadline_ms);
+	struct job *job = begin(place, message);
+
+	if (job && !message->offline)
+		deliver_read_ahead(place);
+	atomic_store(&place->worker->deadline_ms, deadline_ms);
 }

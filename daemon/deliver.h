@@ -14,6 +14,8 @@
 
 /* One more message in hand; it may be done with at once. */
 void deliver_take(struct workplace *place, struct message *message);
+/* The same while the answer to one before is awaited: it is read, and waits for its transaction. */
+void deliver_take_ahead(struct workplace *place, struct message *message);
 /* The next that waits for its transaction, or for another one; NULL = none. */
 struct job *deliver_waiting(const struct workplace *place);
 /* Runs its transaction as far as the window goes. It may be done with afterwards. */
@@ -44,7 +46,7 @@ void deliver_stall(struct worker *worker);
 
 /* Nothing happened to it; it goes back to the line. */
 void deliver_set_untried(struct message *message, enum trouble trouble, const char *text);
-/* A session is being opened for the first that waits: reads it meanwhile, as the last read would. */
+/* While the greeting or an answer is awaited: reads the first that waits, as the last read would. */
 void deliver_read_ahead(struct workplace *place);
 enum deliver_reading {
 	DELIVER_READ, /* and composed */

@@ -3,7 +3,8 @@
  *
  * "Never twice", rule d: it comes just before MAIL, and demands that state, tenant,
  * attempt and due time still hold, and that the worker's settings are still the tenant's. While a new
- * connection's greeting is awaited it is made ahead, and counts where nobody has committed anything since.
+ * connection's greeting is awaited, or the answer of a quick server, it is made ahead, and counts where
+ * nobody has committed anything since.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -230,7 +231,7 @@ void deliver_read_ahead(struct workplace *place)
 	job->message->in_company = has_company(place);
 	error = storage_take(worker->outbox->storage, job->message, STORAGE_AT_ONCE, &job->mail, &words);
 	if (error == OK)
-		error = compose(place, job, true, &words);
+		error = compose(place, job, !place->session || offers_eight_bit_mime(place), &words);
 	if (error == OK)
 		job->read_ahead = true;
 	else

@@ -45,12 +45,49 @@ void workplace_no_deadline(struct workplace *place)
 	atomic_store(&place->worker->deadline_ms, DEADLINE_NEVER);
 }
 
-/* Lines that were put off so that MAIL leaves before them. */
+bool worker_is_leaving(const struct worker *worker)
+{
+	return atomic_load(&worker->leave) || atomic_load(&worker->stop) != STOP_NONE;
+}
+
+/* The next message: from what was taken, else from the inbox. */
+static struct message *next_message(struct worker *worker)
+{
+	struct queue_link *link = worker->kept;
+
+	if (!link)
+		link = queue_take_ready(&worker->inbox);
+	if (!link)
+		return NULL;
+	worker->kept = link->next;
+	return QUEUE_ITEM(link, struct message, link);
+}
+
+/*
+ * Where the server answers so quickly that reading the next message is a good part of the time between two,
+ * that is done while an answer is awaited. From others nothing would be gained, and what was read would lie
+ * in memory for as long as they take.
+ */
+static void take_ahead(struct workplace *place)
+{
+	struct worker *worker = place->worker;
+	struct message *message = NULL;
+
+	if (place->quick && !place->troubled && !worker->one_at_a_time && !deliver_waiting(place) &&
+	    !worker_is_leaving(worker))
+		message = next_message(worker);
+	if (message)
+		deliver_take_ahead(place, message);
+}
+
+/* Lines that were put off so that MAIL leaves before them; and what can be done until the answer is here. */
 static void observe_turn(void *context)
 {
 	struct workplace *place = context;
 
 	log_push(&place->log);
+	take_ahead(place);
+	place->turn_us = clock_monotonic_us();
 }
 
 /* The log hears of it as soon as MAIL has left, or it is clear that none will. */
@@ -203,24 +240,6 @@ void workplace_close(struct workplace *place, const char *reason)
 	log_number(&place->log, "messages", place->messages);
 	log_end(&place->log);
 	log_push(&place->log);
-}
-
-/* The next message: from what was taken, else from the inbox. */
-static struct message *next_message(struct worker *worker)
-{
-	struct queue_link *link = worker->kept;
-
-	if (!link)
-		link = queue_take_ready(&worker->inbox);
-	if (!link)
-		return NULL;
-	worker->kept = link->next;
-	return QUEUE_ITEM(link, struct message, link);
-}
-
-bool worker_is_leaving(const struct worker *worker)
-{
-	return atomic_load(&worker->leave) || atomic_load(&worker->stop) != STOP_NONE;
 }
 
 /*

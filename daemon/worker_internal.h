@@ -38,6 +38,8 @@ struct workplace {
 	struct job *jobs; /* in hand, the oldest first */
 	bool served;      /* a message was in hand before */
 	bool troubled;    /* the server is in trouble: nothing more is tried on it */
+	bool quick;       /* the end of the last message was answered at once */
+	int64_t turn_us;  /* monotonic: since then an answer is awaited */
 	char session_id[17];
 	int64_t opened_ms; /* monotonic */
 	int messages;      /* on this connection */

@@ -10,7 +10,8 @@ median of the pairs' ratios of p99 (with / without) with its spread, and the sha
 Figures, never assertions: tests/daemon/test_isolation.py asserts the outcomes.
 
 The kinds are those of tests/support/sick.py and: flood (20,000 due messages of one tenant), large
-(200 messages of 10 MB), 45-of-50 (45 black holes, 5 healthy tenants), 500-sick (that never greet).
+(200 messages of 10 MB), 45-of-50 (45 black holes, 5 healthy tenants), 500-sick (that never greet), nobody (a
+control: without bad ones both times).
 """
 import argparse
 import os
@@ -29,6 +30,7 @@ import sink as sinks
 HEALTHY, RATE = 40, 2
 WARM_UP_S = 2
 OTHERS = {
+    "nobody": "nobody: what the method makes of the same twice",
     "flood": "20,000 due messages of one tenant",
     "large": "200 messages of 10 MB of one tenant",
     "45-of-50": "45 black holes beside 5 healthy tenants",
@@ -45,9 +47,9 @@ class Kind:
     def __init__(self, name, sink, servers):
         self.name, self.sink, self.servers = name, sink, servers
         self.healthy = 5 if name == "45-of-50" else HEALTHY
-        self.server = {"45-of-50": "black-hole", "500-sick": "silent"}.get(name, name)
-        self.goes_on = name in sick.KINDS or name == "45-of-50"
-        self.count = {"45-of-50": 45, "500-sick": 500, "flood": 1, "large": 1, "stalled-data": 4}.get(name, 10)
+        self.server = {"45-of-50": "black-hole", "500-sick": "silent", "nobody": "refused"}.get(name, name)
+        self.goes_on = name in sick.KINDS or name in ("45-of-50", "nobody")
+        self.count = {"45-of-50": 45, "500-sick": 500, "flood": 1, "large": 1, "stalled-data": 4, "nobody": 0}.get(name, 10)
         self.each = {"flood": 20000, "large": 200, "stalled-data": 2}.get(name, 20)
 
     def columns(self):

@@ -262,6 +262,34 @@ def test_cancel_before_mail_is_never_sent(case):
     assert "RSET" not in server.commands("RSET")
 
 
+def test_cancelled_after_it_was_read_ahead(case):
+    """A server that answers at once has the next message read while its answer
+    is awaited; what counts is what the row says just before MAIL."""
+    server = case.server(extensions=ONE_BY_ONE)
+    gate = server.hold("dot", lambda session, mail: mail.subject == "slow")
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    for _ in range(20):
+        box.insert("acme", "bob@example.net", subject="quick", priority=9)
+    box.insert("acme", "bob@example.net", subject="slow", priority=8)
+    behind = [box.insert("acme", "bob@example.net", subject="behind",
+                         from_address=address)
+              for address in ("pbx@acme.example", "pbx@acme.example",
+                              "pbx@else.example")]
+    case.start()
+    gate.reached()
+    box.execute("UPDATE outbox_status SET state = 'cancelled' "
+                "WHERE outbox_id = ?", behind[0])
+    box.execute("UPDATE outbox_tenant SET allowed_senders = '@acme.example' "
+                "WHERE name = 'acme'")
+    gate.release()
+    box.wait_state(behind[1], "sent")
+    box.wait_state(behind[2], "failed")
+    assert server.subjects() == ["quick"] * 20 + ["slow", "behind"]
+    assert box.state(behind[0]) == "cancelled"
+    assert not box.deliveries(behind[0])
+
+
 def test_expires_behind_a_slow_one(case):
     """Already handed to a worker: the last read sees it, nothing is sent."""
     # With PIPELINING its MAIL would go with the end of the one before it.
