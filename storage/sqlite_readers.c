@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <utlist.h> /* of uthash */
+
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/pool.h"
@@ -19,7 +21,7 @@
 
 /* Each has a condition of its own, so that what is given wakes one, however many wait. */
 struct reader_waiter {
-	struct reader_waiter *next;
+	struct reader_waiter *prev, *next;
 	pthread_cond_t given;
 	bool woken;
 };
@@ -66,7 +68,7 @@ static void wake_first(struct reader_waiter **waiters)
 
 	if (!first)
 		return;
-	*waiters = first->next;
+	DL_DELETE(*waiters, first);
 	first->woken = true;
 	pthread_cond_signal(&first->given);
 }
@@ -84,23 +86,19 @@ static void wake_all(struct reader_waiter **waiters)
 static bool wait_for_giver(struct readers *readers, struct reader_waiter **waiters, bool again,
                            int64_t deadline_ms)
 {
-	struct reader_waiter self = { .woken = false }, **at = waiters;
+	struct reader_waiter self = { .woken = false };
 
-	while (*at && !again)
-		at = &(*at)->next;
-	self.next = *at;
-	/* cppcheck-suppress autoVariables ; it is taken off the list before the end */
-	*at = &self;
+	if (again)
+		DL_PREPEND(*waiters, &self);
+	else
+		DL_APPEND(*waiters, &self);
 	pthread_cond_init(&self.given, &readers->on_monotonic);
 	while (!self.woken && places_sleep(&self.given, &readers->lock, deadline_ms))
 		;
 	pthread_cond_destroy(&self.given);
-	if (self.woken)
-		return true;
-	for (at = waiters; *at != &self; at = &(*at)->next)
-		;
-	*at = self.next;
-	return false;
+	if (!self.woken)
+		DL_DELETE(*waiters, &self);
+	return self.woken;
 }
 
 /* Under the lock: one that is free, best one that is open already; -1 = none. */
