@@ -141,7 +141,7 @@ void deliver_over(void *context, struct transaction *transaction)
 	session_facts(place->session, &facts);
 	message->lost_in_company = facts.lost_in_company;
 	job->under_way = false;
-	place->quick = clock_monotonic_us() - place->turn_us < QUICKLY_US;
+	place->quick = clock_monotonic_us() - place->turn_us < fault_number("quick-us", QUICKLY_US);
 	outcome_clear(&message->outcome);
 	message->outcome = transaction->outcome;
 	transaction->outcome = (struct outcome){ .text = NULL };

@@ -16,8 +16,9 @@
  * changes a figure: heartbeat-lost-ms=2000, metrics-ms (how often figures are written), count-us (what
  * counting a queue costs), turn-ms (of a tenant that keeps its place), restart-most-ms (between two
  * services), poll-ms, scan-ms, give-up-ms, aside-ms (in which who was told to leave has to end),
- * disk-hang-ms, stall-drain-ms, commit-ms, wal-held-bytes, wal-held-ms, spare-files (descriptors.h). In any
- * other build there is nothing here.
+ * disk-hang-ms, stall-drain-ms, commit-ms, quick-us (an answer after which the next message is read ahead),
+ * slots (of the in-flight journal, to be handed out), wal-held-bytes, wal-held-ms, spare-files
+ * (descriptors.h). In any other build there is nothing here.
  */
 #ifndef OUTBOXD_DAEMON_FAULT_H
 #define OUTBOXD_DAEMON_FAULT_H

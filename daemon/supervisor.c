@@ -25,6 +25,7 @@
 #include "daemon/supervisor_picture.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_slot.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
@@ -329,6 +330,7 @@ static void turn(struct supervisor *supervisor)
 	if (letters)
 		supervisor_gathers(supervisor);
 	take_exits(supervisor);
+	slots_share_out(supervisor);
 	hear_main(supervisor);
 	look_again(supervisor);
 	run_rounds(supervisor);

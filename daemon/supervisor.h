@@ -49,21 +49,25 @@ struct supervisor {
 	struct credential *contended;       /* whose sessions are waited for */
 	struct timers timers;
 	struct tenant *waiting_first, **waiting_last;
-	int waiting_of[2];                  /* those that wait: for a worker's place, for a probe's */
-	bool sharing_out;                   /* the line gets what is free just now */
-	struct tenant *dirty, **dirty_last; /* status to write, in the order of turns */
-	bool reopen, reopened;              /* the file was replaced: close all, open anew; that was done */
-	bool storage_told, places_told;     /* that a look failed; that a worker could not be started */
-	bool tenants_stale;                 /* settings could not be read: again soon */
-	bool accept_work;                   /* false once we stop */
-	bool clock_set;                     /* the wall clock was set and the table has not followed yet */
-	unsigned clock_jumps;               /* the writer's number of the last time */
-	int64_t forward_ms;                 /* by how much it was set forward, all times together … */
-	int64_t forward_followed_ms;        /* … and what of that the table has followed */
-	int64_t wall_ahead_ms;              /* clock_wall_ahead_ms(), when it was last told that it was set */
-	struct metrics_delay delay;         /* from queued to sent, of all tenants */
-	uint64_t dispatches;                /* times that any of them was attended to */
-	int workers;                        /* threads that have not given their exit letter */
+	int waiting_of[2];                        /* those that wait: for a worker's place, for a probe's */
+	bool sharing_out;                         /* the line gets what is free just now */
+	int slots_taken;                          /* of the journal: messages with workers or with storage */
+	struct tenant *slots_first, **slots_last; /* who waits for one; where there is one who does */
+	int slots_waiting;                        /* how many these are */
+	struct tenant *slots_served;              /* whose turn it is; NULL = nobody's */
+	struct tenant *dirty, **dirty_last;       /* status to write, in the order of turns */
+	bool reopen, reopened;          /* the file was replaced: close all, open anew; that was done */
+	bool storage_told, places_told; /* that a look failed; that a worker could not be started */
+	bool tenants_stale;             /* settings could not be read: again soon */
+	bool accept_work;               /* false once we stop */
+	bool clock_set;                 /* the wall clock was set and the table has not followed yet */
+	unsigned clock_jumps;           /* the writer's number of the last time */
+	int64_t forward_ms;             /* by how much it was set forward, all times together … */
+	int64_t forward_followed_ms;    /* … and what of that the table has followed */
+	int64_t wall_ahead_ms;          /* clock_wall_ahead_ms(), when it was last told that it was set */
+	struct metrics_delay delay;     /* from queued to sent, of all tenants */
+	uint64_t dispatches;            /* times that any of them was attended to */
+	int workers;                    /* threads that have not given their exit letter */
 	int64_t next_scan_ms, next_poll_ms, next_watch_ms, next_inspect_ms, next_status_ms, next_picture_ms;
 	struct words inspected; /* what the last inspection said: told once */
 	struct waking waking;

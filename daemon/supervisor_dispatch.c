@@ -19,6 +19,7 @@
 #include "daemon/supervisor_look.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_slot.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_tenant.h"
 #include "daemon/supervisor_turn.h"
@@ -186,7 +187,7 @@ static int handful(const struct tenant *tenant, int most)
 	return count;
 }
 
-static void give(struct tenant *tenant, struct worker *worker, int count)
+static void give(struct supervisor *supervisor, struct tenant *tenant, struct worker *worker, int count)
 {
 	struct queue_link *first = NULL, **last = &first;
 	int64_t now = clock_monotonic_ms();
@@ -202,6 +203,7 @@ static void give(struct tenant *tenant, struct worker *worker, int count)
 	}
 	worker->given += count;
 	tenant->with_workers += count;
+	slots_take(supervisor, count);
 	worker->batch_given_ms = now;
 	queue_push_chain(&worker->inbox, first);
 }
@@ -248,7 +250,7 @@ static void give_offline(struct supervisor *supervisor, struct tenant *tenant)
 	if (!worker)
 		worker = start_worker(supervisor, tenant, false, false);
 	while (worker && first && first->offline && handful(tenant, 1) > 0) {
-		give(tenant, worker, 1);
+		give(supervisor, tenant, worker, 1);
 		first = ready_first(tenant);
 	}
 }
@@ -315,7 +317,7 @@ static void give_to_workers(struct supervisor *supervisor, struct tenant *tenant
 		count = handful(tenant, least(wanted - worker->given, *allowance));
 		if (count <= 0 || !may_connect(supervisor, tenant, worker))
 			continue;
-		give(tenant, worker, count);
+		give(supervisor, tenant, worker, count);
 		*allowance -= count;
 	}
 }
@@ -355,7 +357,7 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 {
 	bool probe = tenant->breaker.state != BREAKER_CLOSED;
 	int64_t now = clock_monotonic_ms(), pause_ms;
-	int allowance;
+	int allowance, slots;
 
 	if (!supervisor->accept_work)
 		return;
@@ -381,7 +383,12 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 		limit_idle(supervisor, tenant);
 	if (!tenant_may_send(tenant) || !tenant->ready)
 		return;
-	allowance = limit_allowance(supervisor, tenant, allowance_of(supervisor, tenant));
+	slots = slots_share(supervisor, tenant);
+	if (slots == 0) { /* it keeps its turn in other lines */
+		turn_keep(tenant);
+		return;
+	}
+	allowance = limit_allowance(supervisor, tenant, least(slots, allowance_of(supervisor, tenant)));
 	if (allowance == 0 || handful(tenant, 1) == 0)
 		return;
 	if (probe) {
@@ -392,7 +399,7 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 			return;
 		}
 		breaker_probe_started(&tenant->breaker);
-		give(tenant, worker, 1);
+		give(supervisor, tenant, worker, 1);
 	} else {
 		give_to_workers(supervisor, tenant, &allowance);
 		if (handful(tenant, 1) > 0 && allowance > 0 && wants_session(supervisor, tenant)) {
@@ -401,7 +408,7 @@ static void attempt(struct supervisor *supervisor, struct tenant *tenant)
 			if (!worker)
 				wait_with_start(tenant);
 			else
-				give(tenant, worker,
+				give(supervisor, tenant, worker,
 				     handful(tenant, least(wanted_by(tenant, worker), allowance)));
 			/* What still waits has its own two seconds, whatever becomes of this one. */
 			if (worker && tenant->ready && wants_session(supervisor, tenant))

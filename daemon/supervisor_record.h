@@ -41,6 +41,8 @@ struct tenant_rare {
 	struct loader_stamp *stamp;  /* while it is down: asks whether its secret's file is a new one */
 	int64_t stamp_at_failure;    /* of the file, 0 = not known */
 	int64_t next_stamp_ms;
+	struct tenant *next_for_slot; /* behind it in that line (supervisor_slot.h) */
+	bool waits_for_slot;
 	bool stamp_of_refresh; /* the refresh token's file is among them */
 	bool unread_waits;     /* unread_id: it was told as tenant.waiting */
 };

@@ -21,6 +21,7 @@
 #include "daemon/supervisor_clock.h"
 #include "daemon/supervisor_place.h"
 #include "daemon/supervisor_result.h"
+#include "daemon/supervisor_slot.h"
 #include "daemon/supervisor_status.h"
 #include "daemon/supervisor_suspect.h"
 #include "daemon/supervisor_tenant.h"
@@ -79,6 +80,7 @@ static void to_storage(struct supervisor *supervisor, struct tenant *tenant, str
 	if (message->state == MESSAGE_SENT)
 		tenant->last_sent_at = moment.now_s;
 	tenant->unsettled++;
+	slots_take(supervisor, 1);
 	journal_release(supervisor->outbox->journal, message->journal_slot);
 	message->link.next = NULL;
 	*supervisor->judged_last = &message->link;
@@ -235,10 +237,14 @@ static void judge_result(struct supervisor *supervisor, struct tenant *tenant, s
 	put_back(supervisor, tenant, message);
 }
 
-static void tenant_got_back(struct tenant *tenant, const struct worker *worker, struct message *message)
+static void tenant_got_back(struct supervisor *supervisor, const struct worker *worker,
+                            struct message *message)
 {
+	struct tenant *tenant = message->tenant;
+
 	limit_called_off(worker, message);
 	limit_returned(worker->quota, message);
+	slots_give(supervisor);
 	tenant->with_workers--;
 	if (tenant->with_workers == 0)
 		tenant->alone = false;
@@ -252,7 +258,7 @@ static void take_result(struct supervisor *supervisor, struct message *message)
 	journal_own(supervisor->outbox->journal, message->journal_slot);
 	fault_here("supervisor", tenant->name);
 	worker->given--;
-	tenant_got_back(tenant, worker, message);
+	tenant_got_back(supervisor, worker, message);
 	message->worker = NULL;
 	message->judged_by = worker->settings;
 	adapt_batch(worker, message);
@@ -290,6 +296,7 @@ bool take_settled(struct supervisor *supervisor)
 
 		link = link->next;
 		tenant->unsettled--;
+		slots_give(supervisor);
 		tenant_dirty(supervisor, tenant);
 		timers_set_earlier(&supervisor->timers, &tenant->timer, clock_monotonic_ms());
 		if (message->state == MESSAGE_DEFERRED)
@@ -353,7 +360,7 @@ static void take_back(struct supervisor *supervisor, struct worker *worker)
 
 			chains[i] = chains[i]->next;
 			worker->given--;
-			tenant_got_back(worker->tenant, worker, message);
+			tenant_got_back(supervisor, worker, message);
 			if (worker->probe)
 				breaker_probe_untried(&worker->tenant->breaker, clock_monotonic_ms());
 			put_back(supervisor, worker->tenant, message);

@@ -44,7 +44,7 @@ void tenant_rare_rest(struct tenant *tenant)
 
 	if (!rare || tenant->down || rare->limited.limit != QUOTA_FREE || rare->next_limit_told_ms > now ||
 	    rare->quarantine_until_ms || rare->pause_until_ms > now || rare->unread_id || rare->stamp ||
-	    rare->expiry_check_ms)
+	    rare->expiry_check_ms || rare->waits_for_slot)
 		return;
 	free(tenant->rare);
 	tenant->rare = NULL;

@@ -346,3 +346,72 @@ def test_probes_in_the_order_of_waiting(case):
     case.until("as many as there are are probed",
                lambda: len(probed()) >= before + 6, 60)
     assert sorted(probed()[before:before + 6]) == names, probed()
+
+
+def slots(case, count):
+    """So few slots of the in-flight journal; each tenant has a server that
+    holds its mail at its end."""
+    servers = {}
+    for name in ("acme", "beta", "gamma", "delta"):
+        servers[name] = case.server()
+        servers[name].gate = servers[name].hold(
+            "dot", lambda session, mail: mail.subject != "quick")
+        case.tenant(name, servers[name], max_connections=1)
+    case.start_faulty("slots=%d,metrics-ms=100" % count, set(), settings=[
+        "metrics_file=" + case.path("figures")])
+    return servers
+
+
+def test_no_more_in_hand_than_the_journal_has_slots_for(case):
+    """Who finds none waits until a result is committed, and does not pause."""
+    servers = slots(case, 3)
+    box = case.outbox()
+    first = [box.insert(name, "bob@example.net")
+             for name in ("acme", "beta", "gamma")]
+    for name in ("acme", "beta", "gamma"):
+        servers[name].gate.reached()
+    case.until("it is told", lambda: (case.figure(
+        "dispatches_total", db="outbox") or 0) > 0, 60)
+    before = case.figure("dispatches_total", db="outbox")
+    last = box.insert("delta", "bob@example.net")
+    case.until("it was attended to", lambda: case.figure(
+        "dispatches_total", db="outbox") > before, 60)
+    time.sleep(0.3)
+    assert not servers["delta"].sessions
+    servers["beta"].gate.release()
+    servers["delta"].gate.reached()
+    assert box.state(first[1]) == "sent"
+    for server in servers.values():
+        server.gate.release()
+    box.wait_all()
+    assert box.state(last) == "sent"
+
+
+def test_a_flood_leaves_slots_to_others(case):
+    """Its results have slots until they are committed; those that come back go
+    to who has waited first, not to the rest of the flood."""
+    servers = slots(case, 4)
+    flood = servers["acme"].hold("dot", lambda session, mail:
+                                 mail.subject == "first")
+    box = case.outbox()
+    box.begin()
+    box.insert("acme", "bob@example.net", subject="first", priority=9)
+    for _ in range(3):
+        box.insert("acme", "bob@example.net", subject="quick", priority=8)
+    for _ in range(20):
+        box.insert("acme", "bob@example.net", subject="flood")
+    box.commit()
+    flood.reached()
+    case.until("it is told", lambda: (case.figure(
+        "dispatches_total", db="outbox") or 0) > 0, 60)
+    for name in ("beta", "gamma"):
+        before = case.figure("dispatches_total", db="outbox")
+        box.insert(name, "bob@example.net")
+        case.until("it was attended to", lambda: case.figure(
+            "dispatches_total", db="outbox") > before, 60)
+    flood.release()
+    servers["beta"].gate.reached()
+    servers["gamma"].gate.reached()
+    for server in servers.values():
+        server.gate.release()
+    box.wait_all()

@@ -276,7 +276,7 @@ def test_cancelled_after_it_was_read_ahead(case):
                          from_address=address)
               for address in ("pbx@acme.example", "pbx@acme.example",
                               "pbx@else.example")]
-    case.start()
+    case.start_faulty("quick-us=1000000000", set())
     gate.reached()
     box.execute("UPDATE outbox_status SET state = 'cancelled' "
                 "WHERE outbox_id = ?", behind[0])

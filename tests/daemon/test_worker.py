@@ -94,6 +94,23 @@ def test_rest_of_the_inbox_is_kept(case):
     assert box.one("SELECT max(attempts) FROM outbox_status")[0] == 1
 
 
+def test_worker_that_ends_while_it_reads_ahead(case):
+    """The answer to the message before was awaited: that one is in doubt, the
+    others go on, each once."""
+    server = case.server()
+    case.tenant("acme", server, max_connections=1)
+    box = case.outbox()
+    for i in range(20):
+        box.insert("acme", "bob@example.net", subject="%d" % i)
+    start(case, "quick-us=1000000000,worker-end:acme:9")
+    doubtful = "SELECT count(*) FROM outbox_status WHERE state = 'deferred' " \
+        "AND result LIKE '%ended while the server''s reply was awaited'"
+    case.until("all but one are sent", lambda: box.one(
+        "SELECT count(*) FROM outbox_status WHERE state = 'sent'")[0] == 19, 60)
+    assert box.one(doubtful)[0] == 1
+    assert len(server.subjects()) == len(set(server.subjects()))
+
+
 def test_message_that_ends_five_workers(case):
     """It fails, with words; the others of its tenant are sent when the
     quarantine is over."""

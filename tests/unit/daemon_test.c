@@ -32,6 +32,7 @@ int main(void)
 	suite_add_tcase(suite, metrics_tests());
 	suite_add_tcase(suite, monitor_tests());
 	suite_add_tcase(suite, token_tests());
+	suite_add_tcase(suite, slot_tests());
 	suite_add_tcase(suite, turn_tests());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

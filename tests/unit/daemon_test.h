@@ -12,6 +12,7 @@ TCase *budget_tests(void);
 TCase *place_tests(void);
 TCase *record_tests(void);
 TCase *result_tests(void);
+TCase *slot_tests(void);
 TCase *thread_tests(void);
 TCase *judge_tests(void);
 TCase *limit_tests(void);
