@@ -49,6 +49,18 @@ def _validity(valid):
             'expiration_date = "%s 00:00:00 UTC"' % valid[1]]
 
 
+def make_rsa(pair):
+    """An RSA key of 2048 bits, and a certificate that it signs itself."""
+    template = pair.key + ".template"
+    _certtool(["--generate-privkey", "--key-type", "rsa", "--bits", "2048",
+               "--no-text", "--outfile", pair.key])
+    with open(template, "w") as stream:
+        stream.write("cn = app\nexpiration_days = 365\n")
+    _certtool(["--generate-self-signed", "--load-privkey", pair.key,
+               "--template", template, "--no-text",
+               "--outfile", pair.certificate])
+
+
 class Authority:
     """An authority whose files lie in `directory`, named after `name`."""
 

@@ -2,18 +2,40 @@
 server about each: passdb oauth2 with introspection, behind its submission service.
 The token endpoint is tests/support/token_endpoint.py, by HTTPS."""
 
+import base64
+import json
 import os
 import sys
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
                              "../support"))
 
+import certs
 import outbox
 from case import for_each
 from token_endpoint import Endpoint, gives
 
-GRANTS = {"acme": "client_credentials", "beta": "refresh_token", "gamma": "token_command"}
+GRANTS = {"acme": "client_credentials", "beta": "refresh_token", "gamma": "token_command",
+          "delta": "urn:ietf:params:oauth:grant-type:jwt-bearer", "omega": "certificate"}
 LONG = 60       # s: for what has to happen on a machine with much else to do
+
+
+def read(path):
+    with open(path) as stream:
+        return stream.read()
+
+
+def key_of(case):
+    """An RSA key, and in PEM what it certifies of itself: certs.py's own are ECDSA."""
+    pair = certs.Pair(case.path("app.pem"), case.path("app.key"))
+    if not os.path.exists(pair.key):
+        certs.make_rsa(pair)
+    return pair
+
+
+def claims_of(assertion):
+    """What a JWT says (its signature is tests/token/run's)."""
+    return [json.loads(base64.urlsafe_b64decode(part + "==")) for part in assertion.split(".")[:2]]
 
 
 class Bed:
@@ -32,6 +54,13 @@ class Bed:
             columns.update(oauth_client_secret_file=case.secret("client", "the-secret\n"), oauth_scope="mail")
         elif grant == "refresh_token":
             columns.update(oauth_refresh_token_file=case.secret("refresh", "the-refresh-token\n"))
+        elif grant == "certificate":
+            columns.update(oauth_scope="mail", oauth_client_secret_file=case.secret(
+                "certificate.pem", read(key_of(case).key) + read(key_of(case).certificate)))
+        elif grant.endswith("jwt-bearer"):
+            del columns["oauth_client_id"]      # the account's own
+            columns.update(oauth_scope="mail", oauth_client_secret_file=case.secret("account.json", json.dumps({
+                "type": "service_account", "client_email": "robot@project.example", "private_key": read(key_of(case).key)})))
         else:
             columns = {"token_command": "give-" + name}
         os.makedirs(case.path("secrets"), 0o700, exist_ok=True)
@@ -72,7 +101,7 @@ def serve(case):
 
 @for_each(["xoauth2", "oauthbearer"])
 def test_tokens_of_each_grant_get_in(case, mechanism):
-    """Three tenants at once; fetched once for two sessions, or asked of the command for each."""
+    """A tenant of each at once; fetched once for two sessions, or asked of the command for each."""
     beds = {name: Bed(case, mechanism, grant, name) for name, grant in GRANTS.items()}
     for bed in beds.values():
         bed.grant(bed.token)
@@ -82,11 +111,16 @@ def test_tokens_of_each_grant_get_in(case, mechanism):
     for name, bed in beds.items():
         bed.box.wait(2)
         forms = [form["grant_type"] for form in bed.endpoint.forms]
-        assert forms == ([] if GRANTS[name] == "token_command" else [GRANTS[name]]), forms
+        wanted = {"token_command": [], "certificate": ["client_credentials"]}
+        assert forms == wanted.get(GRANTS[name], [GRANTS[name]]), forms
         opened = daemon.exactly(2, "session.open", tenant=name)
         assert all(one["auth"] == mechanism.upper() for one in opened), opened
         assert bed.token not in daemon.log.text()
     assert beds["acme"].shown() == [bed.token for bed in beds.values()] * 2
+    header, claims = claims_of(beds["delta"].endpoint.forms[0]["assertion"])
+    assert (header["alg"], claims["iss"], claims["sub"]) == ("RS256", "robot@project.example", "user@delta.example")
+    header, claims = claims_of(beds["omega"].endpoint.forms[0]["client_assertion"])
+    assert header["alg"] == "RS256" and header["x5t#S256"] and claims["iss"] == claims["sub"] == "omega"
 
 
 @for_each([("client_credentials", "xoauth2"), ("client_credentials", "oauthbearer"),
