@@ -2,6 +2,7 @@
 goes on afterwards, the log says in words what it was, nothing is lost or doubled. The table is
 in doc/INDEPENDENCE.md."""
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -375,6 +376,36 @@ def test_messages_beyond_the_memory_go_by_the_spool(case):
     once(well, small)
     case.until("all is given back",
                lambda: case.figure("memory_bytes") == 0, LONG)
+
+
+def test_files_are_no_more_than_are_counted(case):
+    """Beside its sessions, which daemon/descriptors.c gives what is left."""
+    process, outbox_most, tenants = 32, 40, 16
+    server = case.server(extensions=PIPELINED)
+    boxes = [case.outbox(name) for name in ("one.db", "two.db")]
+    for box in boxes:
+        for n in range(tenants):
+            case.tenant("t%d" % n, server, box)
+    daemon = case.start("one.db", "two.db", settings=["idle_timeout=600s"])
+    for box in boxes:
+        box.begin()
+        for n in range(4 * tenants):
+            box.insert("t%d" % (n % tenants), "bob@example.net", body_text="a line of text\n" * 12_000)
+        box.commit()
+    for box in boxes:
+        box.wait_all(seconds=LONG)
+    folder, names = "/proc/%d/fd" % daemon.service_pid(), []
+    for number in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):    # closed meanwhile
+            names.append(os.readlink(os.path.join(folder, number)))
+    files = [name for name in names if not name.startswith("socket:") and not name.endswith("(deleted)")]
+    print("# %d open, %d of them not of sessions" % (len(names), len(files)))
+    for box in boxes:
+        mine = [name for name in files if name.startswith(box.path)]
+        print("# %s: %d" % (os.path.basename(box.path), len(mine)))
+        assert mine.count(box.path) >= 4, mine      # supervisor, storage, checkpoints, and who reads
+        assert len(mine) + 3 <= outbox_most, mine   # inotify and two letters, which have no name
+    assert len(files) <= process + 2 * outbox_most, sorted(files)
 
 
 PIPELINED = ("PIPELINING", "CHUNKING", "8BITMIME", "ENHANCEDSTATUSCODES")
