@@ -186,7 +186,7 @@ static void gather(struct writer *writer)
 	const struct interrupt finish = { &writer->finish, 1 };
 	int64_t until_ms;
 
-	while (!writer->to_settle && !writer->to_hold) {
+	while (!writer->to_settle && !writer->to_hold && queue_length(&writer->hold) == 0) {
 		until_ms = batch_gather(queue_length(&writer->settle), writer->committed,
 		                        writer->committed_ms, clock_monotonic_ms());
 		if (until_ms == 0 ||
