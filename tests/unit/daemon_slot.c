@@ -85,6 +85,8 @@ START_TEST(who_waits_gets_them_in_order_and_once)
 		ck_assert_int_eq(slots_share(&supervisor, tenants[i]), 0); /* twice asked is once in line */
 	}
 	ck_assert_ptr_eq(supervisor.slots_first, tenants[0]);
+	tenant_rare_rest(tenants[0]); /* its place in the line is something of it */
+	ck_assert(waits(0));
 	slots_share_out(&supervisor); /* nothing has come back */
 	ck_assert(waits(0) && waits(1) && waits(2));
 	ck_assert_uint_eq(supervisor.dispatches, 0);
