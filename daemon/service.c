@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -94,19 +94,40 @@ static void close_memory(void)
 #endif
 }
 
+static int signal_pipe[2] = { -1, -1 };
+
+static void note_signal(int number)
+{
+	const char octet = (char)number;
+	int before = errno;
+
+	/* a full pipe has more than enough to be heard */
+	(void)!write(signal_pipe[1], &octet, 1);
+	errno = before;
+}
+
+/*
+ * Signals are heard by this thread alone, through a pipe: of a signalfd(2) the kernel wakes the reader at each
+ * signal that any thread gets, and workers are woken by signals.
+ */
 static int open_signals(void)
 {
+	static const int heard[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit of its size is a write that fails */
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -1;
+	sigemptyset(&set);
+	sigfillset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof(heard) / sizeof(heard[0]); i++) {
+		sigaction(heard[i], &action, NULL);
+		sigaddset(&set, heard[i]);
+	}
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return signal_pipe[0];
 }
 
 static void log_simple(struct main_state *state, enum log_level level, const char *event, const char *error)
@@ -218,15 +239,18 @@ static void tell_status(struct main_state *state)
 
 static void hear_signals(struct main_state *state)
 {
-	struct signalfd_siginfo info;
+	char numbers[16];
+	ssize_t count;
 
-	while (read(state->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			reload(state);
-		else if (info.ssi_signo == SIGUSR1)
-			tell_status(state);
-		else
-			tell_stop(state, STOP_SOON);
+	while ((count = read(state->signal_fd, numbers, sizeof(numbers))) > 0) {
+		for (ssize_t i = 0; i < count; i++) {
+			if (numbers[i] == SIGHUP)
+				reload(state);
+			else if (numbers[i] == SIGUSR1)
+				tell_status(state);
+			else
+				tell_stop(state, STOP_SOON);
+		}
 	}
 }
 
