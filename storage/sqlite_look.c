@@ -240,7 +240,10 @@ static int look_at_tenant(struct due_look *look)
 	size_t limit = (size_t)look->query->limit;
 	int rc = find_priorities(look);
 
-	look->messages = memory_alloc((limit * (PRIORITIES + 1)) * sizeof *look->messages);
+	look->messages = memory_alloc(limit * (size_t)(look->priority_count + 1) * sizeof *look->messages);
+	/* of one priority the aged ones come first by themselves */
+	if (look->priority_count == 1 && rc == SQLITE_OK)
+		return add_due(look, look->priorities[0], INT64_MIN, now, limit);
 	for (int i = 0; i < look->priority_count && rc == SQLITE_OK; i++)
 		rc = add_due(look, look->priorities[i], INT64_MIN,
 		             look->priorities[i] == PRIORITY_HIGHEST ? now : now - AGED_S, limit);
