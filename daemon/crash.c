@@ -67,7 +67,6 @@ void crash_unblock(sigset_t *set)
 #ifndef WITH_SANITIZER
 static struct crash_note *written; /* constant once the handlers are there */
 static pthread_key_t stack_key;
-static size_t stack_bytes;
 static bool ready;
 
 static void on_fatal_signal(int number, siginfo_t *info, void *context)
@@ -95,7 +94,12 @@ static void free_stack(void *stack)
 	const stack_t none = { .ss_flags = SS_DISABLE };
 
 	sigaltstack(&none, NULL);
-	munmap(stack, stack_bytes);
+	munmap(stack, crash_stack_bytes());
+}
+
+size_t crash_stack_bytes(void)
+{
+	return STACK_BYTES + (size_t)getauxval(AT_MINSIGSTKSZ);
 }
 
 void crash_setup(struct crash_note *note)
@@ -106,28 +110,31 @@ void crash_setup(struct crash_note *note)
 	};
 
 	written = note;
-	stack_bytes = STACK_BYTES + (size_t)getauxval(AT_MINSIGSTKSZ);
 	if (pthread_key_create(&stack_key, free_stack) != 0)
 		return; /* without it: a restart that names nobody */
 	ready = true;
-	crash_thread_begin();
+	crash_thread_begin(NULL);
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		sigaction(fatal[i], &action, NULL);
 }
 
-void crash_thread_begin(void)
+void crash_thread_begin(void *memory)
 {
-	stack_t stack = { .ss_size = stack_bytes };
+	stack_t stack = { .ss_sp = memory, .ss_size = crash_stack_bytes() };
 
 	if (!ready)
 		return;
-	stack.ss_sp = mmap(NULL, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory) {
+		(void)sigaltstack(&stack, NULL); /* gone with the thread */
+		return;
+	}
+	stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	/* Without memory for it the thread works all the same: an overflow names nobody. */
 	if (stack.ss_sp == MAP_FAILED)
 		return;
 	if (pthread_setspecific(stack_key, stack.ss_sp) != 0 || sigaltstack(&stack, NULL) != 0) {
 		pthread_setspecific(stack_key, NULL);
-		munmap(stack.ss_sp, stack_bytes);
+		munmap(stack.ss_sp, stack.ss_size);
 	}
 }
 #else
@@ -136,5 +143,13 @@ void crash_setup(struct crash_note *note)
 	(void)note;
 }
 
-void crash_thread_begin(void) {}
+size_t crash_stack_bytes(void)
+{
+	return 0;
+}
+
+void crash_thread_begin(void *memory)
+{
+	(void)memory;
+}
 #endif

@@ -11,6 +11,7 @@
 #define OUTBOXD_DAEMON_CRASH_H
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,8 +35,14 @@ void crash_describe(const struct crash_note *note, int signal, struct words *wor
 /* Service, first thread, once: the handlers. note may be NULL. */
 void crash_setup(struct crash_note *note);
 
-/* The calling thread's alternate stack, until it ends. */
-void crash_thread_begin(void);
+/* How large an alternate stack is. Any thread. */
+size_t crash_stack_bytes(void);
+
+/*
+ * The calling thread's alternate stack, until it ends: so many octets of memory that outlive the thread, or
+ * NULL for some of its own.
+ */
+void crash_thread_begin(void *memory);
 
 /* Takes the five signals out of a set that is to be blocked: a blocked one gets no handler. */
 void crash_unblock(sigset_t *set);

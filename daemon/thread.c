@@ -16,13 +16,13 @@
 #include "common/buffer.h"
 #include "common/wait.h"
 #include "daemon/crash.h"
+#include "daemon/thread_stack.h"
 
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
 
-#define PREFERRED   10 /* steps of nice: each is a quarter more */
-#define STACK_BYTES (256 * 1024)
+#define PREFERRED   10          /* steps of nice: each is a quarter more */
 #define SPARED      4096        /* below the frame: this function's own calls, the red zone */
 #define ABOVE_BYTES (32 * 1024) /* more than the C library has of a stack for itself, guard and TLS */
 
@@ -33,7 +33,8 @@ static _Thread_local uintptr_t stack_low; /* from there on the stack is there; 0
 struct start {
 	void *(*main)(void *);
 	void *argument;
-	char name[16]; /* cut to what the kernel takes */
+	void *alternate; /* NULL = the thread makes its own */
+	char name[16];   /* cut to what the kernel takes */
 };
 
 static void *begin(void *argument)
@@ -42,18 +43,37 @@ static void *begin(void *argument)
 
 	free(argument);
 #ifndef WITH_SANITIZER
-	stack_low = (uintptr_t)__builtin_frame_address(0) - (STACK_BYTES - ABOVE_BYTES);
+	stack_low = (uintptr_t)__builtin_frame_address(0) - (THREAD_STACK_BYTES - ABOVE_BYTES);
 #endif
 	/* by itself: another thread's name goes by a file of /proc, and the one that starts workers has no
 	 * time */
 	(void)prctl(PR_SET_NAME, start.name);
-	crash_thread_begin();
+	crash_thread_begin(start.alternate);
 	wait_keep_mask();
 	wait_rest_with(thread_rest);
 	return start.main(start.argument);
 }
 
-int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
+/* Its own memory, or the size that the C library is to map. */
+static int set_stack(pthread_attr_t *attributes, struct thread_stack *stack)
+{
+#ifndef WITH_SANITIZER
+	size_t bytes;
+	void *memory;
+
+	if (!stack)
+		return pthread_attr_setstacksize(attributes, THREAD_STACK_BYTES);
+	memory = thread_stack_memory(stack, &bytes);
+	return pthread_attr_setstack(attributes, memory, bytes);
+#else
+	(void)attributes;
+	(void)stack;
+	return 0;
+#endif
+}
+
+int thread_start_on(struct thread_stack *stack, pthread_t *thread, const char *name, void *(*main)(void *),
+                    void *argument)
 {
 	pthread_attr_t attributes;
 	struct start *start;
@@ -63,11 +83,14 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 	code = pthread_attr_init(&attributes);
 	if (code != 0)
 		return code;
-#ifndef WITH_SANITIZER
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-#endif
+	code = set_stack(&attributes, stack);
+	if (code != 0) {
+		pthread_attr_destroy(&attributes);
+		return code;
+	}
 	start = memory_alloc(sizeof(*start));
 	*start = (struct start){ .main = main, .argument = argument };
+	start->alternate = stack ? thread_stack_alternate(stack) : NULL;
 	strncpy(start->name, name, sizeof(start->name) - 1);
 	sigfillset(&blocked);
 	crash_unblock(&blocked);
@@ -78,6 +101,11 @@ int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), voi
 	if (code != 0)
 		free(start);
 	return code;
+}
+
+int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument)
+{
+	return thread_start_on(NULL, thread, name, main, argument);
 }
 
 void thread_prefer(void)

@@ -6,13 +6,21 @@
 
 #include <pthread.h>
 
+struct thread_stack;
+
+#define THREAD_STACK_BYTES ((size_t)256 * 1024)
+
 /*
- * pthread_create with a small stack (256 KiB; the sanitizers want the system's),
+ * pthread_create with a small stack (THREAD_STACK_BYTES; the sanitizers want the system's),
  * a name (cut at 15 octets), an alternate stack for fatal
  * signals (crash.h) and all other signals blocked; its long waits begin with thread_rest().
  * 0 or an errno. Any thread.
  */
 int thread_start(pthread_t *thread, const char *name, void *(*main)(void *), void *argument);
+
+/* The same on a stack of thread_stack.h, which stays the caller's; NULL = as thread_start(). */
+int thread_start_on(struct thread_stack *stack, pthread_t *thread, const char *name, void *(*main)(void *),
+                    void *argument);
 
 /* The calling thread's new name, cut likewise. */
 void thread_rename(const char *name);

@@ -22,6 +22,7 @@
 
 struct credential;
 struct quota;
+struct thread_stack;
 struct token;
 struct workplace;
 
@@ -34,6 +35,7 @@ struct worker {
 	struct token *token;              /* held, NULL = none; set before the first message */
 	int number;                       /* of this tenant's sessions, from 1 */
 	pthread_t thread;
+	struct thread_stack *stack; /* NULL = the C library's */
 	struct queue inbox; /* struct message */
 
 	/* words from the supervisor */

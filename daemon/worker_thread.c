@@ -11,13 +11,21 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/wait.h"
 #include "daemon/deliver.h"
 #include "daemon/quota.h"
 #include "daemon/thread.h"
+#include "daemon/thread_stack.h"
 #include "daemon/token.h"
 
 #define NAME_BYTES 80
+
+/* What a worker has on its heap with a session and a few messages of some KiB, and with the first one. */
+#define WORKER_HEAP_BYTES 65536
+#define FIRST_HEAP_BYTES  24576
+/* On the supervisor's: the worker itself, and what is due for its tenant. */
+#define TENANT_HEAP_BYTES 32768
 
 static pthread_key_t exit_key;
 
@@ -49,6 +57,7 @@ static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
 
+	heap_expect(WORKER_HEAP_BYTES, FIRST_HEAP_BYTES);
 	queue_bind(&worker->inbox);
 	pthread_setspecific(exit_key, worker);
 	workplace_serve(worker->place);
@@ -70,6 +79,7 @@ static void *spare_main(void *argument)
 	struct worker *worker = argument;
 	char name[NAME_BYTES];
 
+	heap_expect(WORKER_HEAP_BYTES, FIRST_HEAP_BYTES);
 	queue_bind(&worker->inbox);
 	while (!(worker->kept = queue_take_all(&worker->inbox)) && !worker_is_leaving(worker))
 		(void)wait_for(-1, 0, DEADLINE_NEVER, NULL);
@@ -98,12 +108,14 @@ static struct worker *worker_create(struct outbox *outbox)
 		return NULL;
 	}
 	worker->place = workplace_create(worker);
+	worker->stack = thread_stack_take();
 	return worker;
 }
 
 static void worker_free(struct worker *worker)
 {
 	queue_fini(&worker->inbox);
+	thread_stack_give(worker->stack);
 	free(worker->place);
 	quota_release(&worker->quota);
 	token_release(&worker->token);
@@ -118,6 +130,7 @@ struct worker *worker_start(struct outbox *outbox, struct tenant_settings *setti
 	char name[NAME_BYTES];
 	int code = 0;
 
+	heap_expect(TENANT_HEAP_BYTES, TENANT_HEAP_BYTES);
 	if (!worker && !(worker = worker_create(outbox))) {
 		words_set(words, "no queue for a worker");
 		return NULL;
@@ -132,7 +145,7 @@ struct worker *worker_start(struct outbox *outbox, struct tenant_settings *setti
 		return worker;
 	}
 	name_of(worker, name);
-	code = thread_start(&worker->thread, name, worker_main, worker);
+	code = thread_start_on(worker->stack, &worker->thread, name, worker_main, worker);
 	if (code == 0)
 		return worker;
 	words_set_errno(words, code, "cannot start a worker");
@@ -148,7 +161,7 @@ void worker_keep_spare(struct outbox *outbox)
 		return;
 	outbox->wants_spare = false;
 	worker = worker_create(outbox);
-	if (worker && thread_start(&worker->thread, "w:", spare_main, worker) != 0) {
+	if (worker && thread_start_on(worker->stack, &worker->thread, "w:", spare_main, worker) != 0) {
 		worker_free(worker);
 		worker = NULL; /* the next one has its thread made as it is wanted */
 	}

@@ -1,13 +1,18 @@
 /*
- * common_buffer.c - buffers grow up to their limit and no further; pools lend blocks.
+ * common_buffer.c - buffers grow up to their limit and no further; pools lend blocks; heaps are told before.
  */
 #include "common/buffer.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include "common/heap.h"
 #include "common/pool.h"
 #include "tests/unit/common_test.h"
 
@@ -197,6 +202,47 @@ START_TEST(memory_that_is_short_is_an_answer_of_the_pool)
 END_TEST
 #endif
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(MADV_POPULATE_WRITE)
+/* In a heap of its own, since each of the first threads has one; how many faults that was. */
+static void *allocate(void *argument)
+{
+	struct rusage before, after;
+	char *pieces[40];
+
+	heap_expect(65536, 65536);
+	getrusage(RUSAGE_THREAD, &before);
+	for (size_t i = 0; i < 40; i++) {
+		pieces[i] = malloc(1200);
+		memset(pieces[i], 1, 1200);
+	}
+	getrusage(RUSAGE_THREAD, &after);
+	for (size_t i = 0; i < 40; i++)
+		free(pieces[i]);
+	*(long *)argument = after.ru_minflt - before.ru_minflt;
+	return NULL;
+}
+
+/* 48,000 octets are a dozen pages. */
+START_TEST(what_is_expected_of_a_heap_comes_without_a_fault_for_each_page)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *try = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool can = madvise(try, page, MADV_POPULATE_WRITE) == 0; /* Linux 5.14 */
+	pthread_t thread;
+	long faults = -1;
+
+	munmap(try, page);
+	ck_assert_int_eq(pthread_create(&thread, NULL, allocate, &faults), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	if (can)
+		ck_assert_int_le(faults, 4);
+	ck_assert_int_ge(faults, 0);
+	heap_expect(0, 0);
+	heap_expect(100, 4096 * 10 / 100);
+}
+END_TEST
+#endif
+
 START_TEST(a_pool_with_blocks_lent_is_not_destroyed)
 {
 	struct pool *pool = pool_create(16, 1);
@@ -220,6 +266,9 @@ TCase *common_buffer_cases(void)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	tcase_add_exit_test(cases, no_memory_for_a_small_thing_ends_with_a_status_not_a_signal, 71);
 	tcase_add_test(cases, memory_that_is_short_is_an_answer_of_the_pool);
+#ifdef MADV_POPULATE_WRITE
+	tcase_add_test(cases, what_is_expected_of_a_heap_comes_without_a_fault_for_each_page);
+#endif
 #endif
 	tcase_add_test(cases, a_pool_lends_and_keeps_no_more_than_it_may);
 	tcase_add_test_raise_signal(cases, a_pool_with_blocks_lent_is_not_destroyed, SIGABRT);

@@ -1,11 +1,13 @@
 /*
- * daemon_thread.c - what a thread that rests gives back, and one that is preferred.
+ * daemon_thread.c - what a thread that rests gives back, one that is preferred, and stacks that are used
+ * again.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +18,9 @@
 
 #include "common/clock.h"
 #include "common/wait.h"
+#include "daemon/crash.h"
 #include "daemon/thread.h"
+#include "daemon/thread_stack.h"
 #include "tests/unit/daemon_test.h"
 
 #define DEEP  (96 * 1024) /* of the stack that was used once */
@@ -158,6 +162,106 @@ START_TEST(a_thread_is_preferred_to_the_others_where_that_is_permitted)
 }
 END_TEST
 
+struct stood {
+	uintptr_t at;
+	stack_t alternate;
+};
+
+static void *stand(void *argument)
+{
+	struct stood *stood = argument;
+
+	stood->at = (uintptr_t)__builtin_frame_address(0);
+	ck_assert_int_eq(sigaltstack(NULL, &stood->alternate), 0);
+	return NULL;
+}
+
+static struct stood stand_on(struct thread_stack *stack)
+{
+	struct stood stood = { 0 };
+	pthread_t thread;
+
+	ck_assert_int_eq(thread_start_on(stack, &thread, "stands", stand, &stood), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_ne(stood.at, 0);
+	return stood;
+}
+
+#ifndef WITH_SANITIZER
+START_TEST(a_thread_stands_on_the_stack_that_it_was_given)
+{
+	struct thread_stack *stack = thread_stack_take();
+	size_t bytes;
+	uintptr_t low;
+
+	crash_setup(NULL); /* from then on threads have alternate stacks */
+	ck_assert_ptr_nonnull(stack);
+	low = (uintptr_t)thread_stack_memory(stack, &bytes);
+	for (int i = 0; i < 3; i++) { /* one after another */
+		struct stood stood = stand_on(stack);
+
+		ck_assert_uint_gt(stood.at, low);
+		ck_assert_uint_lt(stood.at, low + bytes);
+		ck_assert_ptr_eq(stood.alternate.ss_sp, thread_stack_alternate(stack));
+		ck_assert_uint_eq(stood.alternate.ss_size, crash_stack_bytes());
+		ck_assert_uint_lt((uintptr_t)stood.alternate.ss_sp + stood.alternate.ss_size, low);
+	}
+	thread_stack_give(stack);
+}
+END_TEST
+
+START_TEST(what_overflows_a_stack_ends_at_its_guard)
+{
+	size_t bytes;
+	volatile char *low = thread_stack_memory(thread_stack_take(), &bytes);
+
+	low[0] = low[bytes - 1] = 1; /* all of it is there … */
+	low[-1] = 1;                 /* … and no more */
+}
+END_TEST
+
+START_TEST(stacks_are_used_again_and_by_one_thread_at_a_time)
+{
+	struct thread_stack *stacks[64];
+	size_t bytes;
+	int again = 0;
+
+	for (int i = 0; i < 64; i++) {
+		stacks[i] = thread_stack_take();
+		ck_assert_ptr_nonnull(stacks[i]);
+		for (int k = 0; k < i; k++)
+			ck_assert_ptr_ne(stacks[k], stacks[i]);
+	}
+	for (int i = 0; i < 64; i++) {
+		char *low = thread_stack_memory(stacks[i], &bytes);
+
+		low[bytes - 1] = 'x'; /* a new one is zeroed */
+		thread_stack_give(stacks[i]);
+	}
+	for (int i = 0; i < 64; i++) {
+		char *low;
+
+		stacks[i] = thread_stack_take();
+		low = thread_stack_memory(stacks[i], &bytes);
+		again += low[bytes - 1] == 'x';
+		for (int k = 0; k < i; k++)
+			ck_assert_ptr_ne(stacks[k], stacks[i]);
+	}
+	ck_assert_int_ge(again, 1);
+	ck_assert_int_le(again, 16); /* what nobody uses is given back, but for a few */
+	for (int i = 0; i < 64; i++)
+		thread_stack_give(stacks[i]);
+}
+END_TEST
+#endif
+
+START_TEST(without_a_stack_of_ours_it_has_the_c_librarys)
+{
+	(void)stand_on(NULL);
+	thread_stack_give(NULL);
+}
+END_TEST
+
 TCase *thread_tests(void)
 {
 	TCase *tests = tcase_create("thread");
@@ -165,6 +269,12 @@ TCase *thread_tests(void)
 	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
 	tcase_add_test(tests, who_waits_for_long_gives_it_back_and_goes_on_waiting);
 	tcase_add_test(tests, a_thread_is_preferred_to_the_others_where_that_is_permitted);
+#ifndef WITH_SANITIZER /* they have stacks of their own */
+	tcase_add_test(tests, a_thread_stands_on_the_stack_that_it_was_given);
+	tcase_add_test_raise_signal(tests, what_overflows_a_stack_ends_at_its_guard, SIGSEGV);
+	tcase_add_test(tests, stacks_are_used_again_and_by_one_thread_at_a_time);
+#endif
+	tcase_add_test(tests, without_a_stack_of_ours_it_has_the_c_librarys);
 	tcase_set_timeout(tests, 120);
 	return tests;
 }
