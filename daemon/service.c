@@ -107,8 +107,8 @@ static void note_signal(int number)
 }
 
 /*
- * Signals are heard by this thread alone, through a pipe: of a signalfd(2) the kernel wakes the reader at each
- * signal that any thread gets, and workers are woken by signals.
+ * Signals are heard by this thread alone, through a pipe: of a signalfd(2) the kernel wakes the reader at
+ * each signal that any thread gets, and workers are woken by signals.
  */
 static int open_signals(void)
 {

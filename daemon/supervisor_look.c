@@ -141,7 +141,7 @@ void look_changes(struct supervisor *supervisor)
 		return;
 	}
 	storage_well(supervisor);
-	waking_brought(&supervisor->waking, changes.tenants_due_count > 0);
+	waking_brought(&supervisor->waking, clock_monotonic_us(), changes.tenants_due_count > 0);
 	if (changes.rules)
 		writer_rules_changed(supervisor->outbox->writer);
 	/* Settings first: what is due goes by them. */

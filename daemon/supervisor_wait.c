@@ -5,8 +5,10 @@
  * nobody. So the first ask comes after half the usual time, each further one after a quarter of the time
  * since the event: a commit is seen at most a quarter later than it could have been, whatever the disk takes,
  * and an event costs a handful of asks. Where nothing is in hand, a message that comes waits for nothing but
- * this: then each ask comes after a sixteenth of that time, as long as at least one commit in five is mail. A
- * transaction that writes for long is asked for some hundred times a second, not at each of its events.
+ * this: then each ask comes after a sixteenth of that time, as long as at least one commit in five is mail.
+ * Where one brings mail right after another, they are seen some at a time: a look at each takes the processor
+ * from who commits. A transaction that writes for long is asked for some hundred times a second, not at each
+ * of its events.
  */
 #include "daemon/supervisor_wait.h"
 
@@ -27,6 +29,7 @@
 #define LONGEST_US     INT64_C(200000)
 #define GIVE_UP_US     INT64_C(400000) /* since the event; what is found later, the poll finds */
 #define LETTERS_US     INT64_C(500)
+#define APART_US       INT64_C(2000) /* after a commit that was mail: those that follow are seen together */
 #define SLACK_NS       1000UL
 
 void waking_init(struct waking *waking)
@@ -43,6 +46,9 @@ static void ask_after(struct waking *waking, int64_t now_us, int64_t wait_us)
 {
 	waking->wait_us = wait_us;
 	waking->ask_us = now_us + wait_us;
+	waking->put_off = waking->ask_us < waking->apart_us;
+	if (waking->put_off)
+		waking->ask_us = waking->apart_us;
 }
 
 static void begin(struct waking *waking, int64_t now_us)
@@ -88,7 +94,7 @@ void waking_answered(struct waking *waking, int64_t now_us, bool more, bool chan
 	from_us = more ? since_us : now_us - waking->heard_us;
 	if (more)
 		waking->heard_us = now_us;
-	if (changed && !waking->seen)
+	if (changed && !waking->seen && !waking->put_off)
 		learn(waking, since_us);
 	if (changed && more) {
 		begin(waking, now_us);
@@ -105,9 +111,11 @@ void waking_answered(struct waking *waking, int64_t now_us, bool more, bool chan
 	          within(wait_us, waking->keen ? KEEN_US : SHORTEST_US, more ? CLOSELY_US : LONGEST_US));
 }
 
-void waking_brought(struct waking *waking, bool mail)
+void waking_brought(struct waking *waking, int64_t now_us, bool mail)
 {
 	waking->credit = (int)within(waking->credit + (mail ? CREDIT_MAIL : -1), 0, CREDIT_MOST);
+	if (mail)
+		waking->apart_us = now_us + APART_US;
 }
 
 static int64_t now_us(void)
@@ -127,15 +135,18 @@ bool supervisor_asks(struct supervisor *supervisor, bool poll)
 	struct waking *waking = &supervisor->waking;
 	struct pollfd event = { .fd = storage_wake_fd(storage), .events = POLLIN };
 	bool due = waking_is_due(waking, now_us());
+	enum stirring stirring = STIRRED;
 	bool more, changed;
 
 	if (!due && !poll)
 		return false;
 	more = due && wait_briefly(&event, 1, 0) == OK;
 	waking->keen = !supervisor->in_hand && waking->credit > 0;
-	changed = (poll || storage_stirred(storage)) && storage_changed(storage);
+	if (!poll)
+		stirring = storage_stirred(storage);
+	changed = stirring == STIRRED && storage_changed(storage);
 	if (due)
-		waking_answered(waking, now_us(), more, changed);
+		waking_answered(waking, now_us(), more, changed || stirring == STIRRED_BY_US);
 	return changed;
 }
 

@@ -20,6 +20,8 @@ struct waking {
 	int64_t wait_us;    /* how long from the ask before */
 	int64_t heard_us;   /* of the last event that an ask found */
 	int64_t usual_us;   /* from an event until its commit could be seen, rather short than long */
+	int64_t apart_us;   /* not asked before then … */
+	bool put_off;       /* … for which the next ask waits */
 	int64_t letters_us; /* letters lie until then */
 	bool seen;          /* a commit was seen since the event: another one may be behind it */
 	bool keen;          /* ask often: nothing is in hand, and what is awaited may well be mail */
@@ -32,8 +34,8 @@ void waking_event(struct waking *waking, int64_t now_us);
 bool waking_is_due(const struct waking *waking, int64_t now_us);
 /* The table was asked. more: there were further events since; changed: what it said. */
 void waking_answered(struct waking *waking, int64_t now_us, bool more, bool changed);
-/* What a change that was seen came to: mail, or nothing of ours. */
-void waking_brought(struct waking *waking, bool mail);
+/* What a change that was seen came to: mail, after which the table is not asked for a moment, or nothing. */
+void waking_brought(struct waking *waking, int64_t now_us, bool mail);
 /* Whether further events would be told now; while the table is asked often they wait for that. */
 bool waking_hears_events(const struct waking *waking);
 

@@ -44,11 +44,14 @@ int storage_wake_fd(const struct storage *storage);
 bool storage_changed(struct storage *storage);
 
 /*
- * supervisor: false: nobody has committed since storage_changed() began last, told by a look at shared memory
- * that costs next to nothing; true: ask it. Clears the descriptor too. What stands behind it is
- * SQLite's own sign; storage_changed() asked now and then finds what it might not show.
+ * supervisor: whether somebody has committed since storage_changed() began last, told by a look at shared
+ * memory that costs next to nothing. STIRRED_BY_US: storage_settle() alone has, and since the answer before
+ * this one; that changes nothing that storage_changes() tells. STIRRED: ask storage_changed(). Clears the
+ * descriptor too. What stands behind it is SQLite's own sign; storage_changed() asked now and then finds what
+ * it might not show.
  */
-bool storage_stirred(struct storage *storage);
+enum stirring { STIRRED_NOT, STIRRED_BY_US, STIRRED };
+enum stirring storage_stirred(struct storage *storage);
 
 /*
  * supervisor: lists the changes and moves the cursor behind them. Does not wait

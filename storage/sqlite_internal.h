@@ -30,7 +30,8 @@ struct readers {
 };
 
 /* One copy of the header of the WAL-index, as the file format has it (walformat.html, 2.2.1). */
-#define WAL_HEADER_WORDS 12
+#define WAL_HEADER_WORDS  12
+#define WAL_HEADER_CHANGE 2 /* iChange: each commit of anybody's makes it one more */
 
 /* What the look knows of the feed outbox_change. */
 #define FEED_MAX 10000
@@ -70,6 +71,9 @@ struct storage {
 
 	/* its header, mapped by `look`; NULL: it cannot be had. The supervisor sets it, anybody reads it. */
 	_Atomic(const volatile uint32_t *) wal_index;
+	/* Commits (iChange) that only settled, without triggers: all after the upper half, up to the lower
+	 * one. The storage thread sets it, anybody reads it. */
+	_Atomic uint64_t own_commits;
 
 	struct feed feed;
 	_Atomic int64_t usage_ahead_ms; /* of the time since boot: storage_usage_s(); storage thread */
@@ -78,6 +82,7 @@ struct storage {
 	struct connection writer;
 	atomic_flag settling;
 	int64_t commit_us;      /* what the last COMMIT took */
+	bool plain;             /* no trigger ran in it */
 	int64_t writer_version; /* SQLite's count of others' commits, at the last one of ours; 0 = none */
 	bool shared;            /* it was another at the one before */
 	int64_t gap_until_us;   /* the write lock stays free until then (CLOCK_MONOTONIC) */
@@ -103,6 +108,12 @@ extern const char *const storage_take_sql[];
 /* sqlite_wake.c */
 bool wal_header_read(struct storage *storage,
                      uint32_t header[WAL_HEADER_WORDS]); /* any thread; false: none */
+/* Storage thread, after such a commit that has written something, which has the next number then; the header
+ * is that of when it had got the write lock. */
+void wal_own_commit(struct storage *storage, const uint32_t before[WAL_HEADER_WORDS]);
+/* Any thread: whether all that was committed between two headers are such commits. False: not for certain. */
+bool wal_only_own(const struct storage *storage, const uint32_t since[WAL_HEADER_WORDS],
+                  const uint32_t now[WAL_HEADER_WORDS]);
 enum error storage_wake_init(struct storage *storage, struct words *words);
 void storage_wake_fini(struct storage *storage);
 /* storage thread: what the next commit is to delete; given back after it, and freed: deleted or not. */

@@ -356,6 +356,7 @@ static int write_batch(struct storage *storage, const struct storage_batch *batc
 	bool triggers = true;
 	int rc = storage_triggers_settle(writer, &triggers);
 
+	storage->plain = !triggers; /* a trigger of the owner's may change whatever there is */
 	if (rc == SQLITE_OK && triggers)
 		rc = run_int(writer, SETTLE_MARK, 1);
 
@@ -386,7 +387,9 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	int rc = run_statement(writer, SETTLE_BEGIN); /* waits for the lock */
 	int64_t began_us = storage_now_us(), written_us;
 	char doing[80] = "cannot record results";
-	int64_t at_id = 0;
+	uint32_t before[WAL_HEADER_WORDS];
+	bool counted = false;
+	int64_t at_id = 0, rows = sqlite3_total_changes64(writer->db);
 	enum error error;
 
 	if (rc != SQLITE_OK) {
@@ -395,6 +398,7 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 			connection_close(writer); /* whatever is wrong with it does not stay */
 		return error;
 	}
+	counted = wal_header_read(storage, before);
 	rc = storage_ask_others(storage);
 	if (rc == SQLITE_OK)
 		rc = write_batch(storage, batch, cut, began_us, &at_id);
@@ -402,6 +406,9 @@ static enum error commit_batch(struct storage *storage, const struct storage_bat
 	if (rc == SQLITE_OK)
 		rc = run_statement(writer, SETTLE_COMMIT);
 	storage->commit_us = storage_now_us() - written_us;
+	/* one that changed no row has no number: the next one is anybody's */
+	if (rc == SQLITE_OK && counted && storage->plain && sqlite3_total_changes64(writer->db) != rows)
+		wal_own_commit(storage, before);
 	storage_lock_held(storage, began_us);
 	if (rc == SQLITE_OK)
 		return OK;

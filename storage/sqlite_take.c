@@ -492,5 +492,6 @@ bool storage_still_is(struct storage *storage, const struct mail *mail)
 	uint32_t now[WAL_HEADER_WORDS];
 
 	return lent->has_header && wal_header_read(storage, now) &&
-	       memcmp(now, lent->header, sizeof now) == 0 && clock_wall_s() == lent->expiry_s;
+	       (memcmp(now, lent->header, sizeof now) == 0 || wal_only_own(storage, lent->header, now)) &&
+	       clock_wall_s() == lent->expiry_s;
 }

@@ -119,13 +119,40 @@ bool wal_header_read(struct storage *storage, uint32_t header[WAL_HEADER_WORDS])
 	return mapped != NULL;
 }
 
-bool storage_stirred(struct storage *storage)
+void wal_own_commit(struct storage *storage, const uint32_t before[WAL_HEADER_WORDS])
+{
+	uint64_t own = atomic_load(&storage->own_commits);
+	uint32_t from = (uint32_t)(own >> 32), to = (uint32_t)own, at = before[WAL_HEADER_CHANGE];
+
+	if (to != at) /* somebody else has committed since the last one of ours */
+		from = at;
+	atomic_store(&storage->own_commits, (uint64_t)from << 32 | (uint32_t)(at + 1));
+}
+
+bool wal_only_own(const struct storage *storage, const uint32_t since[WAL_HEADER_WORDS],
+                  const uint32_t now[WAL_HEADER_WORDS])
+{
+	uint64_t own = atomic_load(&storage->own_commits);
+	uint32_t first = since[WAL_HEADER_CHANGE], last = now[WAL_HEADER_CHANGE];
+
+	/* where the count began anew, or went around, it is not known */
+	return first >= (uint32_t)(own >> 32) && first <= last && last <= (uint32_t)own;
+}
+
+enum stirring storage_stirred(struct storage *storage)
 {
 	uint32_t now[WAL_HEADER_WORDS];
 
 	storage_assert_home(storage);
 	drain(storage);
-	return !wal_header_read(storage, now) || memcmp(now, storage->wal_header, sizeof now) != 0;
+	if (!wal_header_read(storage, now))
+		return STIRRED;
+	if (memcmp(now, storage->wal_header, sizeof now) == 0)
+		return STIRRED_NOT;
+	if (!wal_only_own(storage, storage->wal_header, now))
+		return STIRRED;
+	memcpy(storage->wal_header, now, sizeof now);
+	return STIRRED_BY_US;
 }
 
 bool storage_changed(struct storage *storage)

@@ -32,6 +32,7 @@ void sqlite_clock_tests(Suite *suite);      /* sqlite_clock_test.c */
 void sqlite_rules_tests(Suite *suite);      /* sqlite_rules_test.c */
 void sqlite_take_tests(Suite *suite);       /* sqlite_take_test.c */
 void sqlite_triggers_tests(Suite *suite);   /* sqlite_triggers_test.c */
+void sqlite_own_tests(Suite *suite);        /* sqlite_own_test.c */
 void sqlite_checkpoint_tests(Suite *suite); /* sqlite_checkpoint_test.c */
 
 #endif

@@ -489,4 +489,5 @@ void contract_backend_tests(Suite *suite)
 	sqlite_rules_tests(suite);
 	sqlite_clock_tests(suite);
 	sqlite_triggers_tests(suite);
+	sqlite_own_tests(suite);
 }

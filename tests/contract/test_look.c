@@ -270,12 +270,12 @@ START_TEST(that_nobody_has_committed_is_seen_without_asking)
 	while (storage_changed(bed.storage))
 		;
 	for (int i = 0; i < 3; i++) {
-		ck_assert(!storage_stirred(bed.storage));
+		ck_assert_int_eq(storage_stirred(bed.storage), STIRRED_NOT);
 		APP->insert_elsewhere(bed.outbox, "acme"); /* its process has ended: the commit can be seen */
-		ck_assert(storage_stirred(bed.storage));
-		ck_assert(storage_stirred(bed.storage)); /* until the table is asked */
+		ck_assert_int_eq(storage_stirred(bed.storage), STIRRED);
+		ck_assert_int_eq(storage_stirred(bed.storage), STIRRED); /* until the table is asked */
 		ck_assert(storage_changed(bed.storage));
-		ck_assert(!storage_stirred(bed.storage));
+		ck_assert_int_eq(storage_stirred(bed.storage), STIRRED_NOT);
 		ck_assert(!storage_changed(bed.storage));
 	}
 }

@@ -62,13 +62,13 @@ START_TEST(who_never_writes_mail_is_not_worth_being_keen)
 	ck_assert_int_gt(waking.credit, 0);
 	for (int i = 0; i < 100; i++) /* each message with our own commit and the one of its status */
 		for (int n = 0; n < 3; n++) {
-			waking_brought(&waking, n == 0);
+			waking_brought(&waking, 0, n == 0);
 			ck_assert_int_gt(waking.credit, 0);
 		}
 	for (int i = 0; i < 20; i++)
-		waking_brought(&waking, false);
+		waking_brought(&waking, 0, false);
 	ck_assert_int_eq(waking.credit, 0);
-	waking_brought(&waking, true); /* and a message is believed at once */
+	waking_brought(&waking, 0, true); /* and a message is believed at once */
 	ck_assert_int_gt(waking.credit, 0);
 }
 END_TEST
@@ -170,6 +170,34 @@ START_TEST(a_commit_whose_event_an_ask_found_is_seen_as_soon_as_the_first_one)
 }
 END_TEST
 
+/* Each message a commit, one right after another: seen some at a time, and nothing is learnt from that. */
+START_TEST(mail_right_behind_mail_is_looked_for_a_moment_later)
+{
+	struct waking waking;
+	int asks;
+
+	waking_init(&waking);
+	waking_brought(&waking, 0, true);
+	ck_assert_int_ge(seen_at(&waking, 300, &asks), 2000);
+	ck_assert_int_eq(asks, 1);
+	waking.event_us = -1;
+	ck_assert_int_le(seen_at(&waking, 2200, &asks), 2000 + 800); /* what it waits for then is as soon */
+	waking_init(&waking);
+	waking_brought(&waking, 0, true);
+	for (int i = 0; i < 50; i++) {
+		waking.event_us = -1;
+		seen_at(&waking, 300, &asks);
+	}
+	waking.event_us = -1;
+	waking_event(&waking, 5000); /* one by itself is seen as soon as ever */
+	ck_assert_int_le(waking.ask_us, 5000 + 200);
+	waking_brought(&waking, 5000, false); /* what is no mail puts nothing off */
+	waking.event_us = -1;
+	waking_event(&waking, 5100);
+	ck_assert_int_le(waking.ask_us, 5100 + 200);
+}
+END_TEST
+
 START_TEST(it_ends_and_an_event_begins_anew)
 {
 	struct waking waking;
@@ -211,6 +239,7 @@ TCase *waking_tests(void)
 	tcase_add_test(test, a_transaction_that_writes_for_long_does_not_keep_us_busy);
 	tcase_add_test(test, a_commit_right_behind_one_that_was_seen_is_looked_for);
 	tcase_add_test(test, a_commit_whose_event_an_ask_found_is_seen_as_soon_as_the_first_one);
+	tcase_add_test(test, mail_right_behind_mail_is_looked_for_a_moment_later);
 	tcase_add_test(test, it_ends_and_an_event_begins_anew);
 	return test;
 }
