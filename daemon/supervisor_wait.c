@@ -135,7 +135,7 @@ bool supervisor_asks(struct supervisor *supervisor, bool poll)
 	struct waking *waking = &supervisor->waking;
 	struct pollfd event = { .fd = storage_wake_fd(storage), .events = POLLIN };
 	bool due = waking_is_due(waking, now_us());
-	enum stirring stirring = STIRRED;
+	enum stirring stirring = STIRRED_PERHAPS;
 	bool more, changed;
 
 	if (!due && !poll)
@@ -144,7 +144,7 @@ bool supervisor_asks(struct supervisor *supervisor, bool poll)
 	waking->keen = !supervisor->in_hand && waking->credit > 0;
 	if (!poll)
 		stirring = storage_stirred(storage);
-	changed = stirring == STIRRED && storage_changed(storage);
+	changed = stirring == STIRRED || (stirring == STIRRED_PERHAPS && storage_changed(storage));
 	if (due)
 		waking_answered(waking, now_us(), more, changed || stirring == STIRRED_BY_US);
 	return changed;

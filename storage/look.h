@@ -44,13 +44,14 @@ int storage_wake_fd(const struct storage *storage);
 bool storage_changed(struct storage *storage);
 
 /*
- * supervisor: whether somebody has committed since storage_changed() began last, told by a look at shared
- * memory that costs next to nothing. STIRRED_BY_US: storage_settle() alone has, and since the answer before
- * this one; that changes nothing that storage_changes() tells. STIRRED: ask storage_changed(). Clears the
+ * supervisor: whether somebody has committed since storage_changed() or storage_changes() began last, told by
+ * a look at shared memory that costs next to nothing. STIRRED: storage_changes() says what it was.
+ * STIRRED_BY_US: storage_settle() alone has, and since the answer before this one; that changes nothing that
+ * storage_changes() tells. STIRRED_PERHAPS: that memory cannot be had; ask storage_changed(). Clears the
  * descriptor too. What stands behind it is SQLite's own sign; storage_changed() asked now and then finds what
  * it might not show.
  */
-enum stirring { STIRRED_NOT, STIRRED_BY_US, STIRRED };
+enum stirring { STIRRED_NOT, STIRRED_BY_US, STIRRED, STIRRED_PERHAPS };
 enum stirring storage_stirred(struct storage *storage);
 
 /*

@@ -146,7 +146,7 @@ enum stirring storage_stirred(struct storage *storage)
 	storage_assert_home(storage);
 	drain(storage);
 	if (!wal_header_read(storage, now))
-		return STIRRED;
+		return STIRRED_PERHAPS;
 	if (memcmp(now, storage->wal_header, sizeof now) == 0)
 		return STIRRED_NOT;
 	if (!wal_only_own(storage, storage->wal_header, now))
@@ -336,6 +336,16 @@ static int list_schema(struct storage *storage, struct storage_changes *changes,
 	return statement_end(&now);
 }
 
+/* So that storage_changed() does not tell of what this look has found. */
+static int note_version(struct storage *storage)
+{
+	struct statement version = statement_begin(&storage->look, LOOK_DATA_VERSION);
+
+	if (statement_row(&version))
+		storage->data_version = sqlite3_column_int64(version.stmt, 0);
+	return statement_end(&version);
+}
+
 static void remember(struct feed *feed, const struct feed_cut *fresh)
 {
 	pthread_mutex_lock(&feed->lock);
@@ -360,7 +370,11 @@ enum error storage_changes(struct storage *storage, struct storage_changes *chan
 	storage_assert_home(storage);
 	memset(changes, 0, sizeof *changes);
 	storage->look.deadline_ms = clock_monotonic_ms();
+	/* before the transaction: what is committed in between is told once more */
+	(void)wal_header_read(storage, storage->wal_header);
 	rc = connection_read_begin(&storage->look);
+	if (rc == SQLITE_OK)
+		rc = note_version(storage);
 	if (rc == SQLITE_OK)
 		rc = list_new(storage, changes, &last_id);
 	if (rc == SQLITE_OK)
