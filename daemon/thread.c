@@ -4,6 +4,7 @@
 #include "daemon/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -117,6 +118,14 @@ void thread_prefer(void)
 	before = getpriority(PRIO_PROCESS, self);
 	if (errno == 0)
 		(void)setpriority(PRIO_PROCESS, self, before - PREFERRED); /* -20 at least */
+}
+
+void thread_take_turns(void)
+{
+	const struct sched_param none = { 0 };
+
+	(void)sched_setscheduler(0, SCHED_BATCH,
+	                         &none); /* of this thread alone; nobody needs a right to it */
 }
 
 void thread_rename(const char *name)

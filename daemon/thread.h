@@ -33,6 +33,14 @@ void thread_rename(const char *name);
 void thread_prefer(void);
 
 /*
+ * The calling thread, when it wakes, waits until who has the processor sleeps or has had its time
+ * (SCHED_BATCH): for the many that take turns all the time, where each turn taken in the middle of another's
+ * costs both. It still takes an idle processor at once, and others still take it from this one. Does not
+ * block.
+ */
+void thread_take_turns(void);
+
+/*
  * The calling thread is about to wait for long: the pages of its stack below the caller's frame
  * go back to the system (a conversation with TLS touches 24 KiB and more). One system call;
  * the pages come back, empty, as they are touched. Of a thread of thread_start() alone.

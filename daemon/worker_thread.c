@@ -29,6 +29,13 @@
 
 static pthread_key_t exit_key;
 
+static void begin(struct worker *worker)
+{
+	heap_expect(WORKER_HEAP_BYTES, FIRST_HEAP_BYTES);
+	thread_take_turns();
+	queue_bind(&worker->inbox);
+}
+
 /* The last breath of a worker thread, however it ends. */
 static void send_exit_letter(void *argument)
 {
@@ -57,8 +64,7 @@ static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
 
-	heap_expect(WORKER_HEAP_BYTES, FIRST_HEAP_BYTES);
-	queue_bind(&worker->inbox);
+	begin(worker);
 	pthread_setspecific(exit_key, worker);
 	workplace_serve(worker->place);
 	atomic_store(&worker->clean, true);
@@ -79,8 +85,7 @@ static void *spare_main(void *argument)
 	struct worker *worker = argument;
 	char name[NAME_BYTES];
 
-	heap_expect(WORKER_HEAP_BYTES, FIRST_HEAP_BYTES);
-	queue_bind(&worker->inbox);
+	begin(worker);
 	while (!(worker->kept = queue_take_all(&worker->inbox)) && !worker_is_leaving(worker))
 		(void)wait_for(-1, 0, DEADLINE_NEVER, NULL);
 	if (!worker->settings) {

@@ -7,6 +7,7 @@
 #endif
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -162,6 +163,29 @@ START_TEST(a_thread_is_preferred_to_the_others_where_that_is_permitted)
 }
 END_TEST
 
+static void *take_turns(void *argument)
+{
+	int *policies = argument;
+
+	policies[0] = sched_getscheduler(0);
+	thread_take_turns();
+	policies[1] = sched_getscheduler(0);
+	return NULL;
+}
+
+START_TEST(a_thread_that_takes_turns_is_a_batch_by_itself)
+{
+	int policies[2] = { -1, -1 };
+	pthread_t thread;
+
+	ck_assert_int_eq(thread_start(&thread, "turns", take_turns, policies), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(policies[0], sched_getscheduler(0));
+	ck_assert_int_eq(policies[1], SCHED_BATCH);
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_OTHER);
+}
+END_TEST
+
 struct stood {
 	uintptr_t at;
 	stack_t alternate;
@@ -269,6 +293,7 @@ TCase *thread_tests(void)
 	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
 	tcase_add_test(tests, who_waits_for_long_gives_it_back_and_goes_on_waiting);
 	tcase_add_test(tests, a_thread_is_preferred_to_the_others_where_that_is_permitted);
+	tcase_add_test(tests, a_thread_that_takes_turns_is_a_batch_by_itself);
 #ifndef WITH_SANITIZER /* they have stacks of their own */
 	tcase_add_test(tests, a_thread_stands_on_the_stack_that_it_was_given);
 	tcase_add_test_raise_signal(tests, what_overflows_a_stack_ends_at_its_guard, SIGSEGV);
