@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +31,7 @@
 #include "daemon/keyring.h"
 #include "daemon/metrics.h"
 #include "daemon/service_internal.h"
+#include "daemon/signals.h"
 #include "daemon/thread.h"
 #include "daemon/worker.h"
 #include "smtp/session.h"
@@ -92,42 +92,6 @@ static void close_memory(void)
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
-}
-
-static int signal_pipe[2] = { -1, -1 };
-
-static void note_signal(int number)
-{
-	const char octet = (char)number;
-	int before = errno;
-
-	/* a full pipe has more than enough to be heard */
-	(void)!write(signal_pipe[1], &octet, 1);
-	errno = before;
-}
-
-/*
- * Signals are heard by this thread alone, through a pipe: of a signalfd(2) the kernel wakes the reader at
- * each signal that any thread gets, and workers are woken by signals.
- */
-static int open_signals(void)
-{
-	static const int heard[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
-	struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit of its size is a write that fails */
-	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-		return -1;
-	sigemptyset(&set);
-	sigfillset(&action.sa_mask);
-	for (size_t i = 0; i < sizeof(heard) / sizeof(heard[0]); i++) {
-		sigaction(heard[i], &action, NULL);
-		sigaddset(&set, heard[i]);
-	}
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	return signal_pipe[0];
 }
 
 static void log_simple(struct main_state *state, enum log_level level, const char *event, const char *error)
@@ -239,18 +203,15 @@ static void tell_status(struct main_state *state)
 
 static void hear_signals(struct main_state *state)
 {
-	char numbers[16];
-	ssize_t count;
+	int number;
 
-	while ((count = read(state->signal_fd, numbers, sizeof(numbers))) > 0) {
-		for (ssize_t i = 0; i < count; i++) {
-			if (numbers[i] == SIGHUP)
-				reload(state);
-			else if (numbers[i] == SIGUSR1)
-				tell_status(state);
-			else
-				tell_stop(state, STOP_SOON);
-		}
+	while ((number = signals_next(state->signal_fd)) != 0) {
+		if (number == SIGHUP)
+			reload(state);
+		else if (number == SIGUSR1)
+			tell_status(state);
+		else
+			tell_stop(state, STOP_SOON);
 	}
 }
 
@@ -469,7 +430,7 @@ int service_run(const struct service_start *start)
 	bool clean;
 
 	close_memory();
-	state.signal_fd = open_signals();
+	state.signal_fd = signals_open();
 	crash_setup(start->note);
 	wait_setup();
 	worker_setup();

@@ -36,7 +36,7 @@ struct worker {
 	int number;                       /* of this tenant's sessions, from 1 */
 	pthread_t thread;
 	struct thread_stack *stack; /* NULL = the C library's */
-	struct queue inbox; /* struct message */
+	struct queue inbox;         /* struct message */
 
 	/* words from the supervisor */
 	atomic_int stop;   /* STOP_… */

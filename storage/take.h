@@ -33,9 +33,9 @@ void storage_give_back(struct storage *storage, struct mail **mail);
 
 /*
  * worker: true if storage_take() would give the very same mail now: nobody has committed anything since, to
- * whatever table, but storage_settle(), which has no result of this one yet, and it has not expired since. A look at shared memory, which costs next to nothing; false
- * where that memory cannot be had. So mail may be read ahead of the last moment, and is still what it is
- * then.
+ * whatever table, but storage_settle(), which has no result of this one yet, and it has not expired since. A
+ * look at shared memory, which costs next to nothing; false where that memory cannot be had. So mail may be
+ * read ahead of the last moment, and is still what it is then.
  */
 bool storage_still_is(struct storage *storage, const struct mail *mail);
 

@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/wait.h"
 #include "daemon/crash.h"
+#include "daemon/signals.h"
 #include "daemon/thread.h"
 #include "daemon/thread_stack.h"
 #include "tests/unit/daemon_test.h"
@@ -186,6 +187,51 @@ START_TEST(a_thread_that_takes_turns_is_a_batch_by_itself)
 }
 END_TEST
 
+static bool is_readable(int fd)
+{
+	struct pollfd one = { .fd = fd, .events = POLLIN };
+
+	return poll(&one, 1, 0) == 1;
+}
+
+static void *be_woken(void *argument)
+{
+	atomic_bool *waits = argument;
+
+	atomic_store(waits, true);
+	(void)wait_for(-1, 0, deadline_after_ms(60000), NULL);
+	return NULL;
+}
+
+START_TEST(signals_of_the_process_are_heard_and_no_others)
+{
+	atomic_bool waits = false;
+	int fd = signals_open();
+	pthread_t thread;
+
+	ck_assert_int_ge(fd, 0);
+	wait_setup();
+	ck_assert(!is_readable(fd));
+	ck_assert_int_eq(signals_next(fd), 0);
+	kill(getpid(), SIGHUP);
+	kill(getpid(), SIGTERM);
+	ck_assert(is_readable(fd));
+	ck_assert_int_eq(signals_next(fd) + signals_next(fd), SIGHUP + SIGTERM);
+	ck_assert_int_eq(signals_next(fd), 0);
+	/* a worker that is woken wakes nobody else */
+	ck_assert_int_eq(thread_start(&thread, "woken", be_woken, &waits), 0);
+	while (!atomic_load(&waits))
+		(void)poll(NULL, 0, 1);
+	kill(getpid(), SIGUSR1);
+	ck_assert_int_eq(signals_next(fd),
+	                 SIGUSR1); /* not that thread's, which waits with a mask of its own */
+	wait_wake(thread);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert(!is_readable(fd));
+	close(fd);
+}
+END_TEST
+
 struct stood {
 	uintptr_t at;
 	stack_t alternate;
@@ -293,6 +339,7 @@ TCase *thread_tests(void)
 	tcase_add_test(tests, what_was_used_of_the_stack_once_is_given_back);
 	tcase_add_test(tests, who_waits_for_long_gives_it_back_and_goes_on_waiting);
 	tcase_add_test(tests, a_thread_is_preferred_to_the_others_where_that_is_permitted);
+	tcase_add_test(tests, signals_of_the_process_are_heard_and_no_others);
 	tcase_add_test(tests, a_thread_that_takes_turns_is_a_batch_by_itself);
 #ifndef WITH_SANITIZER /* they have stacks of their own */
 	tcase_add_test(tests, a_thread_stands_on_the_stack_that_it_was_given);
