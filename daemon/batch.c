@@ -8,8 +8,12 @@
 void batch_hold(struct storage_batch *batch, int64_t commit_us, bool shared)
 {
 	int64_t hold_us = shared ? BATCH_HOLD_SHARED_US : BATCH_HOLD_US;
+	int64_t left_us = BATCH_HELD_SHARED_US - commit_us;
 
-	batch->hold_us = commit_us > hold_us ? commit_us : hold_us;
+	if (shared && left_us >= BATCH_HOLD_SHORTEST_US)
+		batch->hold_us = left_us < hold_us ? left_us : hold_us;
+	else
+		batch->hold_us = commit_us > hold_us ? commit_us : hold_us;
 	batch->hold_least = BATCH_HOLD_LEAST;
 }
 

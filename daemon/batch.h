@@ -15,9 +15,11 @@
  * takes, the write lock is held for some 3 ms: SQLite's busy handler asks for it after 1, 3 and 8 ms, and
  * then too seldom. Where COMMIT takes longer, as long as the last one: else it would be all that is done.
  */
-#define BATCH_HOLD_LEAST     32
-#define BATCH_HOLD_US        2500
-#define BATCH_HOLD_SHARED_US 1500 /* where others do commit: let in at the third question */
+#define BATCH_HOLD_LEAST       32
+#define BATCH_HOLD_US          2500
+#define BATCH_HOLD_SHARED_US   1500 /* where others do commit: let in at the third question, … */
+#define BATCH_HELD_SHARED_US   2800 /* … with what COMMIT takes, as long as that leaves so much to write in */
+#define BATCH_HOLD_SHORTEST_US 500
 
 /*
  * How long messages are added to a batch, where the last COMMIT took commit_us (0 = none yet). shared:

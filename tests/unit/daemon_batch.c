@@ -136,13 +136,18 @@ END_TEST
 /* Shorter, so that one is let in at its third question; and there are fewer commits. */
 START_TEST(beside_others_commits_are_short_and_few)
 {
+	static const int64_t commits_us[][2] = {
+		{ 0, 1500 },    { 300, 1500 }, { 1300, 1500 },
+		{ 1301, 1499 }, { 2300, 500 }, { 2301, 2301 }, /* too long in any case */
+		{ 9000, 9000 },
+	};
 	struct storage_batch batch = { 0 };
 
-	batch_hold(&batch, 300, true);
-	ck_assert_int_eq(batch.hold_us, 1500);
-	ck_assert_int_eq(batch.hold_least, 32);
-	batch_hold(&batch, 1501, true);
-	ck_assert_int_eq(batch.hold_us, 1501);
+	for (size_t i = 0; i < sizeof(commits_us) / sizeof(commits_us[0]); i++) {
+		batch_hold(&batch, commits_us[i][0], true);
+		ck_assert_int_eq(batch.hold_us, commits_us[i][1]);
+		ck_assert_int_eq(batch.hold_least, 32);
+	}
 
 	ck_assert_int_eq(batch_gather(1, 3, 1000, 1000), 1005);
 	ck_assert_int_eq(batch_gather(3, 1, 1000, 1000), 1005);
