@@ -2,14 +2,15 @@
  * thread_stack.c - see thread_stack.h.
  *
  * From its lowest address: the alternate stack, whole pages; the guard, one page; the stack, which grows
- * down from the end. Promises that no two threads have the same one, and that of those that nobody uses no
- * more than KEEP are kept.
+ * down from the end. Promises that no two threads have the same one, that of those that nobody uses no
+ * more than KEEP are kept, and that nothing is left in them of what a thread had there.
  */
 #include "daemon/thread_stack.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -81,12 +82,22 @@ struct thread_stack *thread_stack_take(void)
 	return (struct thread_stack *)(memory ? memory : map());
 }
 
+/* A password may have been there. Its first pages stay. */
+static void wipe(char *memory)
+{
+	char *low = memory + all_bytes() - THREAD_STACK_BYTES, *end = memory + all_bytes() - TOUCHED_BYTES;
+
+	(void)madvise(low, (size_t)(end - low), MADV_DONTNEED);
+	explicit_bzero(end, TOUCHED_BYTES);
+}
+
 void thread_stack_give(struct thread_stack *stack)
 {
 	char *memory = (char *)stack;
 
 	if (!memory)
 		return;
+	wipe(memory);
 	pthread_mutex_lock(&lock);
 	if (count < KEEP) {
 		kept[count++] = memory;
