@@ -139,6 +139,18 @@ bool wal_only_own(const struct storage *storage, const uint32_t since[WAL_HEADER
 	return first >= (uint32_t)(own >> 32) && first <= last && last <= (uint32_t)own;
 }
 
+/*
+ * The header of which a look is to follow, before it. A WAL-index that was recovered counts from 0 again:
+ * what was noted of our commits would fit anybody's.
+ */
+static void follow_header(struct storage *storage)
+{
+	uint32_t before = storage->wal_header[WAL_HEADER_CHANGE];
+
+	if (wal_header_read(storage, storage->wal_header) && storage->wal_header[WAL_HEADER_CHANGE] < before)
+		atomic_store(&storage->own_commits, 0);
+}
+
 enum stirring storage_stirred(struct storage *storage)
 {
 	uint32_t now[WAL_HEADER_WORDS];
@@ -163,7 +175,7 @@ bool storage_changed(struct storage *storage)
 	storage_assert_home(storage);
 	drain(storage);
 	/* before SQLite is asked: what is committed in between is asked for once more */
-	(void)wal_header_read(storage, storage->wal_header);
+	follow_header(storage);
 	storage->look.deadline_ms = clock_monotonic_ms();
 	version = statement_begin(&storage->look, LOOK_DATA_VERSION);
 	if (statement_row(&version))
@@ -371,7 +383,7 @@ enum error storage_changes(struct storage *storage, struct storage_changes *chan
 	memset(changes, 0, sizeof *changes);
 	storage->look.deadline_ms = clock_monotonic_ms();
 	/* before the transaction: what is committed in between is told once more */
-	(void)wal_header_read(storage, storage->wal_header);
+	follow_header(storage);
 	rc = connection_read_begin(&storage->look);
 	if (rc == SQLITE_OK)
 		rc = note_version(storage);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "storage/sqlite_internal.h"
 #include "tests/contract/bed.h"
 #include "tests/contract/sqlite_backend.h"
 
@@ -128,6 +129,24 @@ START_TEST(a_result_of_which_nothing_is_written_is_no_commit)
 }
 END_TEST
 
+/* A WAL-index that was recovered, after a process ended in the middle of a commit: numbers are given once
+ * more. */
+START_TEST(what_was_noted_of_our_commits_ends_where_the_count_begins_anew)
+{
+	(void)storage_changed(bed.storage); /* from then on the header can be read */
+	bed.storage->wal_header[WAL_HEADER_CHANGE] += 100;
+	atomic_store(&bed.storage->own_commits, (uint64_t)UINT32_MAX); /* all there are */
+	ck_assert_int_eq(storage_stirred(bed.storage), STIRRED);
+	if (_i == 0)
+		(void)storage_changed(bed.storage);
+	else
+		(void)new_mail();
+	ck_assert_int_eq(storage_stirred(bed.storage), STIRRED_NOT);
+	APP->insert_elsewhere(bed.outbox, "acme");
+	ck_assert_int_eq(storage_stirred(bed.storage), STIRRED);
+}
+END_TEST
+
 START_TEST(a_mail_read_ahead_is_what_it_was_after_results_of_others)
 {
 	struct message **messages = all_due();
@@ -182,6 +201,7 @@ void sqlite_own_tests(Suite *suite)
 	tcase_add_test(tests, results_alone_are_ours);
 	tcase_add_loop_test(tests, what_another_commits_beside_results_is_seen, 0, 3);
 	tcase_add_test(tests, a_result_of_which_nothing_is_written_is_no_commit);
+	tcase_add_loop_test(tests, what_was_noted_of_our_commits_ends_where_the_count_begins_anew, 0, 2);
 	tcase_add_test(tests, a_mail_read_ahead_is_what_it_was_after_results_of_others);
 	tcase_add_test(tests, a_result_for_which_a_trigger_of_the_owner_runs_is_not_ours_alone);
 	tcase_add_test(tests, what_retention_removes_is_not_a_result);

@@ -376,7 +376,7 @@ def test_no_more_in_hand_than_the_journal_has_slots_for(case):
     last = box.insert("delta", "bob@example.net")
     case.until("it was attended to", lambda: case.figure(
         "dispatches_total", db="outbox") > before, 60)
-    time.sleep(0.3)     # one too many would be there by then; where none is, this cannot fail
+    time.sleep(0.3)     # one too many, which takes some ms to connect, is there by then
     assert not servers["delta"].sessions
     servers["beta"].gate.release()
     servers["delta"].gate.reached()
